@@ -1,0 +1,103 @@
+#include "vq/context.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "vq/error.h"
+
+namespace vq {
+namespace {
+
+// Eight size classes per power of two: at most 12.5% is wasted, and training steps of equal shapes hit the cache.
+size_t size_class(size_t bytes) {
+  if (bytes <= 256) return 256;
+  int top = 63 - __builtin_clzll(bytes);
+  const size_t step = size_t{1} << (top - 3);
+  return (bytes + step - 1) / step * step;
+}
+
+void* system_allocate(size_t bytes) {
+  void* p = nullptr;
+  const size_t align = bytes >= (size_t{2} << 20) ? size_t{2} << 20 : 64;
+  if (posix_memalign(&p, align, bytes) != 0) return nullptr;
+  if (align > 64) madvise(p, bytes, MADV_HUGEPAGE);
+  return p;
+}
+
+}  // namespace
+
+Context::~Context() {
+  for (Buffer& b : slots_) std::free(b.data);
+  std::free(scratch_.data);
+  trim();
+}
+
+void Context::trim() {
+  for (auto& entry : cache_)
+    for (void* p : entry.second) std::free(p);
+  cache_.clear();
+  bytes_cached = 0;
+}
+
+int32_t Context::allocate(size_t bytes) {
+  if (bytes > (size_t{1} << 46)) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
+  const size_t capacity = size_class(bytes);
+  void* p = nullptr;
+  auto found = cache_.find(capacity);
+  if (found != cache_.end() && !found->second.empty()) {
+    p = found->second.back();
+    found->second.pop_back();
+    bytes_cached -= capacity;
+  } else {
+    p = system_allocate(capacity);
+    if (!p) {
+      trim();
+      p = system_allocate(capacity);
+    }
+    if (!p) fail(Error::kMemory, "out of memory allocating " + std::to_string(bytes) + " bytes");
+  }
+  int32_t handle;
+  if (!free_slots_.empty()) {
+    handle = free_slots_.back();
+    free_slots_.pop_back();
+  } else {
+    handle = static_cast<int32_t>(slots_.size());
+    slots_.emplace_back();
+  }
+  slots_[handle] = {p, bytes, capacity};
+  bytes_in_use += capacity;
+  bytes_peak = std::max(bytes_peak, bytes_in_use);
+  ++buffers;
+  return handle;
+}
+
+void Context::release(int32_t handle) {
+  Buffer& b = at(handle);
+  bytes_in_use -= b.capacity;
+  bytes_cached += b.capacity;
+  cache_[b.capacity].push_back(b.data);
+  b = {};
+  free_slots_.push_back(handle);
+  --buffers;
+}
+
+Buffer& Context::at(int32_t handle) {
+  if (handle < 0 || handle >= static_cast<int32_t>(slots_.size()) || !slots_[handle].data)
+    fail(Error::kValue, "tensor handle " + std::to_string(handle) + " is not alive");
+  return slots_[handle];
+}
+
+void* Context::scratch(size_t bytes) {
+  if (scratch_.capacity < bytes) {
+    std::free(scratch_.data);
+    scratch_ = {};
+    scratch_.data = system_allocate(size_class(bytes));
+    if (!scratch_.data) fail(Error::kMemory, "out of memory allocating " + std::to_string(bytes) + " bytes");
+    scratch_.capacity = size_class(bytes);
+  }
+  return scratch_.data;
+}
+
+}  // namespace vq

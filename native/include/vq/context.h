@@ -1,0 +1,38 @@
+// One Context per Node environment (main thread or worker): the buffers behind tensor handles and a caching allocator.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+namespace vq {
+
+struct Buffer {
+  void* data = nullptr;
+  size_t bytes = 0;     // what the tensor asked for
+  size_t capacity = 0;  // what the allocator gave
+};
+
+class Context {
+ public:
+  ~Context();
+  int32_t allocate(size_t bytes);  // 64-byte aligned, contents undefined
+  void release(int32_t handle);
+  Buffer& at(int32_t handle);
+
+  int threads = 1;
+  size_t bytes_in_use = 0, bytes_cached = 0, bytes_peak = 0;
+  int64_t buffers = 0;
+  void trim();  // gives cached memory back to the system
+
+  // Scratch that one kernel call may use; the next call reuses it.
+  void* scratch(size_t bytes);
+
+ private:
+  std::vector<Buffer> slots_;
+  std::vector<int32_t> free_slots_;
+  std::unordered_map<size_t, std::vector<void*>> cache_;
+  Buffer scratch_;
+};
+
+}  // namespace vq

@@ -1,0 +1,89 @@
+// The one table of tensor kernels. A kernel reads its arguments in order from a block of doubles that TypeScript filled:
+// tensor handles, integers, floats, shapes (rank, then sizes). It checks every buffer's size before it touches it.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vq/context.h"
+#include "vq/error.h"
+
+namespace vq {
+
+struct Shape {
+  static constexpr int kMaxRank = 8;
+  int rank = 0;
+  std::array<int64_t, kMaxRank> dim{};
+  int64_t size() const {
+    int64_t n = 1;
+    for (int i = 0; i < rank; ++i) n *= dim[i];
+    return n;
+  }
+};
+
+class Args {
+ public:
+  static constexpr int kCapacity = 256;
+  Args(Context& c, const double* values, int count) : ctx(c), values_(values), count_(count) {}
+
+  double number() {
+    if (next_ >= count_) fail(Error::kValue, "kernel called with too few arguments");
+    return values_[next_++];
+  }
+  int64_t integer() { return static_cast<int64_t>(number()); }
+  float real() { return static_cast<float>(number()); }
+  bool flag() { return number() != 0; }
+  bool done() const { return next_ >= count_; }
+  Shape shape() {
+    Shape s;
+    s.rank = static_cast<int>(integer());
+    if (s.rank < 0 || s.rank > Shape::kMaxRank) fail(Error::kShape, "kernel called with a rank over 8");
+    for (int i = 0; i < s.rank; ++i) {
+      s.dim[i] = integer();
+      if (s.dim[i] < 0) fail(Error::kShape, "kernel called with a negative size");
+    }
+    return s;
+  }
+  // The next argument as a tensor of at least `count` elements of T.
+  template <class T>
+  T* tensor(int64_t count) {
+    Buffer& b = ctx.at(static_cast<int32_t>(integer()));
+    if (count < 0 || b.bytes / sizeof(T) < static_cast<size_t>(count))
+      fail(Error::kShape, "tensor buffer holds " + std::to_string(b.bytes) + " bytes, kernel needs " +
+                              std::to_string(count) + " elements of " + std::to_string(sizeof(T)));
+    return static_cast<T*>(b.data);
+  }
+  // A tensor that may be left out (handle -1).
+  template <class T>
+  T* optional(int64_t count) {
+    if (values_[next_] < 0) return ++next_, nullptr;
+    return tensor<T>(count);
+  }
+
+  Context& ctx;
+
+ private:
+  const double* values_;
+  int count_, next_ = 0;
+};
+
+using OpFunction = void (*)(Args&);
+struct OpEntry {
+  const char* name;
+  OpFunction run;
+};
+std::vector<OpEntry>& op_table();
+
+struct OpRegistration {
+  OpRegistration(const char* name, OpFunction run) { op_table().push_back({name, run}); }
+};
+
+}  // namespace vq
+
+// VQ_OP(Name) { ... args ... } defines and registers one kernel.
+#define VQ_OP(Name)                                                       \
+  static void vq_op_##Name(::vq::Args& args);                             \
+  static const ::vq::OpRegistration vq_registration_##Name(#Name, vq_op_##Name); \
+  static void vq_op_##Name(::vq::Args& args)

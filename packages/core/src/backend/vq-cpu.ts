@@ -1,0 +1,185 @@
+import {
+  type BackendValues,
+  type DataType,
+  KernelBackend,
+  type TensorInfo,
+  util,
+} from '@tensorflow/tfjs-core'
+import { fromNative, VqValueError } from '../errors.js'
+import type { NativeCore } from '../native.js'
+import { bytesPerElement, type DataId, NativeData, sizeOf, type TypedValues } from './data.js'
+
+/** An argument of a native kernel: a tensor (its handle), a number, a flag, a shape (rank and sizes), or nothing (-1). */
+export type Argument = TensorInfo | number | boolean | readonly number[] | null | undefined
+
+/** The `vq-cpu` backend: tensors are native buffers behind integer handles, kernels are native calls. */
+export class VqCpuBackend extends KernelBackend {
+  readonly core: NativeCore
+  // Data ids made by another backend and moved here; ours are their own record.
+  private moved = new WeakMap<DataId, NativeData>()
+  private count = 0
+
+  constructor(core: NativeCore) {
+    super()
+    this.core = core
+  }
+
+  /** A tensor of undefined contents. */
+  allocate(shape: readonly number[], dtype: DataType): TensorInfo {
+    const size = sizeOf(shape)
+    this.count++
+    return {
+      dataId: new NativeData(dtype, size, this.core.allocate(size * bytesPerElement(dtype))),
+      shape: shape as number[],
+      dtype,
+    }
+  }
+
+  /** Calls native kernel `name`. */
+  run(name: string, ...values: Argument[]): void {
+    const { core } = this
+    const { args } = core
+    let n = 0
+    for (let i = 0; i < values.length; i++) {
+      const v = values[i]
+      if (typeof v === 'number') args[n++] = v
+      else if (v === null || v === undefined) args[n++] = -1
+      else if (typeof v === 'boolean') args[n++] = v ? 1 : 0
+      else if (Array.isArray(v)) {
+        args[n++] = v.length
+        for (let j = 0; j < v.length; j++) args[n++] = v[j]
+      } else args[n++] = this.data((v as TensorInfo).dataId).handle
+    }
+    const op = core.ops[name]
+    try {
+      core.run(op === undefined ? -1 : op, n)
+    } catch (error) {
+      throw fromNative(name, error)
+    }
+  }
+
+  data(dataId: DataId): NativeData {
+    if (dataId instanceof NativeData) return dataId
+    const data = this.moved.get(dataId)
+    if (data === undefined)
+      throw new VqValueError({
+        operation: 'vq-cpu',
+        expected: 'a tensor that lives on this backend',
+        received: 'a tensor that was disposed or belongs elsewhere',
+        remedy: 'Keep tensors alive with tf.keep, or copy them before disposal.',
+      })
+    return data
+  }
+
+  /** Another tensor over the same data. */
+  alias(x: TensorInfo, shape: readonly number[]): TensorInfo {
+    this.incRef(x.dataId)
+    return { dataId: x.dataId, shape: shape as number[], dtype: x.dtype }
+  }
+
+  dispose_(x: TensorInfo): void {
+    this.disposeData(x.dataId)
+  }
+
+  override write(values: BackendValues | null, shape: number[], dtype: DataType): DataId {
+    return this.store(values, shape, dtype)
+  }
+
+  override move(
+    dataId: DataId,
+    values: BackendValues,
+    shape: number[],
+    dtype: DataType,
+    refCount: number,
+  ): void {
+    const data = this.store(values, shape, dtype)
+    data.refs = refCount
+    this.moved.set(dataId, data)
+  }
+
+  private store(values: BackendValues | null, shape: readonly number[], dtype: DataType): NativeData {
+    const size = sizeOf(shape)
+    this.count++
+    if (dtype === 'string') return new NativeData(dtype, size, -1, encodeStrings(values, size))
+    const data = new NativeData(dtype, size, this.core.allocate(size * bytesPerElement(dtype)))
+    if (values !== null) this.core.write(data.handle, typed(values as TypedValues, dtype))
+    return data
+  }
+
+  override readSync(dataId: DataId): BackendValues {
+    const data = this.data(dataId)
+    if (data.strings !== undefined) return data.strings
+    const values =
+      data.dtype === 'bool'
+        ? new Uint8Array(data.size)
+        : data.dtype === 'int32'
+          ? new Int32Array(data.size)
+          : new Float32Array(data.size)
+    this.core.read(data.handle, values)
+    return values
+  }
+
+  override async read(dataId: DataId): Promise<BackendValues> {
+    return this.readSync(dataId)
+  }
+
+  override disposeData(dataId: DataId, force = false): boolean {
+    const data = dataId instanceof NativeData ? dataId : this.moved.get(dataId)
+    if (data === undefined) return true
+    data.refs--
+    if (!force && data.refs > 0) return false
+    if (data.refs < 0 && !force) return true
+    data.refs = 0
+    if (data.handle >= 0) this.core.release(data.handle)
+    this.moved.delete(dataId)
+    this.count--
+    return true
+  }
+
+  override refCount(dataId: DataId): number {
+    return (dataId instanceof NativeData ? dataId : this.moved.get(dataId))?.refs ?? 0
+  }
+
+  override incRef(dataId: DataId): void {
+    this.data(dataId).refs++
+  }
+
+  override numDataIds(): number {
+    return this.count
+  }
+
+  override memory(): { unreliable: boolean; numBytes?: number; reasons: string[] } {
+    return { unreliable: false, reasons: [] }
+  }
+
+  override async time(f: () => void): Promise<{ kernelMs: number }> {
+    const start = util.now()
+    f()
+    return { kernelMs: util.now() - start }
+  }
+
+  override floatPrecision(): 16 | 32 {
+    return 32
+  }
+
+  override epsilon(): number {
+    return 1e-7
+  }
+
+  override dispose(): void {
+    this.core.trim()
+  }
+}
+
+function typed(values: TypedValues, dtype: DataType): TypedValues {
+  if (dtype === 'float32') return values instanceof Float32Array ? values : Float32Array.from(values)
+  if (dtype === 'int32') return values instanceof Int32Array ? values : Int32Array.from(values)
+  return values instanceof Uint8Array ? values : Uint8Array.from(values)
+}
+
+function encodeStrings(values: BackendValues | null, size: number): Uint8Array[] {
+  if (values === null) return Array.from({ length: size }, () => new Uint8Array())
+  return Array.from(values as ArrayLike<Uint8Array | string>, v =>
+    typeof v === 'string' ? util.encodeString(v) : v,
+  )
+}

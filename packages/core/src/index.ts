@@ -1,0 +1,9 @@
+import { registerCpuBackend } from './backend/register.js'
+
+registerCpuBackend()
+
+export * from './check.js'
+export * from './errors.js'
+export { type NativeCore, native, nativeFailure, tryNative } from './native.js'
+export * from './ops/index.js'
+export { tf } from './tf.js'

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { VqDeviceError } from './errors.js'
+
+/** What the addon exports. Bindings are thin: everything is validated here in TypeScript before a call. */
+export interface NativeCore {
+  readonly ops: Record<string, number>
+  readonly args: Float64Array
+  readonly maxThreads: number
+  allocate(bytes: number): number
+  release(handle: number): void
+  write(handle: number, values: ArrayBufferView): void
+  read(handle: number, into: ArrayBufferView): void
+  run(op: number, argumentCount: number): void
+  setThreads(threads: number): void
+  trim(): void
+  memory(): { buffers: number; bytesInUse: number; bytesCached: number; bytesPeak: number }
+}
+
+const require = createRequire(import.meta.url)
+let loaded: NativeCore | undefined
+let failure: VqDeviceError | undefined
+
+/** The addon, or a VqDeviceError that lists the places tried and what to do. */
+export function native(): NativeCore {
+  const core = tryNative()
+  if (core === undefined) throw failure
+  return core
+}
+
+/** The addon, or undefined where it cannot be loaded; `nativeFailure()` then says why. */
+export function tryNative(): NativeCore | undefined {
+  if (loaded !== undefined || failure !== undefined) return loaded
+  const tried: string[] = []
+  for (const place of places()) {
+    try {
+      loaded = require(place) as NativeCore
+      return loaded
+    } catch (error) {
+      tried.push(`${place} (${(error as Error).message.split('\n')[0]})`)
+    }
+  }
+  failure = new VqDeviceError({
+    operation: 'loading the native core',
+    expected: `an addon for ${process.platform}-${process.arch}`,
+    received: tried.join('; '),
+    remedy:
+      'Reinstall @vq/core without --omit=optional; in a clone run `npm run build`; or set VQ_NATIVE_PATH to a built vq.node.',
+  })
+  return undefined
+}
+
+export function nativeFailure(): VqDeviceError | undefined {
+  tryNative()
+  return failure
+}
+
+// VQ_NATIVE_PATH alone when set, else the build of a clone, else the platform package.
+function places(): string[] {
+  const named = process.env.VQ_NATIVE_PATH
+  if (named) return [named]
+  const local = fileURLToPath(new URL('../../../native/build/Release/vq.node', import.meta.url))
+  const libc = process.platform === 'linux' ? '-gnu' : ''
+  const platformPackage = `@vq/core-${process.platform}-${process.arch}${libc}`
+  return existsSync(local) ? [local, platformPackage] : [platformPackage]
+}

@@ -1,0 +1,5 @@
+export * from './adam.js'
+export * from './batch-norm.js'
+export * from './conv.js'
+export * from './detach.js'
+export * from './nearest-code.js'

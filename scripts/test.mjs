@@ -1,0 +1,21 @@
+// `npm test`: everything that decides whether main is green. `--full` adds what needs more time.
+import { spawnSync } from 'node:child_process'
+
+const full = process.argv.includes('--full')
+const steps = [
+  ['lint', 'node_modules/.bin/biome', ['ci', '.']],
+  ['native', 'native/build/Release/vq_native_test', []],
+  ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],
+]
+for (const [name, command, args] of steps) {
+  console.log(`\n== ${name}`)
+  const { status, error } = spawnSync(command, args, {
+    stdio: 'inherit',
+    env: { ...process.env, VQ_TEST_FULL: full ? '1' : '' },
+  })
+  if (status !== 0) {
+    console.error(`${name} failed${error ? `: ${error.message}` : ''}`)
+    process.exit(1)
+  }
+}
+console.log('\nall green')
