@@ -1,6 +1,7 @@
 export * from './adam.js'
 export * from './batch-norm.js'
 export * from './conv.js'
+export * from './custom-gradient.js'
 export * from './detach.js'
 export * from './ema-update.js'
 export * from './mean-squared-error.js'
