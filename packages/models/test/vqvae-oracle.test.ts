@@ -43,7 +43,7 @@ onBackends(backend => {
       }
       const after = part('after.')
       for (const [key, { data }] of Object.entries(model.stateDict())) {
-      if (name === 'igpt' && idle.test(key)) continue
+        if (name === 'igpt' && idle.test(key)) continue
         const scale = Math.max(...Array.from(after[key].data, v => Math.abs(Number(v))), 1e-3)
         const worst = Math.max(
           ...Array.from(data, (v, j) => Math.abs(Number(v) - Number(after[key].data[j]))),
