@@ -33,6 +33,9 @@ struct QuantKernels {
   // out[i] = sum_d (a_i[d] - b_i[d])^2: a subtraction and a fused multiply-add each, ascending d. Without b: of a alone.
   void (*squared)(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out);
 
+  // out[i] = sum_d (a_i[d] - c[d])^2, likewise.
+  void (*squared_to)(const float* const* a, const float* c, int64_t n, int64_t dim, float* out);
+
   // sum[d] += x[rows[i]][d] for i ascending.
   void (*add_rows)(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum);
 

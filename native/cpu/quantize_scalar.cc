@@ -61,6 +61,10 @@ void squared(const float* const* a, const float* const* b, int64_t n, int64_t di
   }
 }
 
+void squared_to(const float* const* a, const float* c, int64_t n, int64_t dim, float* out) {
+  for (int64_t i = 0; i < n; ++i) squared(a + i, &c, 1, dim, out + i);
+}
+
 void add_rows(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum) {
   for (int64_t i = 0; i < count; ++i)
     for (int64_t d = 0; d < dim; ++d) sum[d] += x[static_cast<int64_t>(rows[i]) * dim + d];
@@ -86,7 +90,7 @@ double add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64
 }  // namespace
 
 const QuantKernels* scalar_kernels() {
-  static const QuantKernels table = {"scalar", 1, 1, 1, pack, assign, top, squared, add_rows, add_rows_spread};
+  static const QuantKernels table = {"scalar", 1, 1, 1, pack, assign, top, squared, squared_to, add_rows, add_rows_spread};
   return &table;
 }
 

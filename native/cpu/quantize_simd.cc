@@ -28,6 +28,7 @@ constexpr int kLanes = HWY_MAX_BYTES / sizeof(float);
 constexpr int kWide = 2;                                       // vectors of codes per panel
 constexpr int kPanel = kWide * kLanes;
 constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : 12;  // rows x kWide accumulators fill the registers
+#define HIDE(pointer) asm("" : "+r"(pointer))  // the compiler may not merge it with others
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 // Four vectors holding elements d..d+3 of kLanes rows, one row per lane.
@@ -101,23 +102,32 @@ template <int R>
 HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY_RESTRICT panel,
                       const float* HWY_RESTRICT bias, Tile<R>& t) {
   const F f;
-  const float* rows[R];
+  // One pointer for every three rows: the others are reached by an index register, so that no pointer is spilled.
+  constexpr int kGroups = (R + 2) / 3;
+  const float* group[kGroups];
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    rows[r] = x + r * dim;
+  for (int g = 0; g < kGroups; ++g) {
+    group[g] = x + 3 * g * dim;
+    HIDE(group[g]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
     for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::Load(f, bias + w * kLanes);
-  }
-#pragma GCC unroll 4
-  for (int64_t d = 0; d < dim; ++d) {
+  for (const float* end = panel + dim * kPanel; panel != end; panel += kPanel) {
     VF e[kWide];
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) e[w] = hn::Load(f, panel + d * kPanel + w * kLanes);
+    for (int w = 0; w < kWide; ++w) e[w] = hn::Load(f, panel + w * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const VF v = hn::Set(f, rows[r][d]);
+      const VF v = hn::Set(f, group[r / 3][r % 3 * dim]);
 #pragma GCC unroll 4
       for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::NegMulAdd(v, e[w], t.acc[r][w]);
+    }
+#pragma GCC unroll 16
+    for (int g = 0; g < kGroups; ++g) {
+      ++group[g];
+      HIDE(group[g]);
     }
   }
 }
@@ -214,33 +224,67 @@ void top(const float* x, int64_t n, int64_t dim, const float* packed, const floa
   }
 }
 
-void squared(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
+// G groups of kLanes rows side by side: one group alone would wait for its own additions.
+enum Against { kNothing, kPairs, kOne };
+template <int G, Against kOther>
+HWY_INLINE void squared_groups(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
   const F f;
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const float *ra[kLanes], *rb[kLanes];
-    for (int l = 0; l < kLanes; ++l) {
-      ra[l] = a[std::min<int64_t>(i + l, n - 1)];
-      rb[l] = b ? b[std::min<int64_t>(i + l, n - 1)] : ra[l];
-    }
-    VF s = hn::Zero(f);
-    int64_t d = 0;
-    for (; d + 4 <= dim; d += 4) {
-      Four v = load_four(ra, d);
-      if (b) {
-        const Four u = load_four(rb, d);
-        for (int j = 0; j < 4; ++j) v.v[j] = hn::Sub(v.v[j], u.v[j]);
-      }
-      for (int j = 0; j < 4; ++j) s = hn::MulAdd(v.v[j], v.v[j], s);
-    }
-    for (; d < dim; ++d) {
-      VF v = load_one(ra, d);
-      if (b) v = hn::Sub(v, load_one(rb, d));
-      s = hn::MulAdd(v, v, s);
-    }
-    HWY_ALIGN float lane[kLanes];
-    hn::Store(s, f, lane);
-    for (int l = 0; l < kLanes && i + l < n; ++l) out[i + l] = lane[l];
+  const float *ra[G * kLanes], *rb[G * kLanes];
+  for (int64_t l = 0; l < G * kLanes; ++l) {
+    ra[l] = a[std::min<int64_t>(l, n - 1)];
+    if (kOther == kPairs) rb[l] = b[std::min<int64_t>(l, n - 1)];
   }
+  VF s[G];
+  for (int g = 0; g < G; ++g) s[g] = hn::Zero(f);
+  int64_t d = 0;
+  for (; d + 4 <= dim; d += 4)
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      Four v = load_four(ra + g * kLanes, d);
+      if (kOther == kPairs) {
+        const Four u = load_four(rb + g * kLanes, d);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) v.v[j] = hn::Sub(v.v[j], u.v[j]);
+      } else if (kOther == kOne) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) v.v[j] = hn::Sub(v.v[j], hn::Set(f, b[0][d + j]));
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) s[g] = hn::MulAdd(v.v[j], v.v[j], s[g]);
+    }
+  for (; d < dim; ++d)
+    for (int g = 0; g < G; ++g) {
+      VF v = load_one(ra + g * kLanes, d);
+      if (kOther == kPairs) v = hn::Sub(v, load_one(rb + g * kLanes, d));
+      if (kOther == kOne) v = hn::Sub(v, hn::Set(f, b[0][d]));
+      s[g] = hn::MulAdd(v, v, s[g]);
+    }
+  HWY_ALIGN float lane[G * kLanes];
+  for (int g = 0; g < G; ++g) hn::Store(s[g], f, lane + g * kLanes);
+  std::copy_n(lane, std::min<int64_t>(n, G * kLanes), out);
+}
+
+template <Against kOther>
+HWY_INLINE void squared_rows(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
+  for (int64_t i = 0; i < n;) {
+    const float* const* bi = kOther == kPairs ? b + i : b;
+    if (n - i > kLanes) {
+      squared_groups<2, kOther>(a + i, bi, n - i, dim, out + i);
+      i += 2 * kLanes;
+    } else {
+      squared_groups<1, kOther>(a + i, bi, n - i, dim, out + i);
+      i += kLanes;
+    }
+  }
+}
+
+void squared(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
+  if (b) squared_rows<kPairs>(a, b, n, dim, out);
+  else squared_rows<kNothing>(a, b, n, dim, out);
+}
+
+void squared_to(const float* const* a, const float* c, int64_t n, int64_t dim, float* out) {
+  squared_rows<kOne>(a, &c, n, dim, out);
 }
 
 template <int W>
@@ -307,7 +351,8 @@ double add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64
 }
 
 const QuantKernels* table(const char* name) {
-  static const QuantKernels t = {name, kPanel, kLanes, kRows, pack, assign, top, squared, add_rows, add_rows_spread};
+  static const QuantKernels t = {name, kPanel,  kLanes,     kRows,    pack,           assign,
+                                 top,  squared, squared_to, add_rows, add_rows_spread};
   return &t;
 }
 
