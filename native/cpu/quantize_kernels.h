@@ -39,7 +39,8 @@ struct QuantKernels {
   // sum[d] += x[rows[i]][d] for i ascending.
   void (*add_rows)(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum);
 
-  // sum[d] += w x[row][d] in double; returns sum of w (x - c)^2 over 16 virtual lanes (lane d mod 16), then in lane order.
+  // sum[d] += w x[row][d] in double; returns sum of w (x - c)^2, kept in 16 lanes (d mod 16; the
+  // elements after the last whole 16 in lanes of their own), the lanes added in order.
   double (*add_rows_spread)(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
                             const float* centre, double* sum);
 };

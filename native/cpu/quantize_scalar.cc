@@ -72,18 +72,20 @@ void add_rows(const float* x, const int32_t* rows, int64_t count, int64_t dim, f
 
 double add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
                        const float* centre, double* sum) {
-  double lanes[kSpreadLanes] = {};
+  double lanes[kSpreadLanes] = {}, tail[kSpreadLanes] = {};  // tail: the elements after the last whole 16
+  const int64_t whole = dim / kSpreadLanes * kSpreadLanes;
   for (int64_t i = 0; i < count; ++i) {
     const float* row = x + static_cast<int64_t>(rows[i]) * dim;
     const double w = weights ? weights[rows[i]] : 1.0;
     for (int64_t d = 0; d < dim; ++d) {
       const double v = row[d], t = v - static_cast<double>(centre[d]);
       sum[d] = std::fma(w, v, sum[d]);
-      lanes[d % kSpreadLanes] = std::fma(w * t, t, lanes[d % kSpreadLanes]);
+      double& lane = (d < whole ? lanes : tail)[d % kSpreadLanes];
+      lane = std::fma(w * t, t, lane);
     }
   }
   double total = 0;
-  for (double lane : lanes) total += lane;
+  for (int l = 0; l < kSpreadLanes; ++l) total += lanes[l] + tail[l];
   return total;
 }
 
