@@ -10,10 +10,11 @@
 
 namespace vq {
 
-void PackedCodebook::pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const char* what) {
+void PackedCodebook::pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const char* what,
+                          const QuantKernels* kernels) {
   if (k < 1 || dim < 1) fail(Error::kShape, std::string(what) + " is empty");
   if (k > INT32_MAX) fail(Error::kShape, std::string(what) + " has more than 2^31 - 1 codes");
-  const QuantKernels& q = quant_kernels();
+  const QuantKernels& q = kernels ? *kernels : quant_kernels();
   const int64_t panels = (k + q.panel - 1) / q.panel;
   if (kernels_ != &q || k_ != k || dim_ != dim) {
     data_.reset(static_cast<size_t>(panels * q.panel) * dim);

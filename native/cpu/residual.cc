@@ -146,12 +146,12 @@ void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<c
   const int64_t levels = static_cast<int64_t>(codebooks.size());
   if (levels < 1 || sizes.size() != codebooks.size()) fail(Error::kShape, "residual encoding needs a codebook");
   if (beam < 1 || beam > 1024) fail(Error::kConfig, "beam must be from 1 to 1024");
+  const QuantKernels& q = quant_kernels();
   std::vector<PackedCodebook> packed(levels);
   for (int64_t level = 0; level < levels; ++level)
     packed[level].pack(codebooks[level], sizes[level], dim, Metric::kL2, options.threads,
-                       ("codebook " + std::to_string(level)).c_str());
+                       ("codebook " + std::to_string(level)).c_str(), &q);
   if (n <= 0) return;
-  const QuantKernels& q = packed[0].kernels();
   const Job job{x, dim, levels, beam, codebooks, packed, codes, quantized, errors};
   FirstRow bad;
   const int64_t extra = beam == 1 ? 4 * dim : beam * (8 * dim + 8 * beam + 8 * levels);

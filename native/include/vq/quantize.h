@@ -28,7 +28,9 @@ class PackedCodebook {
  public:
   PackedCodebook() = default;
   // Throws kValue naming the first code that is not finite. `what` names the codebook in that message.
-  void pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const char* what = "codebook");
+  // Without `kernels`, those of the instruction set in use.
+  void pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const char* what = "codebook",
+            const struct QuantKernels* kernels = nullptr);
   int64_t size() const { return k_; }
   int64_t dim() const { return dim_; }
   int64_t bytes() const { return static_cast<int64_t>(data_.bytes() + bias_.bytes()); }
