@@ -14,25 +14,44 @@ namespace vq {
 namespace {
 
 struct Clusters {
-  CodeRows order;
-  Scratch<double> sums, spread, weight;  // [k, dim], [k], [k]
+  CodeRows order;                               // filled where it is needed
+  Scratch<double> sums, lanes, spread, weight;  // [k, dim], [k, 32], [k], [k]
+  bool sorted = false;
 };
 
-// Sums, weights and spread of every cluster; returns the inertia.
-double measure(const float* x, int64_t dim, const KmeansOptions& o, const float* centroids, Clusters& c, int threads) {
+// Sums, weights and spread of every cluster; returns the inertia. Each thread owns a range of clusters and meets their
+// rows in ascending order: reading the rows as they lie while the sums fit the cache, else one cluster after another.
+double measure(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const float* centroids,
+               const int32_t* assignments, Clusters& c, int threads) {
   const QuantKernels& q = quant_kernels();
+  c.sorted = 8 * o.k * (dim + 2 * kSpreadLanes) > threads * (int64_t{1} << 19);
+  if (c.sorted) c.order.sort(assignments, n, o.k);
   parallel_for(threads, 1, threads, [&](int64_t first, int64_t last) {
-    for (int64_t part = first; part < last; ++part)
-      for (int64_t k = c.order.split(part, threads); k < c.order.split(part + 1, threads); ++k) {
-        const int32_t* rows = c.order.rows(k);
-        const int64_t count = c.order.count(k);
-        std::fill_n(c.sums.data() + k * dim, dim, 0.0);
-        c.spread[k] = q.add_rows_spread(x, rows, count, dim, o.weights, centroids + k * dim, c.sums.data() + k * dim);
-        c.weight[k] = static_cast<double>(count);
-        if (!o.weights) continue;
-        c.weight[k] = 0;
-        for (int64_t i = 0; i < count; ++i) c.weight[k] += o.weights[rows[i]];
+    for (int64_t part = first; part < last; ++part) {
+      const int64_t from = c.sorted ? c.order.split(part, threads) : o.k * part / threads;
+      const int64_t to = c.sorted ? c.order.split(part + 1, threads) : o.k * (part + 1) / threads;
+      std::fill_n(c.sums.data() + from * dim, (to - from) * dim, 0.0);
+      std::fill_n(c.lanes.data() + from * 2 * kSpreadLanes, (to - from) * 2 * kSpreadLanes, 0.0);
+      std::fill_n(c.weight.data() + from, to - from, 0.0);
+      const auto add = [&](const int32_t* rows, int64_t count) {
+        q.add_rows_spread(x, rows, count, dim, o.weights, assignments, centroids, c.sums.data(), c.lanes.data());
+        for (int64_t i = 0; i < count; ++i) c.weight[assignments[rows[i]]] += o.weights ? o.weights[rows[i]] : 1.0;
+      };
+      if (c.sorted) {
+        if (to > from) add(c.order.rows(from), c.order.rows(to - 1) + c.order.count(to - 1) - c.order.rows(from));
+      } else {
+        constexpr int64_t kList = 2048;
+        int32_t mine[kList];
+        int64_t count = 0;
+        for (int64_t i = 0; i < n; ++i) {
+          mine[count] = static_cast<int32_t>(i);
+          count += assignments[i] >= from && assignments[i] < to;
+          if (count == kList) add(mine, count), count = 0;
+        }
+        add(mine, count);
       }
+      for (int64_t k = from; k < to; ++k) c.spread[k] = spread_of(c.lanes.data() + k * 2 * kSpreadLanes);
+    }
   });
   double inertia = 0;
   for (int64_t k = 0; k < o.k; ++k) inertia += c.spread[k];
@@ -41,9 +60,10 @@ double measure(const float* x, int64_t dim, const KmeansOptions& o, const float*
 
 // Gives every empty cluster the farthest row of the heaviest cluster that has rows away from its centroid; the donor's
 // mean is taken without that row. Where no such cluster is left, empty clusters stay where they are.
-void split_largest(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const float* centroids, Clusters& c,
-                   std::vector<int64_t>& moved) {
+void split_largest(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const float* centroids,
+                   const int32_t* assignments, Clusters& c, std::vector<int64_t>& moved) {
   const QuantKernels& q = quant_kernels();
+  if (!c.sorted) c.order.sort(assignments, n, o.k);
   Scratch<float> far;
   std::vector<char> ready(o.k);
   for (int64_t k = 0; k < o.k; ++k) {
@@ -88,11 +108,12 @@ void split_largest(const float* x, int64_t n, int64_t dim, const KmeansOptions& 
 }
 
 // New centroids in place; returns the squared shift.
-double update(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, float* centroids, Clusters& c) {
+double update(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const int32_t* assignments, float* centroids,
+              Clusters& c) {
   std::vector<int64_t> moved(o.k, -1);
   for (int64_t k = 0; k < o.k; ++k)
     if (!(c.weight[k] > 0)) {
-      split_largest(x, n, dim, o, centroids, c, moved);
+      split_largest(x, n, dim, o, centroids, assignments, c, moved);
       break;
     }
   double shift = 0;
@@ -127,10 +148,13 @@ double update(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, fl
 double mean_variance(const float* x, int64_t n, int64_t dim, const KmeansOptions& o) {
   Scratch<int32_t> rows(n);
   for (int64_t i = 0; i < n; ++i) rows[i] = static_cast<int32_t>(i);
-  std::vector<double> sum(dim);
+  Scratch<int32_t> code(n);  // all rows in one cluster around the first row
+  std::fill_n(code.data(), n, 0);
+  std::vector<double> sum(dim), lanes(2 * kSpreadLanes);
   double weight = o.weights ? 0 : static_cast<double>(n);
   for (int64_t i = 0; o.weights && i < n; ++i) weight += o.weights[i];
-  const double spread = quant_kernels().add_rows_spread(x, rows.data(), n, dim, o.weights, x, sum.data());
+  quant_kernels().add_rows_spread(x, rows.data(), n, dim, o.weights, code.data(), x, sum.data(), lanes.data());
+  const double spread = spread_of(lanes.data());
   double off = 0;
   for (int64_t d = 0; d < dim; ++d) {
     const double t = sum[d] / weight - x[d];
@@ -207,6 +231,7 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
       static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(std::max(1, call.threads), n * dim >> 15)));
   Clusters clusters;
   clusters.sums.reset(static_cast<size_t>(o.k) * dim);
+  clusters.lanes.reset(static_cast<size_t>(o.k) * 2 * kSpreadLanes);
   clusters.spread.reset(o.k);
   clusters.weight.reset(o.k);
   PackedCodebook packed;
@@ -216,8 +241,7 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
   for (int iteration = 0;; ++iteration) {
     packed.pack(centroids, o.k, dim, Metric::kL2, call.threads, "centroids");
     nearest(x, n, packed, assignments, nullptr, call);
-    clusters.order.sort(assignments, n, o.k);
-    result.inertia = measure(x, dim, o, centroids, clusters, threads);
+    result.inertia = measure(x, n, dim, o, centroids, assignments, clusters, threads);
     result.history.push_back(result.inertia);
     if (o.progress) o.progress(iteration, result.inertia);
     if (result.converged || iteration >= o.iterations) break;
@@ -226,7 +250,7 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
       break;
     }
     std::copy_n(assignments, n, before.data());
-    result.converged = update(x, n, dim, o, centroids, clusters) <= close;
+    result.converged = update(x, n, dim, o, assignments, centroids, clusters) <= close;
   }
   return result;
 }

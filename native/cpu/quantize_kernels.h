@@ -39,13 +39,18 @@ struct QuantKernels {
   // sum[d] += x[rows[i]][d] for i ascending.
   void (*add_rows)(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum);
 
-  // sum[d] += w x[row][d] in double; returns sum of w (x - c)^2, kept in 16 lanes (d mod 16; the
-  // elements after the last whole 16 in lanes of their own), the lanes added in order.
-  double (*add_rows_spread)(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
-                            const float* centre, double* sum);
+  // For each listed row and its code k = codes[row], in double: sums[k, d] += w x[d], and the 2 * 16 lanes of code k
+  // collect w (x - c_k)^2: element d goes to lane d mod 16, those after the last whole 16 to the second 16.
+  void (*add_rows_spread)(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
+                          const int32_t* codes, const float* centres, double* sums, double* lanes);
 };
 
 constexpr int kSpreadLanes = 16;
+inline double spread_of(const double* lanes) {
+  double total = 0;
+  for (int l = 0; l < kSpreadLanes; ++l) total += lanes[l] + lanes[kSpreadLanes + l];
+  return total;
+}
 
 const QuantKernels& quant_kernels();  // of the instruction set in use
 const QuantKernels* scalar_kernels();

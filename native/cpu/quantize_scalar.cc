@@ -70,23 +70,19 @@ void add_rows(const float* x, const int32_t* rows, int64_t count, int64_t dim, f
     for (int64_t d = 0; d < dim; ++d) sum[d] += x[static_cast<int64_t>(rows[i]) * dim + d];
 }
 
-double add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
-                       const float* centre, double* sum) {
-  double lanes[kSpreadLanes] = {}, tail[kSpreadLanes] = {};  // tail: the elements after the last whole 16
+void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
+                     const int32_t* codes, const float* centres, double* sums, double* lanes) {
   const int64_t whole = dim / kSpreadLanes * kSpreadLanes;
   for (int64_t i = 0; i < count; ++i) {
-    const float* row = x + static_cast<int64_t>(rows[i]) * dim;
-    const double w = weights ? weights[rows[i]] : 1.0;
+    const int64_t row = rows[i], k = codes[row];
+    const double w = weights ? weights[row] : 1.0;
     for (int64_t d = 0; d < dim; ++d) {
-      const double v = row[d], t = v - static_cast<double>(centre[d]);
-      sum[d] = std::fma(w, v, sum[d]);
-      double& lane = (d < whole ? lanes : tail)[d % kSpreadLanes];
+      const double v = x[row * dim + d], t = v - static_cast<double>(centres[k * dim + d]);
+      double& lane = lanes[k * 2 * kSpreadLanes + d % kSpreadLanes + (d < whole ? 0 : kSpreadLanes)];
       lane = std::fma(w * t, t, lane);
+      sums[k * dim + d] = std::fma(w, v, sums[k * dim + d]);
     }
   }
-  double total = 0;
-  for (int l = 0; l < kSpreadLanes; ++l) total += lanes[l] + tail[l];
-  return total;
 }
 
 }  // namespace

@@ -313,22 +313,24 @@ using Half = hn::Rebind<float, D>;
 constexpr int kDoubles = HWY_MAX_BYTES / sizeof(double);
 constexpr int kGroup = kSpreadLanes / kDoubles;  // vectors that make up the 16 virtual lanes
 
-double add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
-                       const float* centre, double* sum) {
+void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
+                     const int32_t* codes, const float* centres, double* sums, double* lanes) {
   const D dd;
   const Half half;
-  hn::Vec<D> spread[kGroup];
-  for (int g = 0; g < kGroup; ++g) spread[g] = hn::Zero(dd);
-  double tail[kSpreadLanes] = {};
-  const int64_t whole = dim / kSpreadLanes * kSpreadLanes;
+  constexpr int64_t kAhead = 8;
+  const int64_t whole = dim / kSpreadLanes * kSpreadLanes, lines = std::min<int64_t>(dim, 256);
   for (int64_t i = 0; i < count; ++i) {
-    const float* row = x + static_cast<int64_t>(rows[i]) * dim;
-    if (i + 4 < count) {
-      const float* ahead = x + static_cast<int64_t>(rows[i + 4]) * dim;
-      for (int64_t d = 0; d < std::min<int64_t>(dim, 256); d += 16) __builtin_prefetch(ahead + d);
+    if (i + kAhead < count) {
+      const float* ahead = x + static_cast<int64_t>(rows[i + kAhead]) * dim;
+      for (int64_t d = 0; d < lines; d += 16) __builtin_prefetch(ahead + d);
     }
+    const int64_t k = codes[rows[i]];
+    const float *row = x + static_cast<int64_t>(rows[i]) * dim, *centre = centres + k * dim;
+    double *sum = sums + k * dim, *lane = lanes + k * 2 * kSpreadLanes, *tail = lane + kSpreadLanes;
     const double weight = weights ? weights[rows[i]] : 1.0;
     const auto w = hn::Set(dd, weight);
+    hn::Vec<D> spread[kGroup];
+    for (int g = 0; g < kGroup; ++g) spread[g] = hn::LoadU(dd, lane + g * kDoubles);
     for (int64_t d = 0; d < whole; d += kSpreadLanes)
       for (int g = 0; g < kGroup; ++g) {
         const int64_t at = d + g * kDoubles;
@@ -337,17 +339,13 @@ double add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64
         hn::StoreU(hn::MulAdd(w, v, hn::LoadU(dd, sum + at)), dd, sum + at);
         spread[g] = hn::MulAdd(hn::Mul(w, t), t, spread[g]);
       }
+    for (int g = 0; g < kGroup; ++g) hn::StoreU(spread[g], dd, lane + g * kDoubles);
     for (int64_t d = whole; d < dim; ++d) {
       const double v = row[d], t = v - static_cast<double>(centre[d]);
       sum[d] = std::fma(weight, v, sum[d]);
       tail[d - whole] = std::fma(weight * t, t, tail[d - whole]);
     }
   }
-  double lanes[kSpreadLanes];
-  for (int g = 0; g < kGroup; ++g) hn::StoreU(spread[g], dd, lanes + g * kDoubles);
-  double total = 0;
-  for (int l = 0; l < kSpreadLanes; ++l) total += lanes[l] + tail[l];
-  return total;
 }
 
 const QuantKernels* table(const char* name) {
