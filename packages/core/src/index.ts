@@ -4,7 +4,9 @@ import { registerCpuBackend } from './backend/register.js'
 registerCpuBackend()
 
 export * from './check.js'
+export * from './device.js'
 export * from './errors.js'
 export { type NativeCore, native, nativeFailure, tryNative } from './native.js'
 export * from './ops/index.js'
+export * from './quantize/index.js'
 export { tf } from './tf.js'
