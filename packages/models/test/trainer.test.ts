@@ -106,6 +106,18 @@ onBackends(() => {
       m.dispose()
     })
 
+    it('starts a k-means codebook from its first batch', async () => {
+      const m = new VQVAE({ hiddenDims: [4], embeddingDim: 2, numEmbeddings: 5, initCodebook: 'kmeans' })
+      const [k, before] = [m.quantizer, m.quantizer.codebook()]
+      await new Trainer({ ...quiet, steps: 1 }).fit(m, loader())
+      expect(k.ready).toBe(true)
+      const usage = k.usage()
+      expect([usage.used, usage.counts.reduce((a, b) => a + b)]).toEqual([5, 4 * 4 * 4])
+      expect(Array.from(k.table.dataSync())).not.toEqual(Array.from(before.dataSync()))
+      before.dispose()
+      m.dispose()
+    })
+
     it('clips: Adam’s first step is the learning rate, whatever the gradient', async () => {
       const m = new Scale()
       await new Trainer({ ...quiet, steps: 1, learningRate: 0.5 }).fit(m, numbers([1e6, 1e6]))
