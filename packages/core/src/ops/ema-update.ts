@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectNumber, expectShape } from '../check.js'
 import { tryNative } from '../native.js'
 import { type EmaState, emaUpdate } from '../quantize/ema-update.js'
-import { composedWarning, namedAs, valuesOf } from './composed.js'
 import { detach } from './detach.js'
+import { composedWarning, namedAs, valuesOf } from './fallback.js'
 import { hasKernel, runKernels } from './kernel.js'
 
 /** A codebook that follows its vectors; see {@link EmaState}. */

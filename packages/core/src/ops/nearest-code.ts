@@ -3,8 +3,8 @@ import { expectOneOf, expectShape } from '../check.js'
 import { VqValueError } from '../errors.js'
 import { tryNative } from '../native.js'
 import { type Metric, metrics, nearest } from '../quantize/nearest.js'
-import { composedWarning, namedAs, valuesOf } from './composed.js'
 import { detach } from './detach.js'
+import { composedWarning, namedAs, valuesOf } from './fallback.js'
 import { hasKernel, runKernel } from './kernel.js'
 
 /**
