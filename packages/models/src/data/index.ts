@@ -1,1 +1,1 @@
-export {}
+export * from './loader.js'

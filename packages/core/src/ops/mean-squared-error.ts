@@ -1,0 +1,26 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { expectShape } from '../check.js'
+import { customGradient } from './custom-gradient.js'
+
+/** Mean over all elements of (a − b)²; a, b of one shape. Differentiable in both. */
+export function meanSquaredError(a: tf.Tensor, b: tf.Tensor): tf.Scalar {
+  expectShape(
+    tf.util.arraysEqual(a.shape, b.shape),
+    'meanSquaredError',
+    `two tensors [${a.shape.join(', ')}]`,
+    `a second tensor [${b.shape.join(', ')}]`,
+    'Reshape one of them.',
+  )
+  return customGradient<tf.Scalar>(
+    [a, b],
+    save => {
+      const difference = tf.sub(a, b)
+      save([difference])
+      return tf.mean(tf.square(difference)) as tf.Scalar
+    },
+    (dy, [difference]) => {
+      const g = tf.mul(difference, tf.mul(dy, 2 / difference.size))
+      return [g, tf.neg(g)]
+    },
+  )
+}
