@@ -1,24 +1,97 @@
+// vq_native_bench fma|copy [--threads T] [--seconds S]   the machine's limits, as one JSON line
+// vq_native_bench ladder [--n N --k K --dim D --threads T]   nearest, from the plain loop to the widest vectors
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
 #include <vector>
-#include <algorithm>
-#include <omp.h>
-#include "vq/quantize.h"
-#include "vq/philox.h"
-#include "vq/isa.h"
+
 #include "bench/probes.h"
-using namespace vq;
-int main(int argc, char** argv) {
-  if (argc > 1) set_isa(argv[1]);
-  int shapes[][3] = {{8192,1024,64},{8192,512,64},{65536,256,64},{8192,128,256},{4096,8192,256}};
-  for (auto& s : shapes) for (int th = 1; th <= 2; ++th) {
-    double fl = vq_bench::fma_gflops(th, 0.1); printf("fma %.1f ", fl); int64_t n = s[0], k = s[1], d = s[2];
-    Philox g(1); std::vector<float> x(n*d), c(k*d); for (auto& v : x) v = g.uniform_float()-.5f; for (auto& v : c) v = g.uniform_float()-.5f;
-    std::vector<int> idx(n); std::vector<float> dist(n);
-    std::vector<double> t;
-    for (int i = 0; i < 15; ++i) { auto a = std::chrono::steady_clock::now(); nearest(x.data(), n, d, c.data(), k, Metric::kL2, idx.data(), dist.data(), {th}); t.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now()-a).count()); }
-    std::sort(t.begin(), t.end());
-    printf("%s n%ld k%ld d%ld t%d  median %.3f ms best %.3f  %.1f GFLOP/s (best %.1f)\n", isa().c_str(), n,k,d,th, t[7]*1e3, t[0]*1e3, 2.0*n*k*d/t[7]/1e9, 2.0*n*k*d/t[0]/1e9);
+#include "vq/isa.h"
+#include "vq/philox.h"
+#include "vq/quantize.h"
+#include "vq/threads.h"
+
+namespace {
+
+double option(int argc, char** argv, const char* name, double otherwise) {
+  for (int i = 2; i + 1 < argc; ++i)
+    if (std::strcmp(argv[i], name) == 0) return std::atof(argv[i + 1]);
+  return otherwise;
+}
+
+template <class F>
+double median_seconds(F&& f) {
+  std::vector<double> all;
+  for (int i = 0; i < 9; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    all.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
+  std::sort(all.begin() + 2, all.end());  // two to warm up
+  return all[5];
+}
+
+// What one writes first: a row, a code, a loop.
+void naive(const float* x, int64_t n, int64_t dim, const float* codes, int64_t k, int32_t* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    float best = std::numeric_limits<float>::infinity();
+    for (int64_t c = 0; c < k; ++c) {
+      float s = 0;
+      for (int64_t d = 0; d < dim; ++d) s += (x[i * dim + d] - codes[c * dim + d]) * (x[i * dim + d] - codes[c * dim + d]);
+      if (s < best) best = s, out[i] = static_cast<int32_t>(c);
+    }
+  }
+}
+
+int ladder(int64_t n, int64_t k, int64_t dim, int threads) {
+  vq::Philox random(1);
+  std::vector<float> x(n * dim), codes(k * dim);
+  for (float& v : x) v = static_cast<float>(random.normal());
+  for (float& v : codes) v = static_cast<float>(random.normal());
+  const double limit = vq_bench::fma_gflops(threads, 0.2), work = 2e-9 * static_cast<double>(n * k * dim);
+  std::printf("nearest, %ld x %ld x %ld, %d threads, FMA limit %.0f GFLOP/s\n", static_cast<long>(n),
+              static_cast<long>(k), static_cast<long>(dim), threads, limit);
+  std::vector<int32_t> plain(n), want, got(n);
+  const auto line = [&](const char* name, double seconds) {
+    std::printf("%-24s %10.3f ms %8.1f GFLOP/s %5.1f%%\n", name, seconds * 1e3, work / seconds, 100 * work / seconds / limit);
+  };
+  line("naive, one thread", median_seconds([&] { naive(x.data(), n, dim, codes.data(), k, plain.data()); }));
+  int differs = 0;
+  for (const std::string& isa : vq::isa_list()) {
+    vq::set_isa(isa);
+    line(("packed, " + isa).c_str(), median_seconds([&] {
+           vq::nearest(x.data(), n, dim, codes.data(), k, vq::Metric::kL2, got.data(), nullptr, {threads});
+         }));
+    if (want.empty()) want = got;
+    differs += want != got;
+  }
+  int64_t same = 0;
+  for (int64_t i = 0; i < n; ++i) same += plain[i] == want[i];
+  std::printf("naive agrees with the contract on %ld of %ld rows; instruction sets that differ: %d\n",
+              static_cast<long>(same), static_cast<long>(n), differs);
+  return differs;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  const int threads = static_cast<int>(option(argc, argv, "--threads", vq::max_threads()));
+  const double seconds = option(argc, argv, "--seconds", 0.2);
+  if (what == "fma") {
+    std::printf("{\"threads\":%d,\"gflops\":%.2f}\n", threads, vq_bench::fma_gflops(threads, seconds));
+  } else if (what == "copy") {
+    std::printf("{\"threads\":%d,\"gbytes\":%.2f}\n", threads, vq_bench::copy_gbytes(threads, seconds));
+  } else if (what == "ladder") {
+    return ladder(static_cast<int64_t>(option(argc, argv, "--n", 2048)), static_cast<int64_t>(option(argc, argv, "--k", 512)),
+                  static_cast<int64_t>(option(argc, argv, "--dim", 64)), threads);
+  } else {
+    std::printf("usage: vq_native_bench fma|copy|ladder [--threads T] [--seconds S] [--n N --k K --dim D]\n");
+    return 1;
+  }
+  return 0;
 }

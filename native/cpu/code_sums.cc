@@ -45,7 +45,7 @@ int64_t CodeRows::split(int part, int parts) const {
 namespace {
 
 int useful_threads(int64_t work, int threads) {
-  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, work >> 15)));
+  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, work >> 17)));
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ void ema_update(const float* x, const int32_t* indices, int64_t n, int64_t dim, 
     total += counts_out[c];
   }
   const float smoothing = total + static_cast<float>(k) * epsilon;
-  parallel_for(k, std::max<int64_t>(1, (1 << 15) / dim), options.threads, [&](int64_t begin, int64_t end) {
+  parallel_for(k, std::max<int64_t>(1, (1 << 17) / dim), options.threads, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c) {
       const float divisor = (counts_out[c] + epsilon) / smoothing * total;
       for (int64_t i = c * dim; i < (c + 1) * dim; ++i) {

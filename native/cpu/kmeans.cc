@@ -168,7 +168,7 @@ double mean_variance(const float* x, int64_t n, int64_t dim, const KmeansOptions
 int64_t check_rows(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, int threads) {
   const QuantKernels& q = quant_kernels();
   FirstRow bad;
-  parallel_for(n, 256, threads, [&](int64_t first, int64_t last) {
+  parallel_for(n, std::max<int64_t>(256, (1 << 18) / dim), threads, [&](int64_t first, int64_t last) {
     constexpr int64_t kChunk = 256;
     const float* rows[kChunk];
     float norms[kChunk];
@@ -228,7 +228,7 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
 
   const double close = o.tolerance > 0 ? o.tolerance * mean_variance(x, n, dim, o) : -1;
   const int threads =
-      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(std::max(1, call.threads), n * dim >> 15)));
+      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(std::max(1, call.threads), n * dim >> 17)));
   Clusters clusters;
   clusters.sums.reset(static_cast<size_t>(o.k) * dim);
   clusters.lanes.reset(static_cast<size_t>(o.k) * 2 * kSpreadLanes);

@@ -76,7 +76,7 @@ void start_plus_plus(const float* x, int64_t n, int64_t dim, int64_t k, const fl
     taken[row] = 1;
     const float* centre = x + row * dim;
     std::copy_n(centre, dim, centroids + c * dim);
-    parallel_for(blocks, 8, call.threads, [&](int64_t first, int64_t last) {
+    parallel_for(blocks, std::max<int64_t>(1, (1 << 18) / (kBlock * dim)), call.threads, [&](int64_t first, int64_t last) {
       const float* rows[kBlock];
       float squared[kBlock];
       for (int64_t b = first; b < last; ++b) {

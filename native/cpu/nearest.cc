@@ -23,7 +23,7 @@ void PackedCodebook::pack(const float* codes, int64_t k, int64_t dim, Metric met
   kernels_ = &q, k_ = k, dim_ = dim, panels_ = panels, metric_ = metric;
 
   FirstRow bad;
-  const int64_t grain = std::max<int64_t>(1, (1 << 16) / (dim * q.panel));
+  const int64_t grain = std::max<int64_t>(1, (1 << 17) / (dim * q.panel));
   parallel_for(panels, grain, threads, [&](int64_t begin, int64_t end) {
     Scratch<float> unit(metric == Metric::kCosine ? q.panel * dim : 0);
     Scratch<float> norms(q.panel);
@@ -58,7 +58,7 @@ void nearest(const float* x, int64_t n, const PackedCodebook& codebook, int32_t*
   const int64_t dim = codebook.dim();
   const bool cosine = codebook.metric() == Metric::kCosine;
   FirstRow bad;
-  for_row_blocks(n, dim, q, options, [&](RowBlocks& blocks) {
+  for_row_blocks(n, dim, codebook.size(), q, options, [&](RowBlocks& blocks) {
     const int64_t most = blocks.rows();
     Scratch<float> best(most * q.state), scores(most), norms(most), unit(cosine ? most * dim : 0);
     Scratch<int32_t> arg(most * q.state);

@@ -182,45 +182,73 @@ void assign(const float* x, int64_t n, int64_t dim, const float* packed, const f
   }
 }
 
-template <int R>
-HWY_INLINE void top_tile(const float* x, int64_t dim, const float* panel, const float* bias, int32_t code, int most,
-                         float* scores, int32_t* codes, int32_t* counts) {
+constexpr int kChunk = 8;  // panels whose scores are kept at a time
+
+// Puts the smallest of `count` vectors of scores into the row's list. Lane minima bound the last place first, so that few
+// scores are ever looked at one by one.
+HWY_INLINE void select(const float* HWY_RESTRICT from, int count, int32_t code, int most, float* scores, int32_t* codes,
+                       int32_t& found) {
   const F f;
-  Tile<R> t;
-  score<R>(x, dim, panel, bias, t);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    float limit = counts[r] < most ? kInf : scores[r * most + most - 1];
-#pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) {
-      const auto less = hn::Lt(t.acc[r][w], hn::Set(f, limit));
-      if (HWY_LIKELY(hn::AllFalse(f, less))) continue;
-      HWY_ALIGN float lane[kLanes];
-      uint8_t bits[8] = {};
-      hn::Store(t.acc[r][w], f, lane);
-      hn::StoreMaskBits(f, less, bits);
-      for (uint32_t m = bits[0] | (static_cast<uint32_t>(bits[1]) << 8); m; m &= m - 1) {
-        const int i = __builtin_ctz(m);
-        if (!(lane[i] < limit)) continue;
-        insert_top(lane[i], code + w * kLanes + i, most, scores + r * most, codes + r * most, counts[r]);
-        limit = counts[r] < most ? kInf : scores[r * most + most - 1];
-      }
+  float limit = found < most ? kInf : scores[most - 1];
+  VF least = hn::Set(f, limit);
+  for (int v = 0; v < count; ++v) {
+    const VF s = hn::Load(f, from + v * kLanes);
+    least = hn::IfThenElse(hn::Lt(s, least), s, least);
+  }
+  // With `most` lanes below it, nothing above this bound can get in. (Fewer lanes than places: no bound.)
+  VF bound = hn::Set(f, kInf);
+  for (int i = 0; i < most && most <= kLanes; ++i) {
+    bound = hn::MinOfLanes(f, least);
+    least = hn::IfThenElse(hn::Eq(least, bound), hn::Set(f, kInf), least);
+  }
+  for (int v = 0; v < count; ++v) {
+    const VF s = hn::Load(f, from + v * kLanes);
+    const auto may = hn::And(hn::Le(s, bound), hn::Lt(s, hn::Set(f, limit)));
+    if (HWY_LIKELY(hn::AllFalse(f, may))) continue;
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(f, may, bits);
+    for (uint32_t m = bits[0] | (static_cast<uint32_t>(bits[1]) << 8); m; m &= m - 1) {
+      const int i = __builtin_ctz(m);
+      const float value = from[v * kLanes + i];
+      if (!(value < limit)) continue;
+      insert_top(value, code + v * kLanes + i, most, scores, codes, found);
+      limit = found < most ? kInf : scores[most - 1];
     }
   }
 }
 
+template <int R>
+HWY_INLINE void top_tile(const float* x, int64_t dim, const float* panel, const float* bias, int panels, int32_t code,
+                         int most, float* scores, int32_t* codes, int32_t* counts, float* buffer) {
+  const F f;
+  constexpr int kStride = kChunk * kPanel;
+  for (int p = 0; p < panels; ++p) {
+    Tile<R> t;
+    score<R>(x, dim, panel + p * kPanel * dim, bias + p * kPanel, t);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+      for (int w = 0; w < kWide; ++w) hn::Store(t.acc[r][w], f, buffer + r * kStride + p * kPanel + w * kLanes);
+  }
+  for (int r = 0; r < R; ++r)
+    select(buffer + r * kStride, panels * kWide, code, most, scores + r * most, codes + r * most, counts[r]);
+}
+
 void top(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels, int most,
          float* scores, int32_t* codes, int32_t* counts) {
+  HWY_ALIGN float buffer[kRows * kChunk * kPanel];
   std::fill(counts, counts + n, 0);
-  for (int64_t p = 0; p < panels; ++p) {
+  for (int64_t p = 0; p < panels; p += kChunk) {
+    const int some = static_cast<int>(std::min<int64_t>(kChunk, panels - p));
     const float* panel = packed + p * kPanel * dim;
     const float* b = bias + p * kPanel;
     const int32_t code = static_cast<int32_t>(p * kPanel);
     int64_t r = 0;
     for (; r + kRows <= n; r += kRows)
-      top_tile<kRows>(x + r * dim, dim, panel, b, code, most, scores + r * most, codes + r * most, counts + r);
+      top_tile<kRows>(x + r * dim, dim, panel, b, some, code, most, scores + r * most, codes + r * most, counts + r,
+                      buffer);
     for (; r < n; ++r)
-      top_tile<1>(x + r * dim, dim, panel, b, code, most, scores + r * most, codes + r * most, counts + r);
+      top_tile<1>(x + r * dim, dim, panel, b, some, code, most, scores + r * most, codes + r * most, counts + r, buffer);
   }
 }
 

@@ -155,8 +155,10 @@ void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<c
   const Job job{x, dim, levels, beam, codebooks, packed, codes, quantized, errors};
   FirstRow bad;
   const int64_t extra = beam == 1 ? 4 * dim : beam * (8 * dim + 8 * beam + 8 * levels);
+  int64_t met = 0;
+  for (int64_t size : sizes) met += size * beam;
   for_row_blocks(
-      n, dim, q, options,
+      n, dim, met, q, options,
       [&](RowBlocks& blocks) { beam == 1 ? greedy(job, q, blocks, bad) : beam_search(job, q, blocks, bad); }, extra);
   if (bad.any())
     fail(Error::kValue, "row " + std::to_string(bad.row()) + " has no nearest code: it " +

@@ -1,11 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectNumber, expectShape } from '../check.js'
-import { VqValueError } from '../errors.js'
 import { tryNative } from '../native.js'
-import { quantizeError } from '../quantize/call.js'
 import { type EmaState, emaUpdate } from '../quantize/ema-update.js'
-import { composedWarning } from './composed.js'
 import { detach } from './detach.js'
+import { composedWarning, namedAs, valuesOf } from './fallback.js'
 import { hasKernel, runKernels } from './kernel.js'
 
 /** A codebook that follows its vectors; see {@link EmaState}. */
@@ -49,17 +47,17 @@ export function emaUpdateTensors(
     'Pass one index per vector, and counts and sums that fit the codebook.',
   )
   tf.tidy(() => {
-    const x = detach(vectors)
+    const x = vectors.dtype === 'float32' ? detach(vectors) : tf.cast(detach(vectors), 'float32')
     const options = { decay, epsilon }
     let next: tf.Tensor[]
-    if (hasKernel('VqEmaUpdate')) {
-      try {
+    try {
+      if (hasKernel('VqEmaUpdate'))
         next = runKernels('VqEmaUpdate', { vectors: x, indices, codebook, counts, sums }, options)
-      } catch (error) {
-        throw error instanceof VqValueError ? quantizeError('emaUpdateTensors', error.cause) : error
-      }
-    } else if (tryNative() !== undefined) next = throughArrays(x, indices, state, options)
-    else next = composed(x, indices, state, options)
+      else if (tryNative() !== undefined) next = throughArrays(x, indices, state, options)
+      else next = composed(x, indices, state, options)
+    } catch (error) {
+      throw namedAs('emaUpdateTensors', error)
+    }
     codebook.assign(next[0])
     counts.assign(next[1])
     sums.assign(next[2])
@@ -76,7 +74,7 @@ function throughArrays(x: tf.Tensor, indices: tf.Tensor, state: EmaVariables, op
     counts: copy(state.counts),
     sums: copy(state.sums),
   }
-  emaUpdate(x.dataSync() as Float32Array, indices.dataSync() as Int32Array, arrays, { dim, ...options })
+  emaUpdate(valuesOf(x), indices.dataSync() as Int32Array, arrays, { dim, ...options })
   const { codebook, sums } = state
   return [
     tf.tensor(arrays.codebook, codebook.shape),

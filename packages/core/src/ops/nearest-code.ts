@@ -2,10 +2,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectOneOf, expectShape } from '../check.js'
 import { VqValueError } from '../errors.js'
 import { tryNative } from '../native.js'
-import { quantizeError } from '../quantize/call.js'
 import { type Metric, metrics, nearest } from '../quantize/nearest.js'
-import { composedWarning } from './composed.js'
 import { detach } from './detach.js'
+import { composedWarning, namedAs, valuesOf } from './fallback.js'
 import { hasKernel, runKernel } from './kernel.js'
 
 /**
@@ -32,18 +31,16 @@ export function nearestCode(
   return tf.tidy(() => {
     const x = float(z)
     const codes = float(codebook) as tf.Tensor2D
-    if (hasKernel('VqNearestCode')) {
-      try {
-        return runKernel('VqNearestCode', { z: x, codebook: codes }, { metric: metrics.indexOf(metric) })
-      } catch (error) {
-        throw error instanceof VqValueError ? quantizeError('nearestCode', error.cause) : error
-      }
-    }
     const shape = z.shape.slice(0, -1)
-    if (tryNative() === undefined) return tf.reshape(composed(x, codes, metric), shape)
-    const rows = x.dataSync() as Float32Array
-    const { indices } = nearest(rows, codes.dataSync() as Float32Array, { dim: codes.shape[1], metric })
-    return tf.tensor(indices, shape, 'int32')
+    try {
+      if (hasKernel('VqNearestCode'))
+        return runKernel('VqNearestCode', { z: x, codebook: codes }, { metric: metrics.indexOf(metric) })
+      if (tryNative() === undefined) return tf.reshape(composed(x, codes, metric), shape)
+      const { indices } = nearest(valuesOf(x), valuesOf(codes), { dim: codes.shape[1], metric })
+      return tf.tensor(indices, shape, 'int32')
+    } catch (error) {
+      throw namedAs('nearestCode', error)
+    }
   })
 }
 

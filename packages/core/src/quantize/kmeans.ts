@@ -76,7 +76,7 @@ export async function kmeans(
   let told = 0
   let over = false
   const tell = (iteration: number, inertia: number): void => {
-    if (over || failed.length > 0) return
+    if (over || failed.length > 0 || signal?.aborted) return
     told = iteration + 1
     try {
       onProgress({ iteration: told, iterations: to.iterations, inertia })

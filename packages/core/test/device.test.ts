@@ -1,0 +1,51 @@
+import { device, native, tf, VqConfigError, VqDeviceError } from '@vq/core'
+import { afterEach, expect, test } from 'vitest'
+
+afterEach(async () => {
+  device.threads = native().maxThreads
+  await device.use('cpu')
+})
+
+test('the list has vq-cpu with its instruction set and threads, and says why there is no vq-cuda', () => {
+  const [cpu, cuda] = device.list()
+  expect(cpu).toEqual({ name: 'vq-cpu', isa: native().isaList().at(-1), threads: native().maxThreads })
+  expect(cuda.name).toBe('vq-cuda')
+  expect(cuda.reason).toContain('CUDA')
+})
+
+test('cpu and auto choose vq-cpu; cuda answers with the reason', async () => {
+  expect(await device.use('cpu')).toBe('vq-cpu')
+  expect(await device.use('auto')).toBe('vq-cpu')
+  expect(tf.getBackend()).toBe('vq-cpu')
+  await expect(device.use('cuda')).rejects.toThrow(VqDeviceError)
+  await expect(device.use('cuda')).rejects.toThrow('no CUDA library')
+  expect(tf.getBackend()).toBe('vq-cpu')
+  await expect(device.use('tpu' as never)).rejects.toThrow(VqConfigError)
+})
+
+test('tensorflow says what to install where it is absent', async () => {
+  if (tf.findBackendFactory('tensorflow') != null)
+    return expect(await device.use('tensorflow')).toBe('tensorflow')
+  await expect(device.use('tensorflow')).rejects.toThrow('Install @tensorflow/tfjs-node')
+})
+
+test('the thread count is checked and kept', () => {
+  device.threads = 1
+  expect([device.threads, device.list()[0].threads]).toEqual([1, 1])
+  for (const wrong of [0, 1.5, Number.NaN, 5000])
+    expect(() => {
+      device.threads = wrong
+    }).toThrow(VqConfigError)
+  expect(device.threads).toBe(1)
+})
+
+test('memory counts tensors and the native bytes behind them', () => {
+  const before = device.memory()
+  const x = tf.zeros([1000])
+  const after = device.memory()
+  expect(after.backend).toBe('vq-cpu')
+  expect(after.tensors - before.tensors).toBe(1)
+  expect(after.bytes - before.bytes).toBe(4000)
+  expect(after.native!.bytesInUse - before.native!.bytesInUse).toBeGreaterThanOrEqual(4000)
+  x.dispose()
+})

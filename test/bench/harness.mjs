@@ -1,0 +1,71 @@
+// How every figure is taken: ours and the peers' runs alternate, the FMA limit is probed before and after each round,
+// rounds in which the machine gave less than 95% of its best are discarded, medians of the rest.
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+const program = fileURLToPath(new URL('../../native/build/Release/vq_native_bench', import.meta.url))
+const best = new Map()
+
+/** GFLOP/s of fused multiply-adds right now. */
+export function probe(threads, seconds = 0.04) {
+  if (!existsSync(program))
+    throw new Error('native/build/Release/vq_native_bench is missing: run `npm run build`')
+  const text = execFileSync(program, ['fma', '--threads', String(threads), '--seconds', String(seconds)])
+  const { gflops } = JSON.parse(text)
+  best.set(threads, Math.max(best.get(threads) ?? 0, gflops))
+  return gflops
+}
+
+export function copyBandwidth(threads) {
+  return JSON.parse(execFileSync(program, ['copy', '--threads', String(threads), '--seconds', '0.5'])).gbytes
+}
+
+/** The best probe so far. */
+export function fmaLimit(threads) {
+  return best.get(threads) ?? probe(threads, 0.3)
+}
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b)
+  const half = sorted.length >> 1
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2
+}
+
+/**
+ * Medians in seconds of `ours()` and of every function of `peers` (each resolves to seconds). Takes up to `most` rounds to
+ * keep `wanted`; `steady` is false where fewer were kept, and then the rounds with the best probes count.
+ */
+export async function measure(ours, peers, { threads, wanted = 7, most = 28 }) {
+  for (let i = 0; i < 2; i++) ours()
+  const rounds = []
+  const good = () => rounds.filter(r => r.probe >= 0.95 * fmaLimit(threads))
+  let before = probe(threads)
+  const begun = performance.now()
+  const patient = () => rounds.length < wanted || performance.now() - begun < 45_000
+  while (rounds.length < most && good().length < wanted && patient()) {
+    const start = performance.now()
+    ours()
+    const seconds = [(performance.now() - start) / 1000]
+    for (const peer of peers) {
+      await setTimeout(15) // idle threads of ours spin for a moment: not into the peer's time
+      seconds.push(await peer())
+    }
+    const after = probe(threads)
+    rounds.push({ seconds, probe: Math.min(before, after) })
+    before = after
+  }
+  const steady = good().length >= wanted
+  const kept = steady ? good() : rounds.sort((a, b) => b.probe - a.probe).slice(0, wanted)
+  const [mine, ...theirs] = kept[0].seconds.map((_, i) => median(kept.map(r => r.seconds[i])))
+  return { ours: mine, peers: theirs, steady, rounds: rounds.length, kept: kept.length }
+}
+
+/** A Markdown table. */
+export function table(head, rows) {
+  const line = cells => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+export const ms = seconds => `${(seconds * 1000).toPrecision(4)} ms`
