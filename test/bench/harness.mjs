@@ -37,13 +37,13 @@ export function median(values) {
  * Medians in seconds of `ours()` and of every function of `peers` (each resolves to seconds). Takes up to `most` rounds to
  * keep `wanted`; `steady` is false where fewer were kept, and then the rounds with the best probes count.
  */
-export async function measure(ours, peers, { threads, wanted = 7, most = 28 }) {
+export async function measure(ours, peers, { threads, wanted = 7, most = 28, patience = 45_000 }) {
   for (let i = 0; i < 2; i++) ours()
   const rounds = []
   const good = () => rounds.filter(r => r.probe >= 0.95 * fmaLimit(threads))
   let before = probe(threads)
   const begun = performance.now()
-  const patient = () => rounds.length < wanted || performance.now() - begun < 45_000
+  const patient = () => rounds.length < wanted || performance.now() - begun < patience
   while (rounds.length < most && good().length < wanted && patient()) {
     const start = performance.now()
     ours()
