@@ -44,8 +44,11 @@ Dnnl& dnnl_of(Context& c) {
   return *static_cast<Dnnl*>(c.dnnl.get());
 }
 
-void use_threads(const Context& c) {
-  if (omp_get_max_threads() != c.threads) omp_set_num_threads(c.threads);
+// Work that one thread ends sooner than two can meet stays on one.
+int use_threads(const Context& c, int64_t multiplications) {
+  const int threads = multiplications < (int64_t{1} << 20) ? 1 : c.threads;
+  if (omp_get_max_threads() != threads) omp_set_num_threads(threads);
+  return threads;
 }
 
 size_t align(size_t n) { return (n + 63) / 64 * 64; }
@@ -114,8 +117,8 @@ Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation
 
 Primitive& find(Context& c, Kind kind, const Convolution& s, bool bias, Activation act) {
   Dnnl& d = dnnl_of(c);
-  use_threads(c);
-  const Key key{kind,         bias,         static_cast<int64_t>(act), c.threads,  s.batch,        s.in_h,
+  const int threads = use_threads(c, s.output_size() * s.kernel_h * s.kernel_w * s.in_c);
+  const Key key{kind,         bias,         static_cast<int64_t>(act), threads,  s.batch,        s.in_h,
                 s.in_w,       s.in_c,       s.out_h,                   s.out_w,    s.out_c,        s.kernel_h,
                 s.kernel_w,   s.stride_h,   s.stride_w,                s.dilation_h, s.dilation_w, s.pad_top,
                 s.pad_bottom, s.pad_left,   s.pad_right};
@@ -230,7 +233,8 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
 }
 
 void convolve_backward_filter(Context& c, const Convolution& s, const float* x, const float* dy, float* dw) {
-  if (filter_gradient_fits(s)) return filter_gradient(s, x, dy, dw, c.threads);
+  if (filter_gradient_fits(s))
+    return filter_gradient(s, x, dy, dw, use_threads(c, s.output_size() * s.kernel_h * s.kernel_w * s.in_c));
   Primitive& p = find(c, kBackwardFilter, s, false, Activation::kNone);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
@@ -249,7 +253,7 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
 
 void matrix_product(Context& c, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
                     const float* b, float* out) {
-  use_threads(c);
+  use_threads(c, m * n * k);
   const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a,
                                  transpose_a ? m : k, b, transpose_b ? k : n, 0.f, out, n);
   if (status != dnnl_success) fail(Error::kDevice, "oneDNN's sgemm failed with status " + std::to_string(status));
