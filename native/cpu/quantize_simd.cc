@@ -98,7 +98,7 @@ template <int R>
 struct Tile {
   VF acc[R][kWide];
 };
-template <int R>
+template <int R, bool kFetch = false>
 HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY_RESTRICT panel,
                       const float* HWY_RESTRICT bias, Tile<R>& t) {
   const F f;
@@ -117,7 +117,10 @@ HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY
   for (const float* end = panel + dim * kPanel; panel != end; panel += kPanel) {
     VF e[kWide];
 #pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) e[w] = hn::Load(f, panel + w * kLanes);
+    for (int w = 0; w < kWide; ++w) {
+      e[w] = hn::Load(f, panel + w * kLanes);
+      if (kFetch) __builtin_prefetch(panel + 12 * kPanel + w * kLanes);
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const VF v = hn::Set(f, group[r / 3][r % 3 * dim]);
@@ -132,13 +135,13 @@ HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY
   }
 }
 
-template <int R>
+template <int R, bool kFetch = false>
 HWY_INLINE void assign_tile(const float* x, int64_t dim, const float* panel, const float* bias, int32_t vector,
                             float* best, int32_t* arg) {
   const F f;
   const I i32;
   Tile<R> t;
-  score<R>(x, dim, panel, bias, t);
+  score<R, kFetch>(x, dim, panel, bias, t);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     VF b = hn::Load(f, best + r * kLanes);
@@ -158,6 +161,7 @@ void assign(const float* x, int64_t n, int64_t dim, const float* packed, const f
             float* best, int32_t* arg, int32_t* codes, float* scores) {
   const F f;
   const I i32;
+  const bool fetch = panels >= 8;  // measured: with few panels, fetching ahead in them costs more than it saves
   std::fill(best, best + n * kLanes, kInf);
   std::fill(arg, arg + n * kLanes, 0);
   for (int64_t p = 0; p < panels; ++p) {
@@ -165,8 +169,15 @@ void assign(const float* x, int64_t n, int64_t dim, const float* packed, const f
     const float* b = bias + p * kPanel;
     const int32_t vector = static_cast<int32_t>(p * kWide);
     int64_t r = 0;
-    for (; r + kRows <= n; r += kRows)
-      assign_tile<kRows>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+    for (; r + kRows <= n; r += kRows) {
+      // The first panel meets the rows in memory, every later one finds them in the cache.
+      if (p == 0)
+        for (int64_t d = kRows * dim; d < 2 * kRows * dim; d += 16) __builtin_prefetch(x + r * dim + d);
+      if (fetch)
+        assign_tile<kRows, true>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+      else
+        assign_tile<kRows>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+    }
     for (; r + 4 <= n; r += 4)
       assign_tile<4>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
     for (; r < n; ++r) assign_tile<1>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
