@@ -1,1 +1,10 @@
-export {}
+export * from './activations.js'
+export * from './batch-norm.js'
+export * from './conv.js'
+export * from './embedding.js'
+export * as init from './init.js'
+export * from './layer.js'
+export * from './layout.js'
+export * from './linear.js'
+export * from './module.js'
+export * from './sequential.js'
