@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { VqDeviceError } from '@vq/core'
-import type { Sharp, SharpOptions } from 'sharp'
+import type { SharpConstructor } from 'sharp'
 
-export type SharpFactory = (input?: string | Uint8Array, options?: SharpOptions) => Sharp
+export type SharpFactory = SharpConstructor
 
 /** The font of every figure, shipped with the package: without one, text on a bare machine is silently left out. */
 export const fontFamily = 'DejaVu Sans'
@@ -41,7 +41,7 @@ let registering: Promise<unknown> | undefined
 export async function svgToPng(svg: string, scale = 2): Promise<Buffer> {
   const sharp = await loadSharp()
   // Rendering one text from a font file makes the font known to the process, in worker threads too.
-  registering ??= sharp(undefined, {
+  registering ??= sharp({
     text: { text: 'x', font: fontFamily, fontfile: asset('DejaVuSans.ttf') },
   })
     .png()
