@@ -64,7 +64,16 @@ function build() {
     .update([arch, type, version, process.env.CXXFLAGS ?? '', libraries].join('\n'))
     .digest('hex')
   const env = { ...process.env, VQ_NATIVE_KEY: key, TURBO_TELEMETRY_DISABLED: '1' }
-  pnpmWith(env, 'exec', 'turbo', 'run', 'native:build', '--output-logs=new-only', '--log-order=stream')
+  pnpmWith(
+    env,
+    'exec',
+    'turbo',
+    'run',
+    'native:build',
+    'bundle',
+    '--output-logs=new-only',
+    '--log-order=stream',
+  )
   run([process.execPath, 'node_modules/typescript/bin/tsc', '-b'], process.env)
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -24,6 +25,8 @@ class Context {
   size_t bytes_in_use = 0, bytes_cached = 0, bytes_peak = 0;
   int64_t buffers = 0;
   void trim();  // gives cached memory back to the system
+
+  std::shared_ptr<void> dnnl;  // oneDNN's engine, stream and primitives (dnnl.cc)
 
   // Scratch that one kernel call may use; the next call reuses it.
   void* scratch(size_t bytes);

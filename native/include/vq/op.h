@@ -13,7 +13,7 @@
 namespace vq {
 
 struct Shape {
-  static constexpr int kMaxRank = 8;
+  static constexpr int kMaxRank = 12;
   int rank = 0;
   std::array<int64_t, kMaxRank> dim{};
   int64_t size() const {
@@ -26,7 +26,7 @@ struct Shape {
 class Args {
  public:
   static constexpr int kCapacity = 256;
-  Args(Context& c, const double* values, int count) : ctx(c), values_(values), count_(count) {}
+  Args(Context& c, double* values, int count) : ctx(c), values_(values), count_(count) {}
 
   double number() {
     if (next_ >= count_) fail(Error::kValue, "kernel called with too few arguments");
@@ -39,7 +39,7 @@ class Args {
   Shape shape() {
     Shape s;
     s.rank = static_cast<int>(integer());
-    if (s.rank < 0 || s.rank > Shape::kMaxRank) fail(Error::kShape, "kernel called with a rank over 8");
+    if (s.rank < 0 || s.rank > Shape::kMaxRank) fail(Error::kShape, "kernel called with a rank over 12");
     for (int i = 0; i < s.rank; ++i) {
       s.dim[i] = integer();
       if (s.dim[i] < 0) fail(Error::kShape, "kernel called with a negative size");
@@ -55,17 +55,19 @@ class Args {
                               std::to_string(count) + " elements of " + std::to_string(sizeof(T)));
     return static_cast<T*>(b.data);
   }
+  // A number handed back to TypeScript: it stands first in the block after the call.
+  void answer(double v) { values_[0] = v; }
   // A tensor that may be left out (handle -1).
   template <class T>
   T* optional(int64_t count) {
-    if (values_[next_] < 0) return ++next_, nullptr;
+    if (next_ < count_ && values_[next_] < 0) return ++next_, nullptr;
     return tensor<T>(count);
   }
 
   Context& ctx;
 
  private:
-  const double* values_;
+  double* values_;
   int count_, next_ = 0;
 };
 

@@ -1,3 +1,4 @@
+import '#gradients'
 import { registerCpuBackend } from './backend/register.js'
 
 registerCpuBackend()

@@ -1,4 +1,5 @@
 import type { DataId, DataType, TensorInfo } from '@tensorflow/tfjs-core'
+import { VqDeviceError } from '../errors.js'
 
 /** What stands behind a data id of ours: a native buffer, or JavaScript values where the dtype is string. */
 export class NativeData {
@@ -14,6 +15,30 @@ export class NativeData {
     this.handle = handle
     this.strings = strings
   }
+}
+
+/** How the native core numbers element types (native/include/vq/dtype.h). */
+export function dtypeCode(dtype: DataType): number {
+  if (dtype === 'float32') return 0
+  if (dtype === 'int32') return 1
+  if (dtype === 'bool') return 2
+  throw new VqDeviceError({
+    operation: 'vq-cpu',
+    expected: 'tensors of float32, int32 or bool',
+    received: `a tensor of ${dtype}`,
+    remedy: `Convert it first, or compute on ${dtype} with tf.setBackend('cpu').`,
+  })
+}
+
+/** Row-major strides. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length)
+  let step = 1
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = step
+    step *= shape[i]
+  }
+  return strides
 }
 
 export type TypedValues = Float32Array | Int32Array | Uint8Array

@@ -1,13 +1,23 @@
 import {
   type BackendValues,
   type DataType,
+  engine,
   KernelBackend,
   type TensorInfo,
   util,
+  type Variable,
 } from '@tensorflow/tfjs-core'
 import { fromNative, VqValueError } from '../errors.js'
 import type { NativeCore } from '../native.js'
-import { bytesPerElement, type DataId, NativeData, sizeOf, type TypedValues } from './data.js'
+import {
+  bytesPerElement,
+  type DataId,
+  dtypeCode,
+  NativeData,
+  sizeOf,
+  stridesOf,
+  type TypedValues,
+} from './data.js'
 
 /** An argument of a native kernel: a tensor (its handle), a number, a flag, a shape (rank and sizes), or nothing (-1). */
 export type Argument = TensorInfo | number | boolean | readonly number[] | null | undefined
@@ -77,8 +87,28 @@ export class VqCpuBackend extends KernelBackend {
     return { dataId: x.dataId, shape: shape as number[], dtype: x.dtype }
   }
 
-  dispose_(x: TensorInfo): void {
-    this.disposeData(x.dataId)
+  /**
+   * Makes a variable the only owner of its data, so that a kernel may write to it in place: data that a clone or a view
+   * shares is copied first.
+   */
+  own(variable: Variable): void {
+    if (this.data(variable.dataId).refs === 1) return
+    const copy = this.allocate(variable.shape, variable.dtype)
+    const strides = stridesOf(variable.shape)
+    this.run(
+      'StridedCopy',
+      dtypeCode(variable.dtype),
+      variable.shape,
+      variable,
+      0,
+      ...strides,
+      copy,
+      0,
+      ...strides,
+    )
+    const tensor = engine().makeTensorFromTensorInfo(copy)
+    variable.assign(tensor)
+    tensor.dispose()
   }
 
   override write(values: BackendValues | null, shape: number[], dtype: DataType): DataId {

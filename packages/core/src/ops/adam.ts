@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { VqCpuBackend } from '../backend/vq-cpu.js'
+import { expectShape } from '../check.js'
 
 export interface AdamState {
   /** First moments, one per parameter. */
@@ -35,6 +37,24 @@ export function adamStep(
 ): void {
   const { learningRate, step, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options
   const { weightDecay = 0, decoupled = false, gradientScale = 1 } = options
+  for (const [i, p] of parameters.entries()) {
+    const shapes = [gradients[i], state.m[i], state.v[i]].map(t => (t ? `[${t.shape}]` : String(t)))
+    expectShape(
+      [gradients[i] ?? p, state.m[i], state.v[i]].every(
+        t => t !== undefined && tf.util.arraysEqual(t.shape, p.shape),
+      ),
+      'adamStep',
+      `gradient and moments of parameter ${i} to be [${p.shape}]`,
+      shapes.join(', '),
+      'Pass gradients and moments in the order of the parameters.',
+    )
+  }
+  const { backend } = tf.engine()
+  if (backend instanceof VqCpuBackend) {
+    const scalars = [learningRate, step, beta1, beta2, epsilon, weightDecay, Number(decoupled), gradientScale]
+    nativeAdam(backend, parameters, gradients, state, scalars)
+    return
+  }
   const correction1 = 1 - beta1 ** step
   const correction2 = 1 - beta2 ** step
   tf.tidy(() => {
@@ -54,8 +74,39 @@ export function adamStep(
   })
 }
 
+const perCall = 40 // parameters whose arguments fit one native call
+
+function nativeAdam(
+  backend: VqCpuBackend,
+  parameters: tf.Variable[],
+  gradients: (tf.Tensor | null)[],
+  state: AdamState,
+  scalars: number[],
+): void {
+  const used = parameters.map((_, i) => i).filter(i => gradients[i] !== null)
+  for (let start = 0; start < used.length; start += perCall) {
+    const part = used.slice(start, start + perCall)
+    const tensors = part.flatMap(i => {
+      for (const t of [parameters[i], state.m[i], state.v[i]]) backend.own(t)
+      return [parameters[i].size, gradients[i], parameters[i], state.m[i], state.v[i]]
+    })
+    backend.run('AdamStep', ...scalars, part.length, ...tensors)
+  }
+}
+
 /** √ of the sum of squares over all tensors; null entries count as zero. */
 export function globalNorm(tensors: (tf.Tensor | null)[]): number {
+  const { backend } = tf.engine()
+  if (backend instanceof VqCpuBackend) {
+    let total = 0
+    const used = tensors.filter(t => t !== null)
+    for (let start = 0; start < used.length; start += 100) {
+      const part = used.slice(start, start + 100)
+      backend.run('SumOfSquares', part.length, ...part.flatMap(t => [t.size, t]))
+      total += backend.core.args[0]
+    }
+    return Math.sqrt(total)
+  }
   return tf.tidy(() => {
     let total = 0
     for (const t of tensors) if (t !== null) total += tf.sum(tf.square(t)).dataSync()[0]

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { expectShape } from '../check.js'
+import { hasKernel, runKernel, runKernels } from './kernel.js'
 
 export interface BatchNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -27,6 +29,18 @@ export function batchNormTrain(
   beta: tf.Tensor1D,
   { epsilon = 1e-5, relu = false }: BatchNormOptions = {},
 ): BatchNormTrainResult {
+  expectChannels('batchNormTrain', x, [gamma, beta])
+  expectShape(
+    x.size > 0,
+    'batchNormTrain',
+    'at least one row to take statistics of',
+    `x [${x.shape}]`,
+    'Leave empty batches out, or use batchNormInfer.',
+  )
+  if (hasKernel('VqBatchNormTrain')) {
+    const [output, mean, variance] = runKernels('VqBatchNormTrain', { x, gamma, beta }, { epsilon, relu })
+    return { output, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
+  }
   const axes = x.shape.slice(0, -1).map((_, i) => i)
   const mean = tf.mean(x, axes) as tf.Tensor1D
   const centred = tf.sub(x, mean)
@@ -35,7 +49,7 @@ export function batchNormTrain(
   return { output: relu ? tf.relu(y) : y, mean, variance }
 }
 
-/** Batch normalisation with given statistics, as in evaluation. mean, variance: [C]. */
+/** Batch normalisation with given statistics, as in evaluation. mean, variance: [C]. Not differentiable in them. */
 export function batchNormInfer(
   x: tf.Tensor,
   gamma: tf.Tensor1D,
@@ -44,9 +58,61 @@ export function batchNormInfer(
   variance: tf.Tensor1D,
   { epsilon = 1e-5, relu = false }: BatchNormOptions = {},
 ): tf.Tensor {
+  expectChannels('batchNormInfer', x, [gamma, beta, mean, variance])
+  if (hasKernel('VqBatchNormInfer'))
+    return runKernel('VqBatchNormInfer', { x, gamma, beta, mean, variance }, { epsilon, relu })
   return tf.tidy(() => {
     const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)))
-    const y = tf.add(tf.mul(x, scale), tf.sub(beta, tf.mul(mean, scale)))
+    const y = tf.add(tf.mul(tf.sub(x, mean), scale), beta)
     return relu ? tf.relu(y) : y
   })
 }
+
+function expectChannels(operation: string, x: tf.Tensor, parameters: tf.Tensor[]): void {
+  const channels = x.shape[x.rank - 1]
+  expectShape(
+    x.rank >= 1 && parameters.every(p => p.rank === 1 && p.shape[0] === channels),
+    operation,
+    'x [..., C] and parameters [C]',
+    `x [${x.shape}], parameters ${parameters.map(p => `[${p.shape}]`).join(', ')}`,
+    'Channels are the last axis.',
+  )
+}
+
+tf.registerGradient({
+  kernelName: 'VqBatchNormTrain',
+  inputsToSave: ['x', 'gamma', 'beta'],
+  outputsToSave: [false, true, true],
+  gradFunc: (dys, saved, attrs) => {
+    const [x, gamma, beta, mean, variance] = saved
+    const dy = (dys as tf.Tensor[])[0]
+    // Not inside the functions: the tape runs each in a tidy of its own, and one kernel gives all three.
+    const [dx, dgamma, dbeta] = runKernels(
+      'VqBatchNormTrainGrad',
+      { x, gamma, beta, mean, variance, dy },
+      attrs as never,
+    )
+    return { x: () => dx, gamma: () => dgamma, beta: () => dbeta }
+  },
+})
+
+tf.registerGradient({
+  kernelName: 'VqBatchNormInfer',
+  inputsToSave: ['x', 'gamma', 'beta', 'mean', 'variance'],
+  gradFunc: (dys, saved, attrs) => {
+    const [x, gamma, beta, mean, variance] = saved as [tf.Tensor, ...tf.Tensor1D[]]
+    const { epsilon, relu } = attrs as unknown as Required<BatchNormOptions>
+    const inverse = tf.rsqrt(tf.add(variance, epsilon))
+    const normal = tf.mul(tf.sub(x, mean), inverse)
+    let dy = dys as tf.Tensor
+    if (relu) dy = tf.mul(dy, tf.cast(tf.greater(tf.add(tf.mul(normal, gamma), beta), 0), 'float32'))
+    const axes = x.shape.slice(0, -1).map((_, i) => i)
+    return {
+      x: () => tf.mul(dy, tf.mul(gamma, inverse)),
+      gamma: () => tf.sum(tf.mul(dy, normal), axes),
+      beta: () => tf.sum(dy, axes),
+      mean: () => tf.zerosLike(mean),
+      variance: () => tf.zerosLike(variance),
+    }
+  },
+})

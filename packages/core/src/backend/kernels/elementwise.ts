@@ -1,4 +1,207 @@
-import type { KernelTable } from '../kernel.js'
+import { backend_util, type DataType, type TensorInfo, upcastType } from '@tensorflow/tfjs-core'
+import { dtypeCode, sizeOf } from '../data.js'
+import type { Kernel, KernelTable } from '../kernel.js'
+import type { VqCpuBackend } from '../vq-cpu.js'
+
+const arithmetic = [
+  'Add', 'Sub', 'Multiply', 'RealDiv', 'FloorDiv', 'Mod', 'Maximum', 'Minimum', 'Pow', 'SquaredDifference',
+] // biome-ignore format: a list
+const comparisons = [
+  'Equal', 'NotEqual', 'Greater', 'GreaterEqual', 'Less', 'LessEqual', 'LogicalAnd', 'LogicalOr',
+] // biome-ignore format: a list
+const floatOnly = [
+  'Sqrt', 'Rsqrt', 'Exp', 'Expm1', 'Log', 'Log1p', 'Sigmoid', 'Tanh', 'Sin', 'Cos', 'Reciprocal', 'Elu', 'Softplus',
+] // biome-ignore format: a list
+
+/** Copies x into a tensor of another dtype. */
+export function cast(backend: VqCpuBackend, x: TensorInfo, dtype: DataType): TensorInfo {
+  if (x.dtype === dtype) return backend.alias(x, x.shape)
+  const out = backend.allocate(x.shape, dtype)
+  backend.run('Cast', dtypeCode(x.dtype), dtypeCode(dtype), sizeOf(x.shape), x, out)
+  return out
+}
+
+/** Runs a native binary kernel with broadcasting; operands of different dtypes are raised to the wider one. */
+export function binary(
+  backend: VqCpuBackend,
+  name: string,
+  a: TensorInfo,
+  b: TensorInfo,
+  result?: DataType,
+): TensorInfo {
+  const dtype = a.dtype === b.dtype ? a.dtype : upcastType(a.dtype, b.dtype)
+  const left = cast(backend, a, dtype)
+  const right = cast(backend, b, dtype)
+  const shape = backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
+  const out = backend.allocate(shape, result ?? dtype)
+  backend.run(name, dtypeCode(dtype), left, a.shape, right, b.shape, out, shape)
+  backend.disposeData(left.dataId)
+  backend.disposeData(right.dataId)
+  return out
+}
+
+/** Runs a native unary float kernel; p and q are its attributes. */
+export function unary(backend: VqCpuBackend, name: string, x: TensorInfo, p = 0, q = 0): TensorInfo {
+  const source = cast(backend, x, 'float32')
+  const out = backend.allocate(x.shape, 'float32')
+  backend.run(name, sizeOf(x.shape), source, out, p, q)
+  backend.disposeData(source.dataId)
+  return out
+}
+
+/** A tensor filled with one value. */
+export function fill(
+  backend: VqCpuBackend,
+  shape: readonly number[],
+  dtype: DataType,
+  value: number,
+): TensorInfo {
+  const out = backend.allocate(shape, dtype)
+  backend.run('Fill', dtypeCode(dtype), sizeOf(shape), value, out)
+  return out
+}
+
+function binaryWithScalar(
+  backend: VqCpuBackend,
+  name: string,
+  x: TensorInfo,
+  value: number,
+  result?: DataType,
+): TensorInfo {
+  const scalar = fill(backend, [], x.dtype, value)
+  const out = binary(backend, name, x, scalar, result)
+  backend.disposeData(scalar.dataId)
+  return out
+}
+
+// Integers do not go through float32, which would round those above 2^24.
+const onIntegers: Record<string, Kernel> = {
+  Abs: ({ x }, _, b) => {
+    const negative = onIntegers.Neg({ x }, {}, b) as TensorInfo
+    const out = binary(b, 'Maximum', x, negative)
+    b.disposeData(negative.dataId)
+    return out
+  },
+  Neg: ({ x }, _, b) => {
+    const zero = fill(b, [], x.dtype, 0)
+    const out = binary(b, 'Sub', zero, x)
+    b.disposeData(zero.dataId)
+    return out
+  },
+  Square: ({ x }, _, b) => binary(b, 'Multiply', x, x),
+  Floor: ({ x }, _, b) => b.alias(x, x.shape),
+  Ceil: ({ x }, _, b) => b.alias(x, x.shape),
+  Round: ({ x }, _, b) => b.alias(x, x.shape),
+  Relu: ({ x }, _, b) => binaryWithScalar(b, 'Maximum', x, 0),
+  Relu6: ({ x }, _, b) => clip(b, x, 0, 6),
+  ClipByValue: ({ x }, { clipValueMin, clipValueMax }, b) =>
+    clip(b, x, clipValueMin as number, clipValueMax as number),
+  Sign: ({ x }, _, b) => clip(b, x, -1, 1),
+}
+
+function clip(backend: VqCpuBackend, x: TensorInfo, low: number, high: number): TensorInfo {
+  const above = binaryWithScalar(backend, 'Maximum', x, low)
+  const out = binaryWithScalar(backend, 'Minimum', above, high)
+  backend.disposeData(above.dataId)
+  return out
+}
+
+const unaryWith =
+  (name: string, attributes: (attrs: Record<string, unknown>) => [number, number] = () => [0, 0]): Kernel =>
+  ({ x }, attrs, backend) => {
+    if (x.dtype === 'int32' && name in onIntegers) return onIntegers[name]({ x }, attrs, backend)
+    return unary(backend, name, x, ...attributes(attrs))
+  }
+
+const classify =
+  (which: number): Kernel =>
+  ({ x }, _, backend) => {
+    const source = cast(backend, x, 'float32')
+    const out = backend.allocate(x.shape, 'bool')
+    backend.run('Classify', which, sizeOf(x.shape), source, out)
+    backend.disposeData(source.dataId)
+    return out
+  }
 
 /** Kernels that compute each element from the elements at the same place. */
-export const elementwise: KernelTable = {}
+export const elementwise: KernelTable = {
+  ...Object.fromEntries(
+    arithmetic.map((name): [string, Kernel] => [name, ({ a, b }, _, backend) => binary(backend, name, a, b)]),
+  ),
+  ...Object.fromEntries(
+    comparisons.map((name): [string, Kernel] => [
+      name,
+      ({ a, b }, _, backend) => binary(backend, name, a, b, 'bool'),
+    ]),
+  ),
+  ...Object.fromEntries(
+    [...floatOnly, ...Object.keys(onIntegers)].map((name): [string, Kernel] => [name, unaryWith(name)]),
+  ),
+  // As tfjs defines it, the result is int32 whatever the operands are.
+  FloorDiv: ({ a, b }, _, backend) => {
+    const quotient = binary(backend, 'FloorDiv', a, b)
+    const out = cast(backend, quotient, 'int32')
+    backend.disposeData(quotient.dataId)
+    return out
+  },
+  LeakyRelu: unaryWith('LeakyRelu', ({ alpha }) => [alpha as number, 0]),
+  Step: unaryWith('Step', ({ alpha }) => [alpha as number, 0]),
+  ClipByValue: unaryWith('ClipByValue', ({ clipValueMin, clipValueMax }) => [
+    clipValueMin as number,
+    clipValueMax as number,
+  ]),
+  IsNan: classify(0),
+  IsInf: classify(1),
+  IsFinite: classify(2),
+  LogicalNot: ({ x }, _, backend) => {
+    const out = backend.allocate(x.shape, 'bool')
+    backend.run('LogicalNot', sizeOf(x.shape), x, out)
+    return out
+  },
+  AddN: (inputs, _, backend) => {
+    const terms = Object.values(inputs)
+    let total = backend.alias(terms[0], terms[0].shape)
+    for (const term of terms.slice(1)) {
+      const next = binary(backend, 'Add', total, term)
+      backend.disposeData(total.dataId)
+      total = next
+    }
+    return total
+  },
+  Cast: ({ x }, { dtype }, backend) => cast(backend, x, dtype as DataType),
+  Fill: (_, { shape, value, dtype }, backend) =>
+    fill(backend, shape as number[], (dtype as DataType | undefined) ?? 'float32', Number(value)),
+  ZerosLike: ({ x }, _, backend) => fill(backend, x.shape, x.dtype, 0),
+  OnesLike: ({ x }, _, backend) => fill(backend, x.shape, x.dtype, 1),
+  Select: ({ condition, t, e }, _, backend) => {
+    const dtype = upcastType(t.dtype, e.dtype)
+    const [then, otherwise] = [cast(backend, t, dtype), cast(backend, e, dtype)]
+    // A condition of lower rank chooses along the first axis.
+    const rank = t.shape.length
+    const lead =
+      condition.shape.length < rank && condition.shape.length === 1 && condition.shape[0] === t.shape[0]
+    const conditionShape = lead
+      ? [...condition.shape, ...new Array<number>(rank - 1).fill(1)]
+      : condition.shape
+    const shape = backend_util.assertAndGetBroadcastShape(
+      conditionShape,
+      backend_util.assertAndGetBroadcastShape(t.shape, e.shape),
+    )
+    const out = backend.allocate(shape, dtype)
+    backend.run(
+      'Select',
+      dtypeCode(dtype),
+      condition,
+      conditionShape,
+      then,
+      t.shape,
+      otherwise,
+      e.shape,
+      out,
+      shape,
+    )
+    backend.disposeData(then.dataId)
+    backend.disposeData(otherwise.dataId)
+    return out
+  },
+}

@@ -1,15 +1,276 @@
+import { backend_util, type DataType, slice_util, type TensorInfo, util } from '@tensorflow/tfjs-core'
+import { VqShapeError } from '../../errors.js'
+import { dtypeCode, sizeOf, stridesOf } from '../data.js'
 import type { KernelTable } from '../kernel.js'
+import type { VqCpuBackend } from '../vq-cpu.js'
+import { cast, fill } from './elementwise.js'
+
+interface View {
+  tensor: TensorInfo
+  offset: number
+  strides: readonly number[]
+}
+
+/** Copies an array of `shape` from one strided view to another. */
+function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
+  const code = dtypeCode(from.tensor.dtype)
+  backend.run(
+    'StridedCopy',
+    code,
+    shape,
+    from.tensor,
+    from.offset,
+    ...from.strides,
+    to.tensor,
+    to.offset,
+    ...to.strides,
+  )
+}
+
+const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
+
+export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly number[]): TensorInfo {
+  const strides = stridesOf(x.shape)
+  const shape = perm.map(p => x.shape[p])
+  const out = backend.allocate(shape, x.dtype)
+  copy(backend, shape, { tensor: x, offset: 0, strides: perm.map(p => strides[p]) }, whole(out))
+  return out
+}
+
+/** The part of x that starts at `begin` and steps by `step` (1 unless given, negative allowed). */
+function slice(
+  backend: VqCpuBackend,
+  x: TensorInfo,
+  begin: readonly number[],
+  size: readonly number[],
+  step: readonly number[] = size.map(() => 1),
+): TensorInfo {
+  const strides = stridesOf(x.shape)
+  const out = backend.allocate(size, x.dtype)
+  const offset = begin.reduce((at, b, i) => at + b * strides[i], 0)
+  copy(backend, size, { tensor: x, offset, strides: strides.map((s, i) => s * step[i]) }, whole(out))
+  return out
+}
+
+function concat(backend: VqCpuBackend, parts: TensorInfo[], axis: number): TensorInfo {
+  const shape = backend_util.computeOutShape(
+    parts.map(p => p.shape),
+    axis,
+  )
+  const out = backend.allocate(shape, parts[0].dtype)
+  const strides = stridesOf(shape)
+  let at = 0
+  for (const part of parts) {
+    if (sizeOf(part.shape) > 0)
+      copy(backend, part.shape, whole(part), { tensor: out, offset: at * strides[axis], strides })
+    at += part.shape[axis]
+  }
+  return out
+}
+
+function split(backend: VqCpuBackend, x: TensorInfo, sizes: readonly number[], axis: number): TensorInfo[] {
+  let at = 0
+  return sizes.map(size => {
+    const begin = x.shape.map((_, i) => (i === axis ? at : 0))
+    at += size
+    return slice(
+      backend,
+      x,
+      begin,
+      x.shape.map((d, i) => (i === axis ? size : d)),
+    )
+  })
+}
+
+const nonNegative = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
 
 /** Kernels that move or view data without computing on it. */
 export const movement: KernelTable = {
-  Identity: ({ x }, _, backend) => backend.alias(x!, x!.shape),
+  Identity: ({ x }, _, backend) => backend.alias(x, x.shape),
   Reshape: ({ x }, { shape }, backend) => {
-    const size = x!.shape.reduce((a, b) => a * b, 1)
-    const wanted = shape as number[]
-    const known = wanted.reduce((a, b) => (b < 0 ? a : a * b), 1)
-    return backend.alias(
-      x!,
-      wanted.map(d => (d < 0 ? size / known : d)),
+    const wanted = util.inferFromImplicitShape(shape as number[], sizeOf(x.shape))
+    if (sizeOf(wanted) !== sizeOf(x.shape))
+      throw new VqShapeError({
+        operation: 'Reshape',
+        expected: `a shape of ${sizeOf(x.shape)} elements, as [${x.shape}] has`,
+        received: `[${wanted}]`,
+        remedy: 'Pass a shape with the same number of elements.',
+      })
+    return backend.alias(x, wanted)
+  },
+  ExpandDims: ({ input }, { dim }, backend) => {
+    const shape = input.shape.slice()
+    shape.splice(nonNegative(dim as number, input.shape.length + 1), 0, 1)
+    return backend.alias(input, shape)
+  },
+  Transpose: ({ x }, { perm }, backend) => transpose(backend, x, perm as number[]),
+  Slice: ({ x }, { begin, size }, backend) => {
+    const [b, s] = slice_util.parseSliceParams(x as never, begin as number[], size as number[])
+    slice_util.assertParamsValid(x as never, b, s)
+    return slice(backend, x, b, s)
+  },
+  StridedSlice: ({ x }, attrs, backend) => {
+    const { begin, end, strides, beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask } =
+      attrs as Record<string, never>
+    const info = slice_util.sliceInfo(
+      x.shape,
+      begin,
+      end,
+      strides,
+      beginMask,
+      endMask,
+      ellipsisMask,
+      newAxisMask,
+      shrinkAxisMask,
     )
+    if (info.isIdentity) return backend.alias(x, info.finalShape)
+    const size = slice_util.computeOutShape(info.begin, info.end, info.strides)
+    if (size.some(d => d === 0)) return backend.allocate(info.finalShape, x.dtype)
+    const out = slice(backend, x, info.begin, size, info.strides)
+    return { ...out, shape: info.finalShape }
+  },
+  Reverse: ({ x }, { dims }, backend) => {
+    const axes = new Set(util.parseAxisParam(dims as number[], x.shape))
+    if (sizeOf(x.shape) === 0) return backend.allocate(x.shape, x.dtype)
+    return slice(
+      backend,
+      x,
+      x.shape.map((d, i) => (axes.has(i) ? d - 1 : 0)),
+      x.shape,
+      x.shape.map((_, i) => (axes.has(i) ? -1 : 1)),
+    )
+  },
+  Concat: (inputs, { axis }, backend) => {
+    const parts = Object.values(inputs)
+    return concat(backend, parts, nonNegative(axis as number, parts[0].shape.length))
+  },
+  Pack: (inputs, { axis }, backend) => {
+    const parts = Object.values(inputs)
+    const at = nonNegative(axis as number, parts[0].shape.length + 1)
+    const expand = (shape: number[]): number[] => [...shape.slice(0, at), 1, ...shape.slice(at)]
+    return concat(
+      backend,
+      parts.map(p => ({ ...p, shape: expand(p.shape) })),
+      at,
+    )
+  },
+  Unpack: ({ value }, { axis }, backend) => {
+    const at = nonNegative(axis as number, value.shape.length)
+    const shape = value.shape.filter((_, i) => i !== at)
+    return split(backend, value, new Array<number>(value.shape[at]).fill(1), at).map(part => ({
+      ...part,
+      shape,
+    }))
+  },
+  SplitV: ({ x }, { numOrSizeSplits, axis }, backend) => {
+    const at = nonNegative(axis as number, x.shape.length)
+    return split(backend, x, backend_util.prepareSplitSize(x as never, numOrSizeSplits as number[], at), at)
+  },
+  Tile: ({ x }, { reps }, backend) => {
+    const times = reps as number[]
+    const shape = x.shape.map((d, i) => d * times[i])
+    const out = backend.allocate(shape, x.dtype)
+    const strides = stridesOf(x.shape)
+    const outStrides = stridesOf(shape)
+    const views = x.shape.flatMap((d, i) => [
+      { size: times[i], from: 0, to: d * outStrides[i] },
+      { size: d, from: strides[i], to: outStrides[i] },
+    ])
+    if (sizeOf(shape) > 0)
+      copy(
+        backend,
+        views.map(v => v.size),
+        { tensor: x, offset: 0, strides: views.map(v => v.from) },
+        { tensor: out, offset: 0, strides: views.map(v => v.to) },
+      )
+    return out
+  },
+  PadV2: ({ x }, { paddings, constantValue }, backend) => {
+    const pads = paddings as [number, number][]
+    const out = fill(
+      backend,
+      x.shape.map((d, i) => d + pads[i][0] + pads[i][1]),
+      x.dtype,
+      constantValue as number,
+    )
+    const strides = stridesOf(out.shape)
+    const offset = pads.reduce((at, [before], i) => at + before * strides[i], 0)
+    if (sizeOf(x.shape) > 0) copy(backend, x.shape, whole(x), { tensor: out, offset, strides })
+    return out
+  },
+  GatherV2: ({ x, indices }, { axis, batchDims }, backend) => {
+    const at = util.parseAxisParam(axis as number, x.shape)[0]
+    const batch = (batchDims as number | undefined) ?? 0
+    if (batch !== 0)
+      throw new VqShapeError({
+        operation: 'kernel GatherV2 on vq-cpu',
+        expected: 'batchDims 0',
+        received: `batchDims ${batch}`,
+        remedy: "Gather batch by batch, or use tf.setBackend('cpu').",
+      })
+    const wanted = cast(backend, indices, 'int32')
+    const shape = [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)]
+    const out = backend.allocate(shape, x.dtype)
+    const outer = sizeOf(x.shape.slice(0, at))
+    const inner = sizeOf(x.shape.slice(at + 1))
+    backend.run(
+      'Gather',
+      dtypeCode(x.dtype),
+      outer,
+      x.shape[at],
+      sizeOf(indices.shape),
+      inner,
+      x,
+      wanted,
+      out,
+    )
+    backend.disposeData(wanted.dataId)
+    return out
+  },
+  UnsortedSegmentSum: ({ x, segmentIds }, { numSegments }, backend) => {
+    const segments = numSegments as number
+    const count = sizeOf(segmentIds.shape)
+    const inner = sizeOf(x.shape) / Math.max(1, count)
+    const out = backend.allocate([segments, ...x.shape.slice(segmentIds.shape.length)], 'float32')
+    const values = cast(backend, x, 'float32')
+    backend.run(
+      'SegmentSum',
+      count,
+      segments,
+      count === 0 ? sizeOf(out.shape) / Math.max(1, segments) : inner,
+      values,
+      segmentIds,
+      out,
+    )
+    backend.disposeData(values.dataId)
+    const result = cast(backend, out, x.dtype)
+    backend.disposeData(out.dataId)
+    return result
+  },
+  OneHot: ({ indices }, { depth, onValue, offValue, dtype }, backend) => {
+    const type = ((dtype as DataType | undefined) ?? 'int32') as DataType
+    const out = backend.allocate([...indices.shape, depth as number], type)
+    backend.run(
+      'OneHot',
+      dtypeCode(type),
+      sizeOf(indices.shape),
+      depth as number,
+      onValue as number,
+      offValue as number,
+      indices,
+      out,
+    )
+    return out
+  },
+  Range: (_, { start, stop, step, dtype }, backend) => {
+    const [from, to, by] = [start as number, stop as number, step as number]
+    const count =
+      from === to || (from < to && by < 0) || (to < from && by > 1)
+        ? 0
+        : Math.abs(Math.ceil((to - from) / by))
+    const type = ((dtype as DataType | undefined) ?? 'float32') as DataType
+    const out = backend.allocate([count], type)
+    backend.run('Range', dtypeCode(type), count, from, by, out)
+    return out
   },
 }

@@ -1,0 +1,192 @@
+#include "vq/convolution.h"
+
+#include <omp.h>
+
+#include <array>
+#include <map>
+#include <string>
+
+#include "dnnl_compat.h"
+#include "vq/error.h"
+
+namespace vq {
+namespace {
+
+using dnnl::memory;
+using Tag = memory::format_tag;
+constexpr auto kF32 = memory::data_type::f32;
+
+enum Kind { kForward, kBackwardInput, kBackwardFilter };
+
+// A primitive with the layouts it chose. oneDNN fixes the thread count when it creates one, so the key holds it.
+struct Primitive {
+  dnnl::primitive run;
+  memory::desc x, w, bias, y, w_plain;
+  dnnl::reorder reorder_w;
+  size_t scratch = 0;
+  bool reorders = false;
+};
+using Key = std::array<int64_t, 21>;
+
+struct Dnnl {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  std::map<Key, Primitive> primitives;
+};
+
+Dnnl& dnnl_of(Context& c) {
+  if (!c.dnnl) c.dnnl = std::make_shared<Dnnl>();
+  return *static_cast<Dnnl*>(c.dnnl.get());
+}
+
+void use_threads(const Context& c) {
+  if (omp_get_max_threads() != c.threads) omp_set_num_threads(c.threads);
+}
+
+size_t align(size_t n) { return (n + 63) / 64 * 64; }
+
+// oneDNN wants sizes and padding to agree. TensorFlow.js takes a filter for square when padding is a number, and may ask
+// for fewer outputs than fit: then the far padding follows from the sizes.
+int64_t far_pad(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t near, int64_t far) {
+  const int64_t reach = (kernel - 1) * dilation + 1;
+  if (in + near + far >= reach && (in + near + far - reach) / stride + 1 == out) return far;
+  return (out - 1) * stride + reach - in - near;
+}
+
+Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation act) {
+  const memory::dims strides{s.stride_h, s.stride_w}, dilates{s.dilation_h - 1, s.dilation_w - 1};
+  const memory::dims pad_l{s.pad_top, s.pad_left};
+  const memory::dims pad_r{far_pad(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top, s.pad_bottom),
+                           far_pad(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left, s.pad_right)};
+  Primitive p;
+  p.x = memory::desc({s.batch, s.in_c, s.in_h, s.in_w}, kF32, Tag::nhwc);
+  p.y = memory::desc({s.batch, s.out_c, s.out_h, s.out_w}, kF32, Tag::nhwc);
+  const memory::dims filter{s.out_c, s.in_c, s.kernel_h, s.kernel_w};
+  p.w_plain = memory::desc(filter, kF32, Tag::hwio);
+  const memory::desc any(filter, kF32, Tag::any);
+  p.bias = bias ? memory::desc({s.out_c}, kF32, Tag::a) : memory::desc();
+
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (act == Activation::kRelu) {
+    dnnl::post_ops ops;
+    append_relu(ops);
+    attr.set_post_ops(ops);
+  }
+  dnnl::primitive_attr plain;
+  plain.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const auto direct = dnnl::algorithm::convolution_direct;
+  const auto prop = kind == kForward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
+  auto forward = describe<dnnl::convolution_forward>(d.engine, attr, prop, direct, p.x, any, p.bias, p.y, strides,
+                                                     dilates, pad_l, pad_r);
+  if (kind == kForward) {
+    p.w = forward.weights_desc();
+    p.scratch = forward.scratchpad_desc().get_size();
+    p.run = dnnl::convolution_forward(forward);
+  } else if (kind == kBackwardInput) {
+    auto pd = describe_convolution_backward<dnnl::convolution_backward_data>(d.engine, plain, forward, p.x, any, p.y,
+                                                                             strides, dilates, pad_l, pad_r);
+    p.w = pd.weights_desc();
+    p.scratch = pd.scratchpad_desc().get_size();
+    p.run = dnnl::convolution_backward_data(pd);
+  } else {
+    auto pd = describe_convolution_backward<dnnl::convolution_backward_weights>(
+        d.engine, plain, forward, p.x, any, p.y, strides, dilates, pad_l, pad_r);
+    p.w = pd.diff_weights_desc();
+    p.scratch = pd.scratchpad_desc().get_size();
+    p.run = dnnl::convolution_backward_weights(pd);
+  }
+  p.reorders = p.w != p.w_plain;
+  if (p.reorders) {
+    const bool out = kind == kBackwardFilter;
+    p.reorder_w = dnnl::reorder(dnnl::reorder::primitive_desc(d.engine, out ? p.w : p.w_plain, d.engine,
+                                                              out ? p.w_plain : p.w));
+  }
+  return p;
+}
+
+Primitive& find(Context& c, Kind kind, const Convolution& s, bool bias, Activation act) {
+  Dnnl& d = dnnl_of(c);
+  use_threads(c);
+  const Key key{kind,         bias,         static_cast<int64_t>(act), c.threads,  s.batch,        s.in_h,
+                s.in_w,       s.in_c,       s.out_h,                   s.out_w,    s.out_c,        s.kernel_h,
+                s.kernel_w,   s.stride_h,   s.stride_w,                s.dilation_h, s.dilation_w, s.pad_top,
+                s.pad_bottom, s.pad_left,   s.pad_right};
+  auto at = d.primitives.find(key);
+  if (at != d.primitives.end()) return at->second;
+  if (d.primitives.size() >= 1024) d.primitives.clear();  // shapes that never repeat must not pile up
+  return d.primitives.emplace(key, create(d, kind, s, bias, act)).first->second;
+}
+
+memory wrap(Dnnl& d, const memory::desc& md, const void* p) { return memory(md, d.engine, const_cast<void*>(p)); }
+
+}  // namespace
+
+void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act,
+              float* y) {
+  Primitive& p = find(c, kForward, s, bias != nullptr, act);
+  Dnnl& d = dnnl_of(c);
+  const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
+  char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
+  memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : w);
+  if (p.reorders) {
+    memory plain = wrap(d, p.w_plain, w);
+    p.reorder_w.execute(d.stream, plain, wm);
+  }
+  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(d, p.x, x)},
+                                            {DNNL_ARG_WEIGHTS, wm},
+                                            {DNNL_ARG_DST, wrap(d, p.y, y)}};
+  if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(d, p.bias, bias));
+  const memory::desc pad({static_cast<memory::dim>(p.scratch)}, memory::data_type::u8, Tag::a);
+  if (p.scratch) arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(d, pad, scratch + weights));
+  p.run.execute(d.stream, arguments);
+  d.stream.wait();
+}
+
+void convolve_backward_input(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
+  Primitive& p = find(c, kBackwardInput, s, false, Activation::kNone);
+  Dnnl& d = dnnl_of(c);
+  const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
+  char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
+  memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : w);
+  if (p.reorders) {
+    memory plain = wrap(d, p.w_plain, w);
+    p.reorder_w.execute(d.stream, plain, wm);
+  }
+  std::unordered_map<int, memory> arguments{{DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)},
+                                            {DNNL_ARG_WEIGHTS, wm},
+                                            {DNNL_ARG_DIFF_SRC, wrap(d, p.x, dx)}};
+  const memory::desc pad({static_cast<memory::dim>(p.scratch)}, memory::data_type::u8, Tag::a);
+  if (p.scratch) arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(d, pad, scratch + weights));
+  p.run.execute(d.stream, arguments);
+  d.stream.wait();
+}
+
+void convolve_backward_filter(Context& c, const Convolution& s, const float* x, const float* dy, float* dw) {
+  Primitive& p = find(c, kBackwardFilter, s, false, Activation::kNone);
+  Dnnl& d = dnnl_of(c);
+  const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
+  char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
+  memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : dw);
+  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(d, p.x, x)},
+                                            {DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)},
+                                            {DNNL_ARG_DIFF_WEIGHTS, wm}};
+  const memory::desc pad({static_cast<memory::dim>(p.scratch)}, memory::data_type::u8, Tag::a);
+  if (p.scratch) arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(d, pad, scratch + weights));
+  p.run.execute(d.stream, arguments);
+  if (p.reorders) {
+    memory plain = wrap(d, p.w_plain, dw);
+    p.reorder_w.execute(d.stream, wm, plain);
+  }
+  d.stream.wait();
+}
+
+void matrix_product(Context& c, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
+                    const float* b, float* out) {
+  use_threads(c);
+  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a,
+                                 transpose_a ? m : k, b, transpose_b ? k : n, 0.f, out, n);
+  if (status != dnnl_success) fail(Error::kDevice, "oneDNN's sgemm failed with status " + std::to_string(status));
+}
+
+}  // namespace vq

@@ -1,0 +1,80 @@
+// Convolution and matrix product as kernels of the op table.
+#include <algorithm>
+
+#include "vq/convolution.h"
+#include "vq/op.h"
+#include "vq/threads.h"
+
+namespace vq {
+namespace {
+
+// batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w,
+// pad_top, pad_bottom, pad_left, pad_right
+Convolution convolution(Args& args) {
+  Convolution s;
+  for (int64_t* field : {&s.batch, &s.in_h, &s.in_w, &s.in_c, &s.out_h, &s.out_w, &s.out_c, &s.kernel_h, &s.kernel_w,
+                         &s.stride_h, &s.stride_w, &s.dilation_h, &s.dilation_w, &s.pad_top, &s.pad_bottom, &s.pad_left,
+                         &s.pad_right})
+    *field = args.integer();
+  return s;
+}
+
+bool empty(const Convolution& s) { return s.input_size() == 0 || s.output_size() == 0 || s.filter_size() == 0; }
+
+}  // namespace
+
+// Arguments: the convolution, relu, x, filter, bias or -1, y.
+VQ_OP(Conv2D) {
+  const Convolution s = convolution(args);
+  const Activation act = args.flag() ? Activation::kRelu : Activation::kNone;
+  const float *x = args.tensor<float>(s.input_size()), *w = args.tensor<float>(s.filter_size());
+  const float* bias = args.optional<float>(s.out_c);
+  float* y = args.tensor<float>(s.output_size());
+  if (empty(s)) {
+    for (int64_t i = 0; i < s.output_size(); ++i) y[i] = bias ? bias[i % s.out_c] : 0.0f;
+    return;
+  }
+  convolve(args.ctx, s, x, w, bias, act, y);
+}
+
+// Arguments: the convolution, dy, filter, bias over the input's channels or -1, dx. The bias serves transposed convolution.
+VQ_OP(Conv2DBackpropInput) {
+  const Convolution s = convolution(args);
+  const float *dy = args.tensor<float>(s.output_size()), *w = args.tensor<float>(s.filter_size());
+  const float* bias = args.optional<float>(s.in_c);
+  float* dx = args.tensor<float>(s.input_size());
+  if (empty(s)) std::fill(dx, dx + s.input_size(), 0.0f);
+  else convolve_backward_input(args.ctx, s, dy, w, dx);
+  if (!bias || s.in_c == 0) return;
+  const int64_t rows = s.input_size() / s.in_c, c = s.in_c;
+  parallel_for(rows, std::max<int64_t>(1, (1 << 14) / c), args.ctx.threads, [=](int64_t b, int64_t e) {
+    for (int64_t r = b; r < e; ++r)
+      for (int64_t k = 0; k < c; ++k) dx[r * c + k] += bias[k];
+  });
+}
+
+// Arguments: the convolution, x, dy, dw.
+VQ_OP(Conv2DBackpropFilter) {
+  const Convolution s = convolution(args);
+  const float *x = args.tensor<float>(s.input_size()), *dy = args.tensor<float>(s.output_size());
+  float* dw = args.tensor<float>(s.filter_size());
+  if (empty(s)) return std::fill(dw, dw + s.filter_size(), 0.0f);
+  convolve_backward_filter(args.ctx, s, x, dy, dw);
+}
+
+// Arguments: batch, batch of a, batch of b (1 or batch), m, n, k, transpose a, transpose b, a, b, c.
+VQ_OP(MatMul) {
+  const int64_t batch = args.integer(), batch_a = args.integer(), batch_b = args.integer();
+  const int64_t m = args.integer(), n = args.integer(), k = args.integer();
+  const bool ta = args.flag(), tb = args.flag();
+  const float *a = args.tensor<float>(batch_a * m * k), *b = args.tensor<float>(batch_b * k * n);
+  float* c = args.tensor<float>(batch * m * n);
+  if ((batch_a != 1 && batch_a != batch) || (batch_b != 1 && batch_b != batch)) fail(Error::kShape, "batches do not match");
+  if (batch * m * n == 0) return;
+  if (k == 0) return std::fill(c, c + batch * m * n, 0.0f);
+  if (batch_b == 1 && batch_a == batch && !ta) return matrix_product(args.ctx, false, tb, batch * m, n, k, a, b, c);
+  for (int64_t i = 0; i < batch; ++i)
+    matrix_product(args.ctx, ta, tb, m, n, k, a + (batch_a == 1 ? 0 : i * m * k), b + (batch_b == 1 ? 0 : i * k * n), c + i * m * n);
+}
+
+}  // namespace vq

@@ -1,0 +1,140 @@
+// Kernels that move data: one strided copy serves transpose, slice, concat, pad, tile, reverse; plus gather and scatter.
+#include <algorithm>
+#include <cstring>
+
+#include "vq/dtype.h"
+#include "vq/op.h"
+#include "vq/strided.h"
+#include "vq/threads.h"
+
+namespace vq {
+namespace {
+
+template <class T>
+void copy_walk(const Walk<2>& walk, const T* src, T* dst, int threads) {
+  const int64_t inner = walk.inner(), ss = walk.stride[0][walk.rank - 1], sd = walk.stride[1][walk.rank - 1];
+  const int64_t grain = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, inner));
+  parallel_for(walk.outer(), grain, threads, [&](int64_t b, int64_t e) {
+    for (int64_t i = b; i < e; ++i) {
+      const auto at = walk.offsets(i);
+      const T* s = src + at[0];
+      T* d = dst + at[1];
+      if (ss == 1 && sd == 1) std::memcpy(d, s, inner * sizeof(T));
+      else if (ss == 0 && sd == 1) std::fill(d, d + inner, *s);
+      else for (int64_t k = 0; k < inner; ++k) d[k * sd] = s[k * ss];
+    }
+  });
+}
+
+// First and one past the last element that a walk touches, relative to its offset.
+std::pair<int64_t, int64_t> reach(const Shape& s, const Shape& strides) {
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < s.rank; ++i) {
+    const int64_t far = (s.dim[i] - 1) * strides.dim[i];
+    (far < 0 ? low : high) += far;
+  }
+  return {low, high + 1};
+}
+
+}  // namespace
+
+// Copies an array of `shape` between two strided layouts. Arguments: dtype, shape, src, its offset, rank strides, dst,
+// its offset, rank strides.
+VQ_OP(StridedCopy) {
+  const size_t each = bytes_of(dtype_of(args.number()));
+  const Shape shape = args.shape();
+  Buffer* buffers[2];
+  int64_t offset[2];
+  Shape strides[2];
+  for (int k = 0; k < 2; ++k) {
+    buffers[k] = &args.ctx.at(static_cast<int32_t>(args.integer()));
+    offset[k] = args.integer();
+    strides[k].rank = shape.rank;
+    for (int i = 0; i < shape.rank; ++i) strides[k].dim[i] = args.integer();
+  }
+  if (shape.size() == 0) return;
+  Walk<2> walk;
+  for (int i = 0; i < shape.rank; ++i) walk.add(shape.dim[i], {strides[0].dim[i], strides[1].dim[i]});
+  walk.finish();
+  for (int k = 0; k < 2; ++k) {
+    const auto [low, high] = reach(shape, strides[k]);
+    check(offset[k] + low >= 0 && (offset[k] + high) * static_cast<int64_t>(each) <= static_cast<int64_t>(buffers[k]->bytes),
+          "a strided copy would leave its buffer");
+  }
+  if (each == 4)
+    copy_walk(walk, static_cast<const int32_t*>(buffers[0]->data) + offset[0], static_cast<int32_t*>(buffers[1]->data) + offset[1], args.ctx.threads);
+  else
+    copy_walk(walk, static_cast<const uint8_t*>(buffers[0]->data) + offset[0], static_cast<uint8_t*>(buffers[1]->data) + offset[1], args.ctx.threads);
+}
+
+// out[o, i, :] = x[o, indices[i], :]. Arguments: dtype, outer, axis size, count, inner, x, indices, out.
+VQ_OP(Gather) {
+  const size_t each = bytes_of(dtype_of(args.number()));
+  const int64_t outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
+  const uint8_t* x = args.tensor<uint8_t>(outer * axis * inner * each);
+  const int32_t* indices = args.tensor<int32_t>(count);
+  uint8_t* out = args.tensor<uint8_t>(outer * count * inner * each);
+  for (int64_t i = 0; i < count; ++i)
+    if (indices[i] < 0 || indices[i] >= axis)
+      fail(Error::kValue, "index " + std::to_string(indices[i]) + " is outside an axis of size " + std::to_string(axis));
+  const size_t row = inner * each;
+  parallel_for(outer * count, std::max<int64_t>(1, (1 << 16) / std::max<size_t>(1, row)), args.ctx.threads,
+               [&](int64_t b, int64_t e) {
+                 for (int64_t r = b; r < e; ++r)
+                   std::memcpy(out + r * row, x + (r / count * axis + indices[r % count]) * row, row);
+               });
+}
+
+// out[indices[i], :] += x[i, :]; negative indices are dropped. Each thread owns a range of segments and rows are added
+// in ascending order, so the thread count changes nothing. Arguments: count, segments, inner, x, indices, out.
+VQ_OP(SegmentSum) {
+  const int64_t count = args.integer(), segments = args.integer(), inner = args.integer();
+  const float* x = args.tensor<float>(count * inner);
+  const int32_t* indices = args.tensor<int32_t>(count);
+  float* out = args.tensor<float>(segments * inner);
+  for (int64_t i = 0; i < count; ++i)
+    if (indices[i] >= segments)
+      fail(Error::kValue, "segment " + std::to_string(indices[i]) + " is outside " + std::to_string(segments));
+  const int64_t grain = count * inner < (1 << 15) ? segments : 1;
+  parallel_for(segments, grain, args.ctx.threads, [&](int64_t b, int64_t e) {
+    std::fill(out + b * inner, out + e * inner, 0.0f);
+    for (int64_t i = 0; i < count; ++i) {
+      if (indices[i] < b || indices[i] >= e) continue;
+      float* o = out + indices[i] * inner;
+      const float* r = x + i * inner;
+      for (int64_t k = 0; k < inner; ++k) o[k] += r[k];
+    }
+  });
+}
+
+// Arguments: dtype, count, depth, on, off, indices, out.
+VQ_OP(OneHot) {
+  const DType dtype = dtype_of(args.number());
+  const int64_t count = args.integer(), depth = args.integer();
+  const double on = args.number(), off = args.number();
+  const int32_t* indices = args.tensor<int32_t>(count);
+  auto write = [&](auto* out) {
+    using T = std::remove_reference_t<decltype(out[0])>;
+    std::fill(out, out + count * depth, static_cast<T>(off));
+    for (int64_t i = 0; i < count; ++i)
+      if (indices[i] >= 0 && indices[i] < depth) out[i * depth + indices[i]] = static_cast<T>(on);
+  };
+  if (dtype == DType::kFloat32) write(args.tensor<float>(count * depth));
+  else if (dtype == DType::kInt32) write(args.tensor<int32_t>(count * depth));
+  else write(args.tensor<uint8_t>(count * depth));
+}
+
+// out[i] = start + i·step. Arguments: dtype, count, start, step, out.
+VQ_OP(Range) {
+  const DType dtype = dtype_of(args.number());
+  const int64_t count = args.integer();
+  const double start = args.number(), step = args.number();
+  auto write = [&](auto* out) {
+    using T = std::remove_reference_t<decltype(out[0])>;
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<T>(start + i * step);
+  };
+  if (dtype == DType::kFloat32) write(args.tensor<float>(count));
+  else write(args.tensor<int32_t>(count));
+}
+
+}  // namespace vq

@@ -1,0 +1,30 @@
+// Convolution and matrix product through oneDNN. Images are NHWC, filters HWIO, as TensorFlow.js keeps them.
+#pragma once
+#include <cstdint>
+
+#include "vq/context.h"
+
+namespace vq {
+
+struct Convolution {
+  int64_t batch, in_h, in_w, in_c, out_h, out_w, out_c;
+  int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  int64_t pad_top, pad_bottom, pad_left, pad_right;
+  int64_t input_size() const { return batch * in_h * in_w * in_c; }
+  int64_t output_size() const { return batch * out_h * out_w * out_c; }
+  int64_t filter_size() const { return kernel_h * kernel_w * in_c * out_c; }
+};
+
+enum class Activation { kNone = 0, kRelu = 1 };
+
+// y = act(conv(x, w) + bias); bias may be null.
+void convolve(Context&, const Convolution&, const float* x, const float* w, const float* bias, Activation, float* y);
+// dx: the gradient by the input, which is also transposed convolution.
+void convolve_backward_input(Context&, const Convolution&, const float* dy, const float* w, float* dx);
+void convolve_backward_filter(Context&, const Convolution&, const float* x, const float* dy, float* dw);
+
+// c[m,n] = a·b, each operand possibly transposed as stored, row major.
+void matrix_product(Context&, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
+                    const float* b, float* c);
+
+}  // namespace vq
