@@ -35,6 +35,8 @@ interface Slot {
 export abstract class Module {
   /** True in training, false in evaluation; `train()` and `eval()` set it for all children. */
   training = true
+  /** True after `freeze()`: parameters and codebooks stay as they are. */
+  frozen = false
   private readonly slots = new Map<string, Slot | Counter | Module>()
 
   protected addParameter<R extends tf.Rank>(
@@ -94,6 +96,7 @@ export abstract class Module {
 
   /** Keeps all parameters as they are (`freeze(false)` lets them learn again). */
   freeze(on = true): this {
+    for (const [, module] of this.namedModules()) module.frozen = on
     for (const { variable } of this.namedParameters()) variable.trainable = !on
     return this
   }

@@ -1,0 +1,184 @@
+import { expectShape, tf, VqShapeError } from '@vq/core'
+import { Module } from '@vq/core/nn'
+import { expectFiniteRows } from './finite.js'
+import { indexValues, scatterRows, selectRows } from './rows.js'
+import { emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
+
+// A type, not an interface: tf.tidy wants an index signature.
+export type QuantizerOutput = {
+  /** Shape of z: the code of each vector, with the estimator's gradient to z. Masked vectors are 0. */
+  quantized: tf.Tensor
+  /** int32 [...], or [..., Q] with Q codes per vector. Masked vectors are −1. */
+  indices: tf.Tensor
+  /** What to add to the training loss: the sum of `losses`. */
+  loss: tf.Scalar
+  /** The loss by its parts, already weighted. */
+  losses: Record<string, tf.Scalar>
+  /** exp of the entropy (in nats) of the codes chosen in this batch, 1 … K. */
+  perplexity: tf.Scalar
+}
+
+export interface QuantizeOptions {
+  /** bool or int32 [...]: 0 leaves a vector out of everything. */
+  mask?: tf.Tensor
+}
+
+/** What a method computes for rows [N, D], N ≥ 1. */
+export interface RowsOutput {
+  quantized: tf.Tensor2D
+  /** int32 [N] or [N, Q] */
+  indices: tf.Tensor
+  losses: Record<string, tf.Scalar>
+}
+
+/**
+ * The base of every quantizer of vectors z [..., D]. A method implements three functions on rows; shapes, masks,
+ * statistics and refusals are the same for all.
+ */
+export abstract class BaseQuantizer extends Module {
+  /** Length of the vectors. */
+  abstract readonly dim: number
+  /** Number of codes that one index can name. */
+  abstract readonly codebookSize: number
+  private counts: Float64Array | undefined
+
+  protected abstract quantizeRows(rows: tf.Tensor2D): RowsOutput
+  protected abstract encodeRows(rows: tf.Tensor2D): tf.Tensor
+  /** indices: int32 [N] or [N, Q], all in range. */
+  protected abstract decodeRows(indices: tf.Tensor): tf.Tensor2D
+  /** The codes as vectors, [K, D]: a copy. */
+  abstract codebook(): tf.Tensor
+  /** Codes per vector: 0 where indices have no axis of their own. */
+  protected readonly codesPerVector: number = 0
+
+  /**
+   * Quantizes z [..., D]. In training the codebook may move afterwards, by its own rule.
+   * Throws VqShapeError for other shapes, VqValueError where an unmasked value is NaN or infinite.
+   */
+  forward(z: tf.Tensor, options: QuantizeOptions = {}): QuantizerOutput {
+    return tf.tidy(() => {
+      const { rows, valid, lead } = this.toRows('forward', z, options)
+      if (rows === undefined) return this.nothing(z, lead)
+      const { quantized, indices, losses } = this.quantizeRows(rows)
+      const chosen = this.count(indices)
+      const parts = Object.values(losses)
+      return {
+        quantized: tf.reshape(valid ? scatterRows(quantized, valid, sizeOf(lead)) : quantized, z.shape),
+        indices: this.restoreIndices(indices, valid, lead),
+        loss: parts.slice(1).reduce((a, b) => tf.add(a, b), parts[0] ?? tf.scalar(0)),
+        losses,
+        perplexity: tf.scalar(perplexityOf(chosen)),
+      }
+    })
+  }
+
+  /** Codes of z [..., D]: int32 [...] or [..., Q]. Nothing moves, no gradient. */
+  encode(z: tf.Tensor, options: QuantizeOptions = {}): tf.Tensor {
+    return tf.tidy(() => {
+      const { rows, valid, lead } = this.toRows('encode', z, options)
+      if (rows === undefined) return this.allMasked(lead)
+      // A single pass that any NaN or infinity survives.
+      expectFiniteRows(`${this.constructor.name}.encode`, rows, tf.sum(rows).dataSync()[0])
+      const indices = this.encodeRows(rows)
+      this.count(indices)
+      return this.restoreIndices(indices, valid, lead)
+    })
+  }
+
+  /** Vectors of codes: int32 [...] (or [..., Q]) to [..., D]; −1 gives 0. Throws VqValueError for codes out of range. */
+  decode(indices: tf.Tensor): tf.Tensor {
+    const q = this.codesPerVector
+    const operation = `${this.constructor.name}.decode`
+    expectShape(
+      q === 0 || indices.shape[indices.rank - 1] === q,
+      operation,
+      `indices [..., ${q}]`,
+      `[${indices.shape.join(', ')}]`,
+      'Pass all codes of each vector.',
+    )
+    return tf.tidy(() => {
+      const values = indexValues(operation, indices, this.codebookSize)
+      const lead = q === 0 ? indices.shape : indices.shape.slice(0, -1)
+      const n = sizeOf(lead)
+      const width = q === 0 ? 1 : q
+      const valid = Int32Array.from({ length: n }, (_, i) => i).filter(i => values[i * width] >= 0)
+      if (valid.length === 0) return tf.zeros([...lead, this.dim])
+      const flat = tf.reshape(indices, q === 0 ? [n] : [n, q])
+      if (valid.length === n) return tf.reshape(this.decodeRows(flat), [...lead, this.dim])
+      const some = tf.gather(flat, tf.tensor1d(valid, 'int32'))
+      return tf.reshape(scatterRows(this.decodeRows(some), valid, n), [...lead, this.dim])
+    })
+  }
+
+  /** How often each code was chosen by `forward` and `encode` since the start or the last `resetUsage()`. */
+  usage(): Usage {
+    return this.counts === undefined ? emptyUsage(this.codebookSize) : usageOf(this.counts)
+  }
+
+  resetUsage(): void {
+    this.counts = undefined
+  }
+
+  private count(indices: tf.Tensor): Float64Array {
+    const chosen = histogram(indices.dataSync() as Int32Array, this.codebookSize)
+    this.counts ??= new Float64Array(this.codebookSize)
+    for (let i = 0; i < chosen.length; i++) this.counts[i] += chosen[i]
+    return chosen
+  }
+
+  // Unmasked rows, undefined where there are none; `valid` lists them where some are masked.
+  private toRows(
+    method: string,
+    z: tf.Tensor,
+    { mask }: QuantizeOptions,
+  ): { rows: tf.Tensor2D | undefined; valid: Int32Array | undefined; lead: number[] } {
+    const operation = `${this.constructor.name}.${method}`
+    const shape = `a tensor [${z.shape.join(', ')}] of ${z.dtype}`
+    expectShape(
+      z.rank >= 1 && z.shape[z.rank - 1] === this.dim && z.dtype === 'float32',
+      operation,
+      `float32 vectors [..., ${this.dim}]`,
+      shape,
+      'Put the channels last, and give the quantizer their number.',
+    )
+    const lead = z.shape.slice(0, -1)
+    const rows = tf.reshape(z, [-1, this.dim]) as tf.Tensor2D
+    if (mask === undefined) return { rows: rows.shape[0] === 0 ? undefined : rows, valid: undefined, lead }
+    if (!tf.util.arraysEqual(mask.shape, lead))
+      throw new VqShapeError({
+        operation,
+        expected: `a mask [${lead.join(', ')}]`,
+        received: `[${mask.shape.join(', ')}]`,
+        remedy: 'Pass one flag per vector.',
+      })
+    const flags = mask.dataSync()
+    const valid = Int32Array.from({ length: flags.length }, (_, i) => i).filter(i => flags[i] !== 0)
+    return { rows: valid.length === 0 ? undefined : selectRows(rows, valid), valid, lead }
+  }
+
+  private restoreIndices(indices: tf.Tensor, valid: Int32Array | undefined, lead: number[]): tf.Tensor {
+    const shape = [...lead, ...indices.shape.slice(1)]
+    if (valid === undefined) return tf.reshape(indices, shape)
+    const width = indices.size / valid.length
+    const values = indices.dataSync()
+    const all = new Int32Array(sizeOf(lead) * width).fill(-1)
+    for (const [i, row] of valid.entries())
+      for (let j = 0; j < width; j++) all[row * width + j] = values[i * width + j]
+    return tf.tensor(all, shape, 'int32')
+  }
+
+  private allMasked(lead: number[]): tf.Tensor {
+    const q = this.codesPerVector
+    return tf.fill(q === 0 ? lead : [...lead, q], -1, 'int32')
+  }
+
+  private nothing(z: tf.Tensor, lead: number[]): QuantizerOutput {
+    const indices = this.allMasked(lead)
+    const loss = tf.scalar(0)
+    return { quantized: tf.zerosLike(z), indices, loss, losses: {}, perplexity: tf.scalar(1) }
+  }
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1)
+}

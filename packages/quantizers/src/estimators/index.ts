@@ -1,0 +1,14 @@
+import type { tf } from '@vq/core'
+import { rotationTrick } from './rotation.js'
+import { straightThrough } from './straight-through.js'
+
+/** Gives q the values and z the gradient. */
+export type Estimator = (z: tf.Tensor2D, q: tf.Tensor2D) => tf.Tensor2D
+
+export type EstimatorName = 'ste' | 'rotation'
+
+export const estimators: Readonly<Record<EstimatorName, Estimator>> = {
+  ste: straightThrough,
+  rotation: rotationTrick,
+}
+export { rotationTrick, straightThrough }

@@ -1,0 +1,2 @@
+export type { VectorQuantizerOptions } from './options.js'
+export { VectorQuantizer } from './vector-quantizer.js'
