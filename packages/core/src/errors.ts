@@ -42,12 +42,12 @@ export class VqDeviceError extends VqError {}
 export class VqMemoryError extends VqError {}
 /** An AbortSignal ended the operation. `name` is `AbortError`, as everywhere in JavaScript. */
 export class VqAbortError extends VqError {
-  constructor(operation: string, cause?: unknown) {
+  constructor(operation: string, cause?: unknown, remedy = 'Nothing was changed; call again to start over.') {
     super({
       operation,
       expected: 'to run to its end',
       received: 'an abort signal',
-      remedy: 'Nothing was changed; call again to start over.',
+      remedy,
       cause,
     })
     this.name = 'AbortError'

@@ -1,1 +1,2 @@
-export {}
+export * from './artifact/artifact.js'
+export * from './vqvae/index.js'

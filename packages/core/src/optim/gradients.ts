@@ -101,7 +101,7 @@ function nodeGradients(node: TapeNode, names: string[], dys: (tf.Tensor | null)[
       const own = new Set<tf.Tensor>()
       return names.map(name => {
         if (lazy[name] === undefined) throw new Error(`${node.kernelName} has no gradient for '${name}'.`)
-        const dx = tf.tidy(lazy[name])
+        const dx = lazy[name]()
         // A gradient handed through must survive what it came from.
         const result = held.has(dx) || own.has(dx) ? tf.clone(dx) : dx
         own.add(result)

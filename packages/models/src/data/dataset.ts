@@ -1,9 +1,9 @@
-/** Images (or other fixed-size arrays) by index. */
+/** Samples of one shape that can be fetched by number. */
 export interface Dataset {
   readonly length: number
-  /** Of one item: `[H, W, C]`. */
-  readonly shape: number[]
-  /** The items at `indices`, one after another: `[N, H, W, C]`, values 0..1. */
+  /** Shape of one sample; of images [H, W, C]. */
+  readonly shape: readonly number[]
+  /** The samples of these numbers one after another, row-major; of images [N, H, W, C], values 0..1. */
   batch(indices: Int32Array): Float32Array | Promise<Float32Array>
   /** A name per item that stays the same from run to run. */
   readonly ids?: readonly string[]

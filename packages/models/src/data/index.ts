@@ -3,3 +3,4 @@ export { type ColoredDigits, type ColoredDigitsOptions, coloredDigits } from './
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './image-folder.js'
 export type { Skipped } from './scan.js'
 export { splitDataset, subset } from './split.js'
+export * from './loader.js'

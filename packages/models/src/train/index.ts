@@ -1,1 +1,4 @@
-export {}
+export { listCheckpoints, loadNewest, saveCheckpoint, type TrainingState } from './checkpoint.js'
+export { evaluateModel } from './evaluate.js'
+export type { FitOptions, History, Metrics, ProgressEvent, Trainable, TrainerOptions } from './options.js'
+export { Trainer } from './trainer.js'
