@@ -1,6 +1,6 @@
 export type { Dataset } from './dataset.js'
 export { type ColoredDigits, type ColoredDigitsOptions, coloredDigits } from './digits/index.js'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './image-folder.js'
+export * from './loader.js'
 export type { Skipped } from './scan.js'
 export { splitDataset, subset } from './split.js'
-export * from './loader.js'
