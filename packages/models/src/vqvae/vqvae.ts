@@ -62,6 +62,12 @@ export class VQVAE extends Module {
     return new VQVAE({ ...rest, architecture: 'igpt', hiddenDims: [dim], numEmbeddings: K, embeddingDim: D })
   }
 
+  /** Number of learned values, the codebook among them whichever rule moves it. */
+  override parameterCount(): number {
+    const { table, options } = this.quantizer
+    return super.parameterCount() + (options.codebookUpdate === 'ema' ? table.size : 0)
+  }
+
   /** x: [B, H, W, C]. In training the codebook and the running statistics move. */
   forward(x: tf.Tensor): VQVAEOutput {
     return tf.tidy(() => {
