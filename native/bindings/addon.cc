@@ -17,6 +17,7 @@ const char* code_name(vq::Error::Code code) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   register_tensors(env, exports);
+  register_quantize(env, exports);
   return exports;
 }
 

@@ -4,8 +4,10 @@ import { registerCpuBackend } from './backend/register.js'
 registerCpuBackend()
 
 export * from './check.js'
+export * from './device.js'
 export * from './errors.js'
 export { type NativeCore, native, nativeFailure, tryNative } from './native.js'
 export * from './ops/index.js'
+export * from './quantize/index.js'
 export * from './random.js'
 export { tf } from './tf.js'

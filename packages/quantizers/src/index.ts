@@ -6,6 +6,6 @@ export {
 } from './base/quantizer.js'
 export type { Usage } from './base/usage.js'
 export * from './estimators/index.js'
-export { kmeansInit } from './initializers/kmeans.js'
+export { kmeansInit, kmeansInitSync } from './initializers/kmeans.js'
 export { type Initializer, type InitializerOptions, uniformInit } from './initializers/uniform.js'
 export * from './vector-quantizer/index.js'

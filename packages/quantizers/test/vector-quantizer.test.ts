@@ -203,6 +203,36 @@ onBackends(() => {
       z.dispose()
     })
 
+    it('k-means start: the first training batch, or `initialize`, finds the clusters', async () => {
+      const centres = [
+        [5, 5, 5, 5],
+        [-5, 5, -5, 5],
+        [0, -9, 0, 9],
+      ]
+      const noise = normal(60 * D, 8)
+      const rows = Float32Array.from(noise, (x, i) => centres[Math.floor(i / D) % 3][i % D] + 0.01 * x)
+      const z = tf.tensor2d(rows, [60, D])
+      const options = { numEmbeddings: 3, embeddingDim: D, initCodebook: 'kmeans', decay: 0.99 } as const
+      const [lazy, explicit] = [0, 1].map(() => new VectorQuantizer({ ...options, random: new Random(4) }))
+      expect([lazy.ready, lazy.stateDict().initialized.data]).toEqual([false, BigInt64Array.of(0n)])
+      await explicit.initialize(z)
+      tf.tidy(() => {
+        lazy.forward(z)
+        explicit.forward(z)
+      })
+      expect(lazy.stateDict()).toEqual(explicit.stateDict())
+      expect(lazy.ready).toBe(true)
+      const codes = lazy.table.dataSync()
+      for (const centre of centres) {
+        const nearestCode = Math.min(...[0, 1, 2].map(k => distance(centre, row(codes, k))))
+        expect(nearestCode).toBeLessThan(1e-3)
+      }
+      const few = new VectorQuantizer({ ...options, numEmbeddings: 61 })
+      expect(() => tf.tidy(() => few.forward(z))).toThrow(/at least 61 vectors/)
+      await expect(few.initialize(z)).rejects.toThrow(VqConfigError)
+      for (const t of [lazy, explicit, few, z]) t.dispose()
+    })
+
     it('stays as it is when frozen', () => {
       const q = make({ deadCodeThreshold: 5 }).freeze()
       tf.tidy(() => {

@@ -1,44 +1,107 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { noGrad } from './no-grad.js'
+import { expectNumber, expectShape } from '../check.js'
+import { VqValueError } from '../errors.js'
+import { tryNative } from '../native.js'
+import { quantizeError } from '../quantize/call.js'
+import { type EmaState, emaUpdate } from '../quantize/ema-update.js'
+import { composedWarning } from './composed.js'
+import { detach } from './detach.js'
+import { hasKernel, runKernels } from './kernel.js'
 
-export interface EmaState {
+/** A codebook that follows its vectors; see {@link EmaState}. */
+export interface EmaVariables {
   /** [K, D] */
-  codebook: tf.Variable<tf.Rank.R2>
-  /** [K], moving average of how many vectors chose each code. */
-  counts: tf.Variable<tf.Rank.R1>
-  /** [K, D], moving average of the sum of the vectors that chose each code. */
-  sums: tf.Variable<tf.Rank.R2>
-}
-
-export interface EmaOptions {
-  /** Share of the old averages. Default 0.99. */
-  decay?: number
-  /** Laplace smoothing of the counts. Default 1e-5. */
-  epsilon?: number
+  codebook: tf.Variable
+  /** [K] */
+  counts: tf.Variable
+  /** [K, D] */
+  sums: tf.Variable
 }
 
 /**
- * One update of a codebook by exponential moving averages, in place. vectors: [N, D]; indices: int32 [N], rows of
- * index −1 are ignored.
- * Source: van den Oord et al. 2017, https://arxiv.org/abs/1711.00937, appendix A.1; Laplace smoothing as in Sonnet.
+ * The tensor form of {@link emaUpdate}: assigns new values to the three variables. vectors: [..., D]; indices: int32 [...],
+ * −1 where a vector does not count. Clones of the variables keep their values. The same bits as the typed-array form;
+ * without the addon tfjs's ops compute it, with a warning.
+ * Source: van den Oord, Vinyals, Kavukcuoglu 2017, https://arxiv.org/abs/1711.00937, appendix A.1.
  */
 export function emaUpdateTensors(
-  vectors: tf.Tensor2D,
-  indices: tf.Tensor1D,
-  { codebook, counts, sums }: EmaState,
-  { decay = 0.99, epsilon = 1e-5 }: EmaOptions = {},
+  vectors: tf.Tensor,
+  indices: tf.Tensor,
+  state: EmaVariables,
+  { decay = 0.99, epsilon = 1e-5 }: { decay?: number; epsilon?: number } = {},
 ): void {
-  const k = codebook.shape[0]
-  noGrad(() =>
-    tf.tidy(() => {
-      const ones = tf.ones([vectors.shape[0]]) as tf.Tensor1D
-      const n = tf.unsortedSegmentSum(ones, indices, k)
-      const s = tf.unsortedSegmentSum(vectors, indices, k)
-      counts.assign(tf.add(tf.mul(counts, decay), tf.mul(n, 1 - decay)) as tf.Tensor1D)
-      sums.assign(tf.add(tf.mul(sums, decay), tf.mul(s, 1 - decay)) as tf.Tensor2D)
-      const total = tf.sum(counts)
-      const smooth = tf.mul(tf.div(tf.add(counts, epsilon), tf.add(total, k * epsilon)), total)
-      codebook.assign(tf.div(sums, tf.reshape(smooth, [k, 1])))
-    }),
+  const { codebook, counts, sums } = state
+  const [k, dim] = codebook.shape
+  expectNumber('emaUpdateTensors', 'decay', decay, 0, 1)
+  expectNumber('emaUpdateTensors', 'epsilon', epsilon, 0, 1)
+  expectShape(
+    codebook.rank === 2 &&
+      codebook.size > 0 &&
+      vectors.shape.at(-1) === dim &&
+      indices.size * dim === vectors.size &&
+      indices.dtype === 'int32' &&
+      counts.rank === 1 &&
+      counts.shape[0] === k &&
+      tf.util.arraysEqual(sums.shape, codebook.shape),
+    'emaUpdateTensors',
+    'vectors [..., D], int32 indices [...], a codebook and sums of [K, D] and counts of [K]',
+    `[${vectors.shape}], ${indices.dtype} [${indices.shape}], [${codebook.shape}], [${sums.shape}] and [${counts.shape}]`,
+    'Pass one index per vector, and counts and sums that fit the codebook.',
   )
+  tf.tidy(() => {
+    const x = detach(vectors)
+    const options = { decay, epsilon }
+    let next: tf.Tensor[]
+    if (hasKernel('VqEmaUpdate')) {
+      try {
+        next = runKernels('VqEmaUpdate', { vectors: x, indices, codebook, counts, sums }, options)
+      } catch (error) {
+        throw error instanceof VqValueError ? quantizeError('emaUpdateTensors', error.cause) : error
+      }
+    } else if (tryNative() !== undefined) next = throughArrays(x, indices, state, options)
+    else next = composed(x, indices, state, options)
+    codebook.assign(next[0])
+    counts.assign(next[1])
+    sums.assign(next[2])
+  })
+}
+
+type Options = { decay: number; epsilon: number }
+
+function throughArrays(x: tf.Tensor, indices: tf.Tensor, state: EmaVariables, options: Options): tf.Tensor[] {
+  const dim = state.codebook.shape[1] as number
+  const copy = (t: tf.Tensor): Float32Array => Float32Array.from(t.dataSync())
+  const arrays: EmaState = {
+    codebook: copy(state.codebook),
+    counts: copy(state.counts),
+    sums: copy(state.sums),
+  }
+  emaUpdate(x.dataSync() as Float32Array, indices.dataSync() as Int32Array, arrays, { dim, ...options })
+  const { codebook, sums } = state
+  return [
+    tf.tensor(arrays.codebook, codebook.shape),
+    tf.tensor(arrays.counts),
+    tf.tensor(arrays.sums, sums.shape),
+  ]
+}
+
+function composed(x: tf.Tensor, indices: tf.Tensor, state: EmaVariables, options: Options): tf.Tensor[] {
+  composedWarning('emaUpdateTensors')
+  const { decay, epsilon } = options
+  const [k, dim] = state.codebook.shape as [number, number]
+  const hot = tf.cast(tf.oneHot(tf.reshape(indices, [-1]), k), 'float32') as tf.Tensor2D
+  const rowSums = tf.matMul(hot, tf.reshape(x, [-1, dim]) as tf.Tensor2D, true, false)
+  const counts = tf.add(tf.mul(state.counts, decay), tf.mul(tf.sum(hot, 0), 1 - decay))
+  const sums = tf.add(tf.mul(state.sums, decay), tf.mul(rowSums, 1 - decay))
+  const total = tf.sum(counts)
+  const divisor = tf.reshape(tf.mul(tf.div(tf.add(counts, epsilon), tf.add(total, k * epsilon)), total), [
+    k,
+    1,
+  ])
+  const moved = tf.where(
+    tf.broadcastTo(tf.greater(divisor, 0), [k, dim]),
+    tf.div(sums, divisor),
+    state.codebook,
+  )
+  return [moved, counts, sums]
 }

@@ -126,27 +126,29 @@ export abstract class BaseQuantizer extends Module {
     return chosen
   }
 
+  protected expectLength(method: string, z: tf.Tensor): void {
+    expectShape(
+      z.rank >= 1 && z.shape[z.rank - 1] === this.dim && z.dtype === 'float32',
+      `${this.constructor.name}.${method}`,
+      `float32 vectors [..., ${this.dim}]`,
+      `a tensor [${z.shape.join(', ')}] of ${z.dtype}`,
+      'Put the channels last, and give the quantizer their number.',
+    )
+  }
+
   // Unmasked rows, undefined where there are none; `valid` lists them where some are masked.
   private toRows(
     method: string,
     z: tf.Tensor,
     { mask }: QuantizeOptions,
   ): { rows: tf.Tensor2D | undefined; valid: Int32Array | undefined; lead: number[] } {
-    const operation = `${this.constructor.name}.${method}`
-    const shape = `a tensor [${z.shape.join(', ')}] of ${z.dtype}`
-    expectShape(
-      z.rank >= 1 && z.shape[z.rank - 1] === this.dim && z.dtype === 'float32',
-      operation,
-      `float32 vectors [..., ${this.dim}]`,
-      shape,
-      'Put the channels last, and give the quantizer their number.',
-    )
+    this.expectLength(method, z)
     const lead = z.shape.slice(0, -1)
     const rows = tf.reshape(z, [-1, this.dim]) as tf.Tensor2D
     if (mask === undefined) return { rows: rows.shape[0] === 0 ? undefined : rows, valid: undefined, lead }
     if (!tf.util.arraysEqual(mask.shape, lead))
       throw new VqShapeError({
-        operation,
+        operation: `${this.constructor.name}.${method}`,
         expected: `a mask [${lead.join(', ')}]`,
         received: `[${mask.shape.join(', ')}]`,
         remedy: 'Pass one flag per vector.',

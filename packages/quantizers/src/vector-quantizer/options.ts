@@ -17,7 +17,10 @@ export interface VectorQuantizerOptions {
   epsilon?: number
   /** How the gradient passes the quantizer. Default 'ste'. */
   estimator?: EstimatorName
-  /** Start of the codes; 'kmeans' needs `await quantizer.initialize(vectors)` before training. Default 'uniform'. */
+  /**
+   * Start of the codes. 'kmeans' takes the centroids of the first training batch, which must hold at least K vectors,
+   * or of what `await quantizer.initialize(vectors)` is given before. Default 'uniform'.
+   */
   initCodebook?: 'uniform' | 'kmeans' | Initializer
   /**
    * Codes whose moving average of uses per batch falls below this are replaced by random vectors of the batch; 0 turns

@@ -2,12 +2,12 @@
 //   q(z) = e_k,  k = argmin_j ‖z − e_j‖²                                     (equations 1, 2)
 //   L = ‖sg(z) − e‖² + β‖z − sg(e)‖²                                         (equation 3; the first term with gradients only)
 //   N ← γN + (1−γ)n,  m ← γm + (1−γ)Σz,  e = m / N                           (appendix A.1, with EMA)
-import { emaUpdateTensors, nearestCode, noGrad, type Random, random, tf, VqConfigError } from '@vq/core'
+import { emaUpdateTensors, nearestCode, noGrad, type Random, random, tf } from '@vq/core'
 import { expectFiniteRows } from '../base/finite.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { estimators } from '../estimators/index.js'
-import { kmeansInit } from '../initializers/kmeans.js'
-import { uniformInit } from '../initializers/uniform.js'
+import { kmeansInit, kmeansInitSync } from '../initializers/kmeans.js'
+import { type InitializerOptions, uniformInit } from '../initializers/uniform.js'
 import { codebookLoss, commitmentLoss } from './loss.js'
 import { type Resolved, resolve, type VectorQuantizerOptions } from './options.js'
 import { freshCount, reviveDead, setRows } from './revival.js'
@@ -65,11 +65,15 @@ export class VectorQuantizer extends BaseQuantizer {
 
   /** Sets the codes to the k-means centroids of vectors [..., D], at least K of them. */
   async initialize(vectors: tf.Tensor): Promise<void> {
-    const codes = await kmeansInit(await vectors.data<'float32'>(), {
-      numEmbeddings: this.codebookSize,
-      embeddingDim: this.dim,
-      random: this.random,
-    })
+    this.expectLength('initialize', vectors)
+    this.start(await kmeansInit(await vectors.data<'float32'>(), this.initializerOptions))
+  }
+
+  private get initializerOptions(): Required<InitializerOptions> {
+    return { numEmbeddings: this.codebookSize, embeddingDim: this.dim, random: this.random }
+  }
+
+  private start(codes: Float32Array): void {
     this.setCodebook(codes)
     if (this.initialized !== undefined) this.initialized.value = 1
   }
@@ -87,9 +91,10 @@ export class VectorQuantizer extends BaseQuantizer {
   protected quantizeRows(z: tf.Tensor2D): RowsOutput {
     const { commitmentCost, estimator, codebookUpdate } = this.options
     const learning = this.training && !this.frozen
-    if (learning) this.expectReady()
+    if (learning && !this.ready)
+      this.start(kmeansInitSync(z.dataSync() as Float32Array, this.initializerOptions))
     const { indices, q, difference, meanSquare } = noGrad(() => {
-      const indices = nearestCode(z, this.table) as tf.Tensor1D
+      const indices = this.nearest('forward', z)
       const q = tf.gather<tf.Tensor2D>(this.table, indices)
       const difference = tf.sub<tf.Tensor2D>(z, q)
       return { indices, q, difference, meanSquare: tf.mean(tf.square(difference)) as tf.Scalar }
@@ -104,16 +109,6 @@ export class VectorQuantizer extends BaseQuantizer {
     const quantized = estimators[estimator](z, q)
     if (learning) noGrad(() => this.learn(z, indices))
     return { quantized, indices, losses }
-  }
-
-  private expectReady(): void {
-    if (this.ready) return
-    throw new VqConfigError({
-      operation: 'VectorQuantizer.forward',
-      expected: "codes, which initCodebook: 'kmeans' takes from data",
-      received: 'a training step before them',
-      remedy: 'Call `await quantizer.initialize(vectors)` first; the Trainer does this with its first batch.',
-    })
   }
 
   private learn(z: tf.Tensor2D, indices: tf.Tensor1D): void {
@@ -139,7 +134,17 @@ export class VectorQuantizer extends BaseQuantizer {
   }
 
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
-    return nearestCode(rows, this.table)
+    return this.nearest('encode', rows)
+  }
+
+  private nearest(method: string, rows: tf.Tensor2D): tf.Tensor1D {
+    try {
+      return nearestCode(rows, this.table) as tf.Tensor1D
+    } catch (error) {
+      // In the quantizer's own name where the rows are to blame.
+      expectFiniteRows(`VectorQuantizer.${method}`, rows, Number.NaN)
+      throw error
+    }
   }
 
   protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
@@ -158,6 +163,7 @@ export class VectorQuantizer extends BaseQuantizer {
   /** Squared distances from every vector of z [..., D] to every code, [..., K], max(0, ‖z‖² − 2z·e + ‖e‖²). */
   getDistanceMatrix(z: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
+      this.expectLength('getDistanceMatrix', z)
       const rows = tf.reshape(z, [-1, this.dim]) as tf.Tensor2D
       const own = tf.sum(tf.square(rows), 1, true) // [N, 1]
       const codes = tf.sum(tf.square(this.table), 1) // [K]

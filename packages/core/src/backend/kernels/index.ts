@@ -4,6 +4,7 @@ import { fused } from './fused.js'
 import { linear } from './linear.js'
 import { movement } from './movement.js'
 import { normalization } from './normalization.js'
+import { quantize } from './quantize.js'
 import { reductions } from './reduce.js'
 
 /** Every kernel of `vq-cpu`. */
@@ -13,5 +14,6 @@ export const kernels: KernelTable = {
   ...linear,
   ...movement,
   ...normalization,
+  ...quantize,
   ...reductions,
 }

@@ -1,0 +1,7 @@
+// What the machine can do at most: fused multiply-adds and memory copies.
+#pragma once
+
+namespace vq_bench {
+double fma_gflops(int threads, double seconds);   // widest vectors, all registers busy
+double copy_gbytes(int threads, double seconds);  // bytes read plus written, arrays larger than the caches
+}

@@ -1,0 +1,264 @@
+// Quantization on typed arrays. Every function takes `async` last: false returns the result, true { promise, abort }.
+#include <cmath>
+
+#include "arrays.h"
+#include "task.h"
+#include "vq/isa.h"
+
+namespace vq_node {
+namespace {
+
+using Info = Napi::CallbackInfo;
+
+int64_t integer(const Napi::Value& v, int64_t least, const char* name) {
+  if (!v.IsNumber()) vq::fail(vq::Error::kConfig, std::string(name) + " is not a number");
+  const double d = v.As<Napi::Number>().DoubleValue();
+  if (!(d >= static_cast<double>(least) && d <= 9007199254740991.0) || d != std::floor(d))
+    vq::fail(vq::Error::kConfig, std::string(name) + " is out of range");
+  return static_cast<int64_t>(d);
+}
+double number(const Napi::Value& v, const char* name) {
+  if (!v.IsNumber()) vq::fail(vq::Error::kConfig, std::string(name) + " is not a number");
+  return v.As<Napi::Number>().DoubleValue();
+}
+int64_t rows_of(int64_t length, int64_t dim, const char* name) {
+  if (length % dim != 0) vq::fail(vq::Error::kShape, std::string(name) + " has a length that dim does not divide");
+  return length / dim;
+}
+
+Napi::Value start(const Info& info, std::unique_ptr<Task> task, bool async, const Napi::Value& progress) {
+  return async ? run_async(info.Env(), std::move(task), progress) : run_now(info.Env(), *task);
+}
+
+class NearestTask : public Task {
+ public:
+  Input<float> x, codes;
+  int64_t n, k, dim;
+  vq::Metric metric;
+  Output<int32_t> indices;
+  Output<float> distances;
+  void run(const vq::CallOptions& o) override {
+    vq::nearest(x.data(), n, dim, codes.data(), k, metric, indices.data(), distances.data(), o);
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object r = Napi::Object::New(env);
+    r.Set("indices", indices.take(env));
+    r.Set("distances", distances.take(env));
+    return r;
+  }
+};
+
+// nearest(vectors, codebook, dim, metric, threads, async)
+Napi::Value nearest(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<NearestTask>();
+    const bool async = info[5].ToBoolean();
+    t->dim = integer(info[2], 1, "dim");
+    const int64_t metric = integer(info[3], 0, "metric");
+    if (metric > 2) vq::fail(vq::Error::kConfig, "metric is out of range");
+    t->metric = static_cast<vq::Metric>(metric);
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[4], 1, "threads")));
+    t->x.set(info[0], async);
+    t->codes.set(info[1], async);
+    t->n = rows_of(t->x.size(), t->dim, "vectors");
+    t->k = rows_of(t->codes.size(), t->dim, "codebook");
+    t->indices.make(info.Env(), t->n, async);
+    t->distances.make(info.Env(), t->n, async);
+    return start(info, std::move(t), async, Napi::Value());
+  });
+}
+
+class ResidualTask : public Task {
+ public:
+  Input<float> x;
+  std::vector<std::unique_ptr<Input<float>>> books;
+  std::vector<int64_t> sizes;
+  int64_t n, dim;
+  int beam;
+  Output<int32_t> codes;
+  Output<float> quantized, errors;
+  void run(const vq::CallOptions& o) override {
+    std::vector<const float*> at;
+    for (const auto& b : books) at.push_back(b->data());
+    vq::residual_encode(x.data(), n, dim, at, sizes, beam, codes.data(), quantized.data(), errors.data(), o);
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object r = Napi::Object::New(env);
+    r.Set("codes", codes.take(env));
+    r.Set("quantized", quantized.take(env));
+    r.Set("errors", errors.take(env));
+    return r;
+  }
+};
+
+// residualEncode(vectors, codebooks, dim, beam, threads, async)
+Napi::Value residual(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<ResidualTask>();
+    const bool async = info[5].ToBoolean();
+    t->dim = integer(info[2], 1, "dim");
+    t->beam = static_cast<int>(std::min<int64_t>(1 << 20, integer(info[3], 1, "beam")));
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[4], 1, "threads")));
+    t->x.set(info[0], async);
+    t->n = rows_of(t->x.size(), t->dim, "vectors");
+    if (!info[1].IsArray()) vq::fail(vq::Error::kConfig, "codebooks is not an array");
+    const Napi::Array list = info[1].As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      t->books.push_back(std::make_unique<Input<float>>());
+      t->books.back()->set(list.Get(i), async);
+      t->sizes.push_back(rows_of(t->books.back()->size(), t->dim, "codebook"));
+    }
+    t->codes.make(info.Env(), t->n * static_cast<int64_t>(t->books.size()), async);
+    t->quantized.make(info.Env(), t->n * t->dim, async);
+    t->errors.make(info.Env(), t->n, async);
+    return start(info, std::move(t), async, Napi::Value());
+  });
+}
+
+class EmaTask : public Task {
+ public:
+  Input<float> x, codebook, counts, sums;
+  Input<int32_t> indices;
+  int64_t n, k, dim;
+  vq::EmaOptions ema;
+  Output<float> codebook_out, counts_out, sums_out;
+  void run(const vq::CallOptions& o) override {
+    vq::ema_update(x.data(), indices.data(), n, dim, k, codebook.data(), counts.data(), sums.data(),
+                   codebook_out.data(), counts_out.data(), sums_out.data(), ema, o);
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object r = Napi::Object::New(env);
+    r.Set("codebook", codebook_out.take(env));
+    r.Set("counts", counts_out.take(env));
+    r.Set("sums", sums_out.take(env));
+    return r;
+  }
+};
+
+// emaUpdate(vectors, indices, codebook, counts, sums, dim, decay, epsilon, threads, async): new arrays
+Napi::Value ema(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<EmaTask>();
+    const bool async = info[9].ToBoolean();
+    t->dim = integer(info[5], 1, "dim");
+    t->ema.decay = number(info[6], "decay");
+    t->ema.epsilon = number(info[7], "epsilon");
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[8], 1, "threads")));
+    t->x.set(info[0], async);
+    t->indices.set(info[1], async);
+    t->codebook.set(info[2], async);
+    t->counts.set(info[3], async);
+    t->sums.set(info[4], async);
+    t->n = rows_of(t->x.size(), t->dim, "vectors");
+    t->k = rows_of(t->codebook.size(), t->dim, "codebook");
+    if (t->indices.size() != t->n) vq::fail(vq::Error::kShape, "there is not one index per row");
+    if (t->counts.size() != t->k || t->sums.size() != t->codebook.size())
+      vq::fail(vq::Error::kShape, "counts and sums do not fit the codebook");
+    t->codebook_out.make(info.Env(), t->k * t->dim, async);
+    t->counts_out.make(info.Env(), t->k, async);
+    t->sums_out.make(info.Env(), t->k * t->dim, async);
+    return start(info, std::move(t), async, Napi::Value());
+  });
+}
+
+class KmeansTask : public Task {
+ public:
+  Input<float> x, weights, first;
+  int64_t n, dim;
+  vq::KmeansOptions options;
+  vq::KmeansResult found;
+  Output<float> centroids;
+  Output<int32_t> assignments;
+  void run(const vq::CallOptions& o) override {
+    options.progress = progress;
+    found = vq::kmeans(x.data(), n, dim, options, centroids.data(), assignments.data(), o);
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object r = Napi::Object::New(env);
+    r.Set("centroids", centroids.take(env));
+    r.Set("assignments", assignments.take(env));
+    r.Set("inertia", found.inertia);
+    Napi::Array history = Napi::Array::New(env, found.history.size());
+    for (uint32_t i = 0; i < found.history.size(); ++i) history.Set(i, found.history[i]);
+    r.Set("history", history);
+    r.Set("converged", found.converged);
+    return r;
+  }
+};
+
+// kmeans(vectors, { dim, k, iterations, tolerance, init, start, seedLow, seedHigh, spherical, weights }, threads, async,
+// progress); init is 0 random, 1 k-means++, 2 given by start.
+Napi::Value kmeans(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<KmeansTask>();
+    const bool async = info[3].ToBoolean();
+    const Napi::Object o = info[1].As<Napi::Object>();
+    vq::KmeansOptions& to = t->options;
+    t->dim = integer(o.Get("dim"), 1, "dim");
+    to.k = integer(o.Get("k"), 1, "k");
+    to.iterations = static_cast<int>(std::min<int64_t>(INT32_MAX, integer(o.Get("iterations"), 0, "iterations")));
+    to.tolerance = number(o.Get("tolerance"), "tolerance");
+    const int64_t init = integer(o.Get("init"), 0, "init");
+    if (init > 2) vq::fail(vq::Error::kConfig, "init is out of range");
+    to.init = static_cast<vq::KmeansOptions::Init>(init);
+    to.seed = static_cast<uint64_t>(integer(o.Get("seedLow"), 0, "seed")) |
+              static_cast<uint64_t>(integer(o.Get("seedHigh"), 0, "seed")) << 32;
+    to.spherical = o.Get("spherical").ToBoolean();
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[2], 1, "threads")));
+    t->x.set(info[0], async);
+    t->n = rows_of(t->x.size(), t->dim, "vectors");
+    if (to.k > t->n) vq::fail(vq::Error::kConfig, "k is larger than the number of rows");
+    if (!o.Get("weights").IsNull()) {
+      t->weights.set(o.Get("weights"), async);
+      if (t->weights.size() != t->n) vq::fail(vq::Error::kShape, "there is not one weight per row");
+      to.weights = t->weights.data();
+    }
+    if (init == 2) {
+      t->first.set(o.Get("start"), async);
+      if (t->first.size() != to.k * t->dim) vq::fail(vq::Error::kShape, "the starting centroids are not k rows of dim");
+      to.start = t->first.data();
+    }
+    t->centroids.make(info.Env(), to.k * t->dim, async);
+    t->assignments.make(info.Env(), t->n, async);
+    return start(info, std::move(t), async, info[4]);
+  });
+}
+
+Napi::Value isa_list(const Info& info) {
+  Napi::Array names = Napi::Array::New(info.Env());
+  for (const std::string& name : vq::isa_list()) names.Set(names.Length(), name);
+  return names;
+}
+
+}  // namespace
+
+void register_quantize(Napi::Env env, Napi::Object exports) {
+  exports.Set("nearest", Napi::Function::New(env, nearest, "nearest"));
+  exports.Set("residualEncode", Napi::Function::New(env, residual, "residualEncode"));
+  exports.Set("emaUpdate", Napi::Function::New(env, ema, "emaUpdate"));
+  exports.Set("kmeans", Napi::Function::New(env, kmeans, "kmeans"));
+  exports.Set("isaList", Napi::Function::New(env, isa_list, "isaList"));
+  exports.Set("isa", Napi::Function::New(
+                         env, [](const Info& info) { return Napi::String::New(info.Env(), vq::isa()); }, "isa"));
+  exports.Set("setIsa", Napi::Function::New(
+                            env,
+                            [](const Info& info) -> Napi::Value {
+                              return guarded(info.Env(), [&]() -> Napi::Value {
+                                vq::set_isa(info[0].ToString().Utf8Value());
+                                return info.Env().Undefined();
+                              });
+                            },
+                            "setIsa"));
+  exports.Set("scratchBytes", Napi::Function::New(
+                                  env,
+                                  [](const Info& info) -> Napi::Value {
+                                    Napi::Object o = Napi::Object::New(info.Env());
+                                    o.Set("now", static_cast<double>(vq::ScratchCount::now.load()));
+                                    o.Set("peak", static_cast<double>(vq::ScratchCount::peak.load()));
+                                    vq::ScratchCount::reset();
+                                    return o;
+                                  },
+                                  "scratchBytes"));
+}
+
+}  // namespace vq_node

@@ -1,0 +1,391 @@
+// The inner loops with Highway, compiled once per instruction set. Lanes hold codes (or rows), never parts of one sum,
+// so every width adds in the contract's order.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "cpu/quantize_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/quantize_simd.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#if HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+HWY_BEFORE_NAMESPACE();
+namespace vq {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F = hn::ScalableTag<float>;
+using I = hn::ScalableTag<int32_t>;
+using F4 = hn::FixedTag<float, 4>;
+using VF = hn::Vec<F>;
+using VI = hn::Vec<I>;
+using V4 = hn::Vec<F4>;
+
+constexpr int kLanes = HWY_MAX_BYTES / sizeof(float);
+constexpr int kWide = 2;                                       // vectors of codes per panel
+constexpr int kPanel = kWide * kLanes;
+constexpr int kRows = HWY_TARGET == HWY_AVX2 ? 6 : 12;  // rows x kWide accumulators fill the registers
+#define HIDE(pointer) asm("" : "+r"(pointer))  // the compiler may not merge it with others
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// Four vectors holding elements d..d+3 of kLanes rows, one row per lane.
+struct Four {
+  VF v[4];
+};
+HWY_INLINE VF join(const float* const* rows, int i, int64_t d) {
+  const F4 f4;
+#if HWY_MAX_BYTES == 16
+  return hn::LoadU(f4, rows[i] + d);
+#else
+  const hn::FixedTag<float, 8> f8;
+  const auto low = hn::Combine(f8, hn::LoadU(f4, rows[i + 4] + d), hn::LoadU(f4, rows[i] + d));
+#if HWY_MAX_BYTES == 32
+  return low;
+#else
+  const auto high = hn::Combine(f8, hn::LoadU(f4, rows[i + 12] + d), hn::LoadU(f4, rows[i + 8] + d));
+  return hn::Combine(F(), high, low);
+#endif
+#endif
+}
+HWY_INLINE Four load_four(const float* const* rows, int64_t d) {
+  const F f;
+  const hn::RepartitionToWide<F> wide;  // pairs of floats
+  const VF r0 = join(rows, 0, d), r1 = join(rows, 1, d), r2 = join(rows, 2, d), r3 = join(rows, 3, d);
+  const auto lo01 = hn::BitCast(wide, hn::InterleaveLower(f, r0, r1));
+  const auto hi01 = hn::BitCast(wide, hn::InterleaveUpper(f, r0, r1));
+  const auto lo23 = hn::BitCast(wide, hn::InterleaveLower(f, r2, r3));
+  const auto hi23 = hn::BitCast(wide, hn::InterleaveUpper(f, r2, r3));
+  return {{hn::BitCast(f, hn::InterleaveLower(wide, lo01, lo23)), hn::BitCast(f, hn::InterleaveUpper(wide, lo01, lo23)),
+           hn::BitCast(f, hn::InterleaveLower(wide, hi01, hi23)), hn::BitCast(f, hn::InterleaveUpper(wide, hi01, hi23))}};
+}
+HWY_INLINE VF load_one(const float* const* rows, int64_t d) {
+  HWY_ALIGN float lane[kLanes];
+  for (int i = 0; i < kLanes; ++i) lane[i] = rows[i][d];
+  return hn::Load(F(), lane);
+}
+
+void pack(const float* codes, int64_t k, int64_t dim, int64_t first, bool half_norm, float* out, float* bias) {
+  const F f;
+  for (int w = 0; w < kWide; ++w) {
+    const float* rows[kLanes];
+    for (int i = 0; i < kLanes; ++i) rows[i] = codes + std::min<int64_t>(first + w * kLanes + i, k - 1) * dim;
+    VF norm = hn::Zero(f);
+    float* to = out + w * kLanes;
+    int64_t d = 0;
+    for (; d + 4 <= dim; d += 4) {
+      const Four e = load_four(rows, d);
+      for (int j = 0; j < 4; ++j) {
+        hn::Store(e.v[j], f, to + (d + j) * kPanel);
+        norm = hn::MulAdd(e.v[j], e.v[j], norm);
+      }
+    }
+    for (; d < dim; ++d) {
+      const VF e = load_one(rows, d);
+      hn::Store(e, f, to + d * kPanel);
+      norm = hn::MulAdd(e, e, norm);
+    }
+    hn::Store(half_norm ? hn::Mul(norm, hn::Set(f, 0.5f)) : hn::Zero(f), f, bias + w * kLanes);
+    for (int i = 0; i < kLanes; ++i)
+      if (first + w * kLanes + i >= k) bias[w * kLanes + i] = kInf;
+  }
+}
+
+// Scores of R rows against one panel, in registers.
+template <int R>
+struct Tile {
+  VF acc[R][kWide];
+};
+template <int R>
+HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY_RESTRICT panel,
+                      const float* HWY_RESTRICT bias, Tile<R>& t) {
+  const F f;
+  // One pointer for every three rows: the others are reached by an index register, so that no pointer is spilled.
+  constexpr int kGroups = (R + 2) / 3;
+  const float* group[kGroups];
+#pragma GCC unroll 16
+  for (int g = 0; g < kGroups; ++g) {
+    group[g] = x + 3 * g * dim;
+    HIDE(group[g]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::Load(f, bias + w * kLanes);
+  for (const float* end = panel + dim * kPanel; panel != end; panel += kPanel) {
+    VF e[kWide];
+#pragma GCC unroll 4
+    for (int w = 0; w < kWide; ++w) e[w] = hn::Load(f, panel + w * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const VF v = hn::Set(f, group[r / 3][r % 3 * dim]);
+#pragma GCC unroll 4
+      for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::NegMulAdd(v, e[w], t.acc[r][w]);
+    }
+#pragma GCC unroll 16
+    for (int g = 0; g < kGroups; ++g) {
+      ++group[g];
+      HIDE(group[g]);
+    }
+  }
+}
+
+template <int R>
+HWY_INLINE void assign_tile(const float* x, int64_t dim, const float* panel, const float* bias, int32_t vector,
+                            float* best, int32_t* arg) {
+  const F f;
+  const I i32;
+  Tile<R> t;
+  score<R>(x, dim, panel, bias, t);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    VF b = hn::Load(f, best + r * kLanes);
+    VI a = hn::Load(i32, arg + r * kLanes);
+#pragma GCC unroll 4
+    for (int w = 0; w < kWide; ++w) {
+      const auto less = hn::Lt(t.acc[r][w], b);
+      b = hn::IfThenElse(less, t.acc[r][w], b);
+      a = hn::IfThenElse(hn::RebindMask(i32, less), hn::Set(i32, vector + w), a);
+    }
+    hn::Store(b, f, best + r * kLanes);
+    hn::Store(a, i32, arg + r * kLanes);
+  }
+}
+
+void assign(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels,
+            float* best, int32_t* arg, int32_t* codes, float* scores) {
+  const F f;
+  const I i32;
+  std::fill(best, best + n * kLanes, kInf);
+  std::fill(arg, arg + n * kLanes, 0);
+  for (int64_t p = 0; p < panels; ++p) {
+    const float* panel = packed + p * kPanel * dim;
+    const float* b = bias + p * kPanel;
+    const int32_t vector = static_cast<int32_t>(p * kWide);
+    int64_t r = 0;
+    for (; r + kRows <= n; r += kRows)
+      assign_tile<kRows>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+    for (; r + 4 <= n; r += 4)
+      assign_tile<4>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+    for (; r < n; ++r) assign_tile<1>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+  }
+  const VI iota = hn::Iota(i32, 0), none = hn::Set(i32, std::numeric_limits<int32_t>::max());
+  for (int64_t r = 0; r < n; ++r) {
+    const VF b = hn::Load(f, best + r * kLanes);
+    const VF least = hn::MinOfLanes(f, b);
+    const VI code = hn::Add(hn::Mul(hn::Load(i32, arg + r * kLanes), hn::Set(i32, kLanes)), iota);
+    const VI tied = hn::IfThenElse(hn::RebindMask(i32, hn::Eq(b, least)), code, none);
+    codes[r] = hn::GetLane(hn::MinOfLanes(i32, tied));
+    scores[r] = hn::GetLane(least);
+  }
+}
+
+template <int R>
+HWY_INLINE void top_tile(const float* x, int64_t dim, const float* panel, const float* bias, int32_t code, int most,
+                         float* scores, int32_t* codes, int32_t* counts) {
+  const F f;
+  Tile<R> t;
+  score<R>(x, dim, panel, bias, t);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    float limit = counts[r] < most ? kInf : scores[r * most + most - 1];
+#pragma GCC unroll 4
+    for (int w = 0; w < kWide; ++w) {
+      const auto less = hn::Lt(t.acc[r][w], hn::Set(f, limit));
+      if (HWY_LIKELY(hn::AllFalse(f, less))) continue;
+      HWY_ALIGN float lane[kLanes];
+      uint8_t bits[8] = {};
+      hn::Store(t.acc[r][w], f, lane);
+      hn::StoreMaskBits(f, less, bits);
+      for (uint32_t m = bits[0] | (static_cast<uint32_t>(bits[1]) << 8); m; m &= m - 1) {
+        const int i = __builtin_ctz(m);
+        if (!(lane[i] < limit)) continue;
+        insert_top(lane[i], code + w * kLanes + i, most, scores + r * most, codes + r * most, counts[r]);
+        limit = counts[r] < most ? kInf : scores[r * most + most - 1];
+      }
+    }
+  }
+}
+
+void top(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels, int most,
+         float* scores, int32_t* codes, int32_t* counts) {
+  std::fill(counts, counts + n, 0);
+  for (int64_t p = 0; p < panels; ++p) {
+    const float* panel = packed + p * kPanel * dim;
+    const float* b = bias + p * kPanel;
+    const int32_t code = static_cast<int32_t>(p * kPanel);
+    int64_t r = 0;
+    for (; r + kRows <= n; r += kRows)
+      top_tile<kRows>(x + r * dim, dim, panel, b, code, most, scores + r * most, codes + r * most, counts + r);
+    for (; r < n; ++r)
+      top_tile<1>(x + r * dim, dim, panel, b, code, most, scores + r * most, codes + r * most, counts + r);
+  }
+}
+
+// G groups of kLanes rows side by side: one group alone would wait for its own additions.
+enum Against { kNothing, kPairs, kOne };
+template <int G, Against kOther>
+HWY_INLINE void squared_groups(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
+  const F f;
+  const float *ra[G * kLanes], *rb[G * kLanes];
+  for (int64_t l = 0; l < G * kLanes; ++l) {
+    ra[l] = a[std::min<int64_t>(l, n - 1)];
+    if (kOther == kPairs) rb[l] = b[std::min<int64_t>(l, n - 1)];
+  }
+  VF s[G];
+  for (int g = 0; g < G; ++g) s[g] = hn::Zero(f);
+  int64_t d = 0;
+  for (; d + 4 <= dim; d += 4)
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      Four v = load_four(ra + g * kLanes, d);
+      if (kOther == kPairs) {
+        const Four u = load_four(rb + g * kLanes, d);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) v.v[j] = hn::Sub(v.v[j], u.v[j]);
+      } else if (kOther == kOne) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) v.v[j] = hn::Sub(v.v[j], hn::Set(f, b[0][d + j]));
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) s[g] = hn::MulAdd(v.v[j], v.v[j], s[g]);
+    }
+  for (; d < dim; ++d)
+    for (int g = 0; g < G; ++g) {
+      VF v = load_one(ra + g * kLanes, d);
+      if (kOther == kPairs) v = hn::Sub(v, load_one(rb + g * kLanes, d));
+      if (kOther == kOne) v = hn::Sub(v, hn::Set(f, b[0][d]));
+      s[g] = hn::MulAdd(v, v, s[g]);
+    }
+  HWY_ALIGN float lane[G * kLanes];
+  for (int g = 0; g < G; ++g) hn::Store(s[g], f, lane + g * kLanes);
+  std::copy_n(lane, std::min<int64_t>(n, G * kLanes), out);
+}
+
+template <Against kOther>
+HWY_INLINE void squared_rows(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
+  for (int64_t i = 0; i < n;) {
+    const float* const* bi = kOther == kPairs ? b + i : b;
+    if (n - i > kLanes) {
+      squared_groups<2, kOther>(a + i, bi, n - i, dim, out + i);
+      i += 2 * kLanes;
+    } else {
+      squared_groups<1, kOther>(a + i, bi, n - i, dim, out + i);
+      i += kLanes;
+    }
+  }
+}
+
+void squared(const float* const* a, const float* const* b, int64_t n, int64_t dim, float* out) {
+  if (b) squared_rows<kPairs>(a, b, n, dim, out);
+  else squared_rows<kNothing>(a, b, n, dim, out);
+}
+
+void squared_to(const float* const* a, const float* c, int64_t n, int64_t dim, float* out) {
+  squared_rows<kOne>(a, &c, n, dim, out);
+}
+
+template <int W>
+HWY_INLINE void add_columns(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum) {
+  const F f;
+  VF acc[W];
+  for (int w = 0; w < W; ++w) acc[w] = hn::LoadU(f, sum + w * kLanes);
+  for (int64_t i = 0; i < count; ++i) {
+    const float* row = x + static_cast<int64_t>(rows[i]) * dim;
+    for (int w = 0; w < W; ++w) acc[w] = hn::Add(acc[w], hn::LoadU(f, row + w * kLanes));
+  }
+  for (int w = 0; w < W; ++w) hn::StoreU(acc[w], f, sum + w * kLanes);
+}
+
+void add_rows(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum) {
+  int64_t d = 0;
+  for (; d + 8 * kLanes <= dim; d += 8 * kLanes) add_columns<8>(x + d, rows, count, dim, sum + d);
+  for (; d + 4 * kLanes <= dim; d += 4 * kLanes) add_columns<4>(x + d, rows, count, dim, sum + d);
+  for (; d + kLanes <= dim; d += kLanes) add_columns<1>(x + d, rows, count, dim, sum + d);
+  for (; d < dim; ++d)
+    for (int64_t i = 0; i < count; ++i) sum[d] += x[static_cast<int64_t>(rows[i]) * dim + d];
+}
+
+using D = hn::ScalableTag<double>;
+using Half = hn::Rebind<float, D>;
+constexpr int kDoubles = HWY_MAX_BYTES / sizeof(double);
+constexpr int kGroup = kSpreadLanes / kDoubles;  // vectors that make up the 16 virtual lanes
+
+void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
+                     const int32_t* codes, const float* centres, double* sums, double* lanes) {
+  const D dd;
+  const Half half;
+  constexpr int64_t kAhead = 8;
+  const int64_t whole = dim / kSpreadLanes * kSpreadLanes, lines = std::min<int64_t>(dim, 256);
+  for (int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) {
+      const float* ahead = x + static_cast<int64_t>(rows[i + kAhead]) * dim;
+      for (int64_t d = 0; d < lines; d += 16) __builtin_prefetch(ahead + d);
+    }
+    const int64_t k = codes[rows[i]];
+    const float *row = x + static_cast<int64_t>(rows[i]) * dim, *centre = centres + k * dim;
+    double *sum = sums + k * dim, *lane = lanes + k * 2 * kSpreadLanes, *tail = lane + kSpreadLanes;
+    const double weight = weights ? weights[rows[i]] : 1.0;
+    const auto w = hn::Set(dd, weight);
+    hn::Vec<D> spread[kGroup];
+    for (int g = 0; g < kGroup; ++g) spread[g] = hn::LoadU(dd, lane + g * kDoubles);
+    for (int64_t d = 0; d < whole; d += kSpreadLanes)
+      for (int g = 0; g < kGroup; ++g) {
+        const int64_t at = d + g * kDoubles;
+        const auto v = hn::PromoteTo(dd, hn::LoadU(half, row + at));
+        const auto t = hn::Sub(v, hn::PromoteTo(dd, hn::LoadU(half, centre + at)));
+        hn::StoreU(hn::MulAdd(w, v, hn::LoadU(dd, sum + at)), dd, sum + at);
+        spread[g] = hn::MulAdd(hn::Mul(w, t), t, spread[g]);
+      }
+    for (int g = 0; g < kGroup; ++g) hn::StoreU(spread[g], dd, lane + g * kDoubles);
+    for (int64_t d = whole; d < dim; ++d) {
+      const double v = row[d], t = v - static_cast<double>(centre[d]);
+      sum[d] = std::fma(weight, v, sum[d]);
+      tail[d - whole] = std::fma(weight * t, t, tail[d - whole]);
+    }
+  }
+}
+
+const QuantKernels* table(const char* name) {
+  static const QuantKernels t = {name, kPanel,  kLanes,     kRows,    pack,           assign,
+                                 top,  squared, squared_to, add_rows, add_rows_spread};
+  return &t;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace vq
+HWY_AFTER_NAMESPACE();
+#endif
+
+#if HWY_ONCE
+namespace vq {
+
+int64_t supported_targets() { return hwy::SupportedTargets(); }
+
+#define VQ_TABLE(function, target, space, name)                                    \
+  const QuantKernels* function() {                                                 \
+    return (hwy::SupportedTargets() & target) ? space::table(name) : nullptr;      \
+  }
+#define VQ_NO_TABLE(function) \
+  const QuantKernels* function() { return nullptr; }
+
+#if HWY_TARGETS & HWY_AVX2
+VQ_TABLE(avx2_kernels, HWY_AVX2, N_AVX2, "avx2")
+#else
+VQ_NO_TABLE(avx2_kernels)
+#endif
+#if HWY_TARGETS & HWY_AVX3
+VQ_TABLE(avx512_kernels, HWY_AVX3, N_AVX3, "avx512")
+#else
+VQ_NO_TABLE(avx512_kernels)
+#endif
+#if HWY_TARGETS & HWY_NEON
+VQ_TABLE(neon_kernels, HWY_NEON, N_NEON, "neon")
+#else
+VQ_NO_TABLE(neon_kernels)
+#endif
+
+}  // namespace vq
+#endif

@@ -1,0 +1,28 @@
+#include "cpu/row_blocks.h"
+
+namespace vq {
+
+std::string describe_row(const float* row, int64_t dim, const char* otherwise) {
+  for (int64_t d = 0; d < dim; ++d) {
+    if (std::isnan(row[d])) return "holds a NaN at element " + std::to_string(d);
+    if (std::isinf(row[d])) return "holds an infinity at element " + std::to_string(d);
+  }
+  return otherwise;
+}
+
+void normalise(const QuantKernels& q, const float* x, int64_t n, int64_t dim, float* out, float* norms) {
+  constexpr int kChunk = 64;
+  const float* rows[kChunk];
+  for (int64_t at = 0; at < n; at += kChunk) {
+    const int64_t count = std::min<int64_t>(kChunk, n - at);
+    for (int64_t i = 0; i < count; ++i) rows[i] = x + (at + i) * dim;
+    q.squared(rows, nullptr, count, dim, norms + at);
+    for (int64_t i = at; i < at + count; ++i) {
+      norms[i] = std::sqrt(norms[i]);
+      const float norm = norms[i];
+      for (int64_t d = 0; d < dim; ++d) out[i * dim + d] = norm == 0 ? 0.0f : x[i * dim + d] / norm;
+    }
+  }
+}
+
+}  // namespace vq

@@ -1,0 +1,73 @@
+// How rows are handed to threads, and what is said about a row that cannot be quantized.
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "cpu/quantize_kernels.h"
+#include "vq/quantize.h"
+#include "vq/threads.h"
+
+namespace vq {
+
+// Lowest row noted by any thread.
+class FirstRow {
+ public:
+  void note(int64_t row) {
+    int64_t now = row_.load();
+    while (row < now && !row_.compare_exchange_weak(now, row)) {
+    }
+  }
+  bool any() const { return row_.load() != INT64_MAX; }
+  int64_t row() const { return row_.load(); }
+
+ private:
+  std::atomic<int64_t> row_{INT64_MAX};
+};
+
+std::string describe_row(const float* row, int64_t dim, const char* otherwise);
+
+// out = rows divided by their norms (square root of the ascending fused sum); norms[i] is 1 / 0-safe: a row whose norm is
+// 0 becomes zeros. norms receives the norms.
+void normalise(const QuantKernels& q, const float* x, int64_t n, int64_t dim, float* out, float* norms);
+
+// One thread's view of the queue of row blocks.
+class RowBlocks {
+ public:
+  RowBlocks(int64_t n, int64_t rows, std::atomic<int64_t>& cursor, const std::atomic<bool>* stop)
+      : n_(n), rows_(rows), cursor_(cursor), stop_(stop) {}
+  int64_t rows() const { return rows_; }
+  bool next(int64_t& begin, int64_t& count) {
+    if (stop_ && stop_->load(std::memory_order_relaxed)) throw Stopped();
+    begin = cursor_.fetch_add(rows_);
+    if (begin >= n_) return false;
+    count = std::min(rows_, n_ - begin);
+    return true;
+  }
+
+ private:
+  int64_t n_, rows_;
+  std::atomic<int64_t>& cursor_;
+  const std::atomic<bool>* stop_;
+};
+
+// Runs body once per thread; blocks are sized for the second-level cache and for 1 MB of working memory in all.
+inline void for_row_blocks(int64_t n, int64_t dim, const QuantKernels& q, const CallOptions& options,
+                           const std::function<void(RowBlocks&)>& body, int64_t bytes_per_row = 0) {
+  const int64_t threads = std::max(1, options.threads);
+  const int64_t per_row = 4 * dim + 8 * q.state + 16 + bytes_per_row;
+  int64_t rows = std::min<int64_t>(240, std::max<int64_t>(1, (int64_t{900} << 10) / threads / per_row));
+  rows = std::min(rows, (n + threads - 1) / threads);
+  if (rows >= q.tile) rows = rows / q.tile * q.tile;
+  std::atomic<int64_t> cursor{0};
+  const int64_t blocks = (n + rows - 1) / rows;
+  parallel_for(std::min(threads, blocks), 1, static_cast<int>(threads), [&](int64_t, int64_t) {
+    RowBlocks mine(n, rows, cursor, options.stop);
+    body(mine);
+  });
+}
+
+}  // namespace vq

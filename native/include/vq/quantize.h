@@ -1,0 +1,100 @@
+// The quantization core: nearest code, codebook update, residual encoding, k-means. All arrays are row-major float32.
+// Results are the same bits for every instruction set, thread count and split of the rows.
+//
+// Score of row x and code e_k: s_k = b_k - sum_d x_d e_kd, b_k = 1/2 sum_d e_kd^2 (0 for dot and cosine), one fused
+// multiply-add per term in ascending d. The smallest score wins, ties go to the lowest k. Codebooks must be finite. A
+// row whose best score is not finite (it holds a NaN or an infinity, or float32 overflows) has no nearest code: the
+// call fails and names the first such row.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "vq/scratch.h"
+
+namespace vq {
+
+enum class Metric : int { kL2 = 0, kCosine = 1, kDot = 2 };
+
+struct CallOptions {
+  int threads = 1;
+  const std::atomic<bool>* stop = nullptr;  // looked at between blocks of rows; a stopped call throws Stopped
+};
+struct Stopped {};
+
+// A codebook rearranged for the kernels of one instruction set: panels of lanes-many codes, element by element.
+class PackedCodebook {
+ public:
+  PackedCodebook() = default;
+  // Throws kValue naming the first code that is not finite. `what` names the codebook in that message.
+  // Without `kernels`, those of the instruction set in use.
+  void pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const char* what = "codebook",
+            const struct QuantKernels* kernels = nullptr);
+  int64_t size() const { return k_; }
+  int64_t dim() const { return dim_; }
+  int64_t bytes() const { return static_cast<int64_t>(data_.bytes() + bias_.bytes()); }
+  const float* data() const { return data_.data(); }
+  const float* bias() const { return bias_.data(); }
+  int64_t panels() const { return panels_; }
+  Metric metric() const { return metric_; }
+  const struct QuantKernels& kernels() const { return *kernels_; }
+
+ private:
+  const struct QuantKernels* kernels_ = nullptr;
+  int64_t k_ = 0, dim_ = 0, panels_ = 0;
+  Metric metric_ = Metric::kL2;
+  Scratch<float> data_, bias_;
+};
+
+// indices [n]; distances [n] or null: squared distance for l2, 1 - cos for cosine, the product for dot.
+void nearest(const float* x, int64_t n, const PackedCodebook& codebook, int32_t* indices, float* distances,
+             const CallOptions& options);
+void nearest(const float* x, int64_t n, int64_t dim, const float* codes, int64_t k, Metric metric, int32_t* indices,
+             float* distances, const CallOptions& options);
+
+// counts [k] and sums [k, dim] of the rows of each code, added in ascending row order. An index of -1 leaves its row
+// out; any other index outside [0, k) fails and names the row.
+void code_sums(const float* x, const int32_t* indices, int64_t n, int64_t dim, int64_t k, float* counts, float* sums,
+               const CallOptions& options);
+
+struct EmaOptions {
+  double decay = 0.99, epsilon = 1e-5;
+};
+// One exponential-moving-average step, float32 in this order: n_k, sum_k by code_sums; c_k = fma(g, c_k, h n_k) and
+// s_k = fma(g, s_k, h sum_k) with g = decay, h = 1 - decay; N = sum of c_k in ascending k;
+// e_k = s_k / ((c_k + epsilon) / (N + K epsilon) * N), left alone where that divisor is 0.
+// Outputs may be the inputs. Fails before anything is written when a row that counts is not finite.
+// Source: van den Oord, Vinyals, Kavukcuoglu 2017, appendix A.1.
+void ema_update(const float* x, const int32_t* indices, int64_t n, int64_t dim, int64_t k, const float* codebook,
+                const float* counts, const float* sums, float* codebook_out, float* counts_out, float* sums_out,
+                const EmaOptions& ema, const CallOptions& options);
+
+// codes [n, levels]; quantized [n, dim] or null: the chosen codes added in level order; errors [n] or null: squared
+// norm of what is left after the last level. With beam > 1 each kept path proposes its `beam` nearest codes, and the
+// proposals are ranked by the squared norm of their residual, ties to the lower code, then to the better-ranked parent.
+void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<const float*>& codebooks,
+                     const std::vector<int64_t>& sizes, int beam, int32_t* codes, float* quantized, float* errors,
+                     const CallOptions& options);
+
+struct KmeansOptions {
+  int64_t k = 1;
+  int iterations = 25;
+  double tolerance = 1e-4;       // stop when the centroids' squared shift is at most tolerance * mean variance
+  enum Init { kRandom, kPlusPlus, kGiven } init = kPlusPlus;
+  const float* start = nullptr;  // [k, dim] for kGiven
+  uint64_t seed = 0;
+  bool spherical = false;
+  const float* weights = nullptr;  // [n], finite, at least 0
+  std::function<void(int iteration, double inertia)> progress;
+};
+struct KmeansResult {
+  double inertia = 0;
+  std::vector<double> history;  // inertia of each assignment, the final one last
+  bool converged = false;
+};
+// centroids [k, dim], assignments [n].
+KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions& options, float* centroids,
+                    int32_t* assignments, const CallOptions& call);
+
+}  // namespace vq

@@ -1,0 +1,73 @@
+// Working memory of the quantization functions: 64-byte aligned, freed on scope exit, and counted, so that tests can
+// prove how much a call needs.
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace vq {
+
+struct ScratchCount {
+  static std::atomic<int64_t> now, peak;
+  static void add(int64_t bytes);
+  static void reset() { peak.store(now.load()); }
+};
+
+template <class T>
+class Scratch {
+  static_assert(std::is_trivially_copyable<T>::value, "plain values only");
+
+ public:
+  Scratch() = default;
+  explicit Scratch(size_t count) { reset(count); }
+  Scratch(Scratch&& o) noexcept { swap(o); }
+  Scratch& operator=(Scratch&& o) noexcept {
+    swap(o);
+    return *this;
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { release(); }
+
+  // Contents are undefined afterwards.
+  void reset(size_t count) {
+    release();
+    if (count == 0) return;
+    if (count > (size_t{1} << 46) / sizeof(T)) throw std::bad_alloc();
+    const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+    void* p = nullptr;
+    if (posix_memalign(&p, 64, bytes) != 0) throw std::bad_alloc();
+    data_ = static_cast<T*>(p);
+    size_ = count;
+    bytes_ = bytes;
+    ScratchCount::add(static_cast<int64_t>(bytes));
+  }
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  size_t size() const { return size_; }
+  size_t bytes() const { return bytes_; }
+  T& operator[](size_t i) { return data_[i]; }
+  const T& operator[](size_t i) const { return data_[i]; }
+
+ private:
+  void swap(Scratch& o) {
+    std::swap(data_, o.data_);
+    std::swap(size_, o.size_);
+    std::swap(bytes_, o.bytes_);
+  }
+  void release() {
+    if (!data_) return;
+    std::free(data_);
+    ScratchCount::add(-static_cast<int64_t>(bytes_));
+    data_ = nullptr;
+    size_ = bytes_ = 0;
+  }
+  T* data_ = nullptr;
+  size_t size_ = 0, bytes_ = 0;
+};
+
+}  // namespace vq

@@ -1,0 +1,236 @@
+// Every case runs at every instruction set, with one and two threads, with guards around the outputs; results must be
+// the bits of the scalar reference on one thread.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <atomic>
+#include <new>
+#include <string>
+
+#include "check.h"
+#include "guarded.h"
+#include "vq/error.h"
+#include "vq/isa.h"
+#include "vq/philox.h"
+#include "vq/quantize.h"
+
+namespace {
+
+using vq_test::Guarded;
+std::vector<float> draw(size_t n, uint64_t seed, float scale = 1) {
+  vq::Philox g(seed);
+  std::vector<float> v(n);
+  for (float& x : v) x = scale * static_cast<float>(g.normal());
+  return v;
+}
+
+template <class F>
+void every_setting(F&& f) {
+  for (const std::string& name : vq::isa_list())
+    for (int threads : {1, 2, 3}) {
+      vq::set_isa(name);
+      f(name, vq::CallOptions{threads});
+    }
+  vq::set_isa("auto");
+}
+
+template <class F>
+std::string message_of(F&& f) {
+  try {
+    f();
+  } catch (const vq::Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+VQ_TEST(nearest_gives_the_reference_bits_at_every_setting_and_close_to_float64) {
+  const int sizes[][3] = {{0, 3, 4},    {1, 1, 1},   {7, 1, 5},    {13, 33, 1},  {241, 31, 3},
+                          {500, 65, 17}, {37, 257, 64}, {250, 40, 130}, {25, 100, 7}, {1000, 16, 2}};
+  for (auto& s : sizes)
+    for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine, vq::Metric::kDot}) {
+      const int n = s[0], k = s[1], dim = s[2];
+      auto x = draw(static_cast<size_t>(n) * dim, 1), codes = draw(static_cast<size_t>(k) * dim, 2);
+      if (n > 5) std::copy_n(codes.begin(), dim, x.begin() + 3 * dim);
+      if (k > 20) std::copy_n(codes.begin(), dim, codes.begin() + 20 * dim);  // a duplicate
+      std::vector<int32_t> want;
+      std::vector<float> far;
+      every_setting([&](const std::string& name, vq::CallOptions o) {
+        Guarded<int32_t> idx(n);
+        Guarded<float> dist(n);
+        vq::nearest(x.data(), n, dim, codes.data(), k, metric, idx.data(), dist.data(), o);
+        VQ_EXPECT(idx.intact() && dist.intact());
+        if (name == "scalar" && o.threads == 1) want = idx.values(), far = dist.values();
+        VQ_EXPECT(idx.values() == want);
+        VQ_EXPECT(dist.values() == far);
+      });
+      for (int i = 0; i < n && metric == vq::Metric::kL2; ++i) {
+        double best = 1e300, norm = 0, chosen = 0;
+        for (int c = 0; c < k; ++c) {
+          double t = 0;
+          for (int d = 0; d < dim; ++d) t += std::pow(double(x[i * dim + d]) - codes[c * dim + d], 2);
+          best = std::min(best, t);
+          if (c == want[i]) chosen = t;
+        }
+        for (int d = 0; d < dim; ++d) norm += std::pow(x[i * dim + d], 2);
+        VQ_EXPECT(chosen - best <= 1e-5 * (norm + best) && std::abs(far[i] - chosen) <= 1e-5 * (norm + chosen));
+        VQ_EXPECT(want[i] != 20 || k <= 20);
+      }
+    }
+}
+
+VQ_TEST(the_first_row_without_a_nearest_code_is_named) {
+  const int n = 700, k = 40, dim = 6;
+  auto codes = draw(k * dim, 4);
+  const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity();
+  for (float poison : {nan, inf, -inf, 1e38f})
+    every_setting([&](const std::string&, vq::CallOptions o) {
+      auto x = draw(n * dim, 3);
+      for (int row : {650, 413, 520}) std::fill_n(x.begin() + row * dim, dim, poison);
+      std::vector<int32_t> idx(n);
+      const auto message = message_of(
+          [&] { vq::nearest(x.data(), n, dim, codes.data(), k, vq::Metric::kL2, idx.data(), nullptr, o); });
+      if (poison != 1e38f) VQ_EXPECT(message.rfind("row 413 has no nearest code", 0) == 0);
+      std::vector<int32_t> levels(n * 2);
+      for (int beam : {1, 3}) {
+        const auto residual = message_of([&] {
+          vq::residual_encode(x.data(), n, dim, {codes.data(), codes.data()}, {k, k}, beam, levels.data(), nullptr, nullptr, o);
+        });
+        if (poison != 1e38f) VQ_EXPECT(residual.rfind("row 413 has no nearest code", 0) == 0);
+      }
+      auto broken = codes;
+      broken[17 * dim + 2] = poison;
+      if (poison != 1e38f)
+        VQ_EXPECT(message_of([&] {
+                    vq::nearest(x.data(), 1, dim, broken.data(), k, vq::Metric::kDot, idx.data(), nullptr, o);
+                  }).find("code 17 holds") != std::string::npos);
+    });
+}
+
+VQ_TEST(denormals_are_not_flushed) {
+  const float tiny = 1e-41f;
+  const std::vector<float> codes{tiny, 3 * tiny, -tiny, 0};
+  const std::vector<float> x{4 * tiny, -2 * tiny};
+  every_setting([&](const std::string&, vq::CallOptions o) {
+    std::vector<float> sums(2), counts(2);
+    vq::code_sums(codes.data(), std::vector<int32_t>{0, 0, 1, 1}.data(), 4, 1, 2, counts.data(), sums.data(), o);
+    VQ_EXPECT(sums[0] == codes[0] + codes[1] && sums[0] > 0 && sums[1] == -tiny);
+    std::vector<int32_t> idx(2);
+    // Scaled by 2^60 the products are normal numbers while the vectors are denormal ones.
+    const std::vector<float> big{0x1p60f, -0x1p60f};
+    vq::nearest(x.data(), 2, 1, big.data(), 2, vq::Metric::kDot, idx.data(), nullptr, o);
+    VQ_EXPECT(idx[0] == 0 && idx[1] == 1);
+  });
+}
+
+VQ_TEST(residual_codes_are_the_same_bits_at_every_setting) {
+  const int n = 333, dim = 19, k = 37;
+  const auto x = draw(n * dim, 5), a = draw(k * dim, 6), b = draw(k * dim, 7, 0.5f), c = draw(2 * dim, 8, 0.3f);
+  for (int beam : {1, 2, 5, 50}) {
+    std::vector<int32_t> want;
+    std::vector<float> far, sum;
+    every_setting([&](const std::string& name, vq::CallOptions o) {
+      Guarded<int32_t> codes(n * 3);
+      Guarded<float> quantized(n * dim), errors(n);
+      vq::residual_encode(x.data(), n, dim, {a.data(), b.data(), c.data()}, {k, k, 2}, beam, codes.data(),
+                          quantized.data(), errors.data(), o);
+      VQ_EXPECT(codes.intact() && quantized.intact() && errors.intact());
+      if (name == "scalar" && o.threads == 1) want = codes.values(), far = errors.values(), sum = quantized.values();
+      VQ_EXPECT(codes.values() == want && errors.values() == far && quantized.values() == sum);
+    });
+  }
+}
+
+VQ_TEST(sums_and_averages_are_the_same_bits_at_every_setting) {
+  const int n = 3000, dim = 75, k = 9;
+  const auto x = draw(n * dim, 9), e = draw(k * dim, 10);
+  std::vector<int32_t> idx(n);
+  for (int i = 0; i < n; ++i) idx[i] = (i * 7919) % (k + 1) - 1;
+  std::vector<float> reference(k * dim), want;
+  for (int i = 0; i < n; ++i)
+    if (idx[i] >= 0)
+      for (int d = 0; d < dim; ++d) reference[idx[i] * dim + d] += x[i * dim + d];
+  every_setting([&](const std::string& name, vq::CallOptions o) {
+    Guarded<float> counts(k), sums(k * dim), book(k * dim);
+    vq::code_sums(x.data(), idx.data(), n, dim, k, counts.data(), sums.data(), o);
+    VQ_EXPECT(counts.intact() && sums.intact() && sums.values() == reference);
+    std::fill_n(counts.data(), k, 1.0f);
+    std::copy(e.begin(), e.end(), sums.data());
+    vq::ema_update(x.data(), idx.data(), n, dim, k, e.data(), counts.data(), sums.data(), book.data(), counts.data(),
+                   sums.data(), {}, o);
+    VQ_EXPECT(counts.intact() && sums.intact() && book.intact());
+    if (name == "scalar" && o.threads == 1) want = book.values();
+    VQ_EXPECT(book.values() == want);
+  });
+}
+
+VQ_TEST(kmeans_gives_the_same_bits_at_every_setting) {
+  const int n = 1500, dim = 21, k = 40;
+  const auto x = draw(n * dim, 11);
+  std::vector<float> weights(n);
+  for (int i = 0; i < n; ++i) weights[i] = static_cast<float>(i % 4);
+  for (auto init : {vq::KmeansOptions::kRandom, vq::KmeansOptions::kPlusPlus})
+    for (bool weighted : {false, true}) {
+      std::vector<float> want;
+      std::vector<int32_t> who;
+      std::vector<double> history;
+      every_setting([&](const std::string& name, vq::CallOptions o) {
+        vq::KmeansOptions options;
+        options.k = k;
+        options.iterations = 6;
+        options.init = init;
+        options.spherical = weighted;
+        options.weights = weighted ? weights.data() : nullptr;
+        Guarded<float> centroids(k * dim);
+        Guarded<int32_t> assigned(n);
+        const auto r = vq::kmeans(x.data(), n, dim, options, centroids.data(), assigned.data(), o);
+        VQ_EXPECT(centroids.intact() && assigned.intact());
+        if (name == "scalar" && o.threads == 1)
+          want = centroids.values(), who = assigned.values(), history = r.history;
+        VQ_EXPECT(centroids.values() == want && assigned.values() == who && r.history == history);
+      });
+    }
+}
+
+namespace {
+std::atomic<int64_t> heap{0}, heap_peak{0};
+}
+void* operator new(size_t n) {
+  size_t* p = static_cast<size_t*>(std::malloc(n + 16));
+  if (!p) throw std::bad_alloc();
+  *p = n;
+  const int64_t now = heap += static_cast<int64_t>(n);
+  if (now > heap_peak) heap_peak = now;
+  return p + 2;
+}
+void operator delete(void* p) noexcept {
+  if (!p) return;
+  size_t* q = static_cast<size_t*>(p) - 2;
+  heap -= static_cast<int64_t>(*q);
+  std::free(q);
+}
+void operator delete(void* p, size_t) noexcept { operator delete(p); }
+
+VQ_TEST(nearest_needs_no_more_than_the_packed_codebook_and_a_megabyte) {
+  const int n = 3000, k = 1000, dim = 24;
+  const auto x = draw(n * dim, 12), codes = draw(k * dim, 13);
+  std::vector<int32_t> idx(n);
+  std::vector<float> dist(n);
+  for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine})
+    every_setting([&](const std::string&, vq::CallOptions o) {
+      vq::PackedCodebook packed;
+      packed.pack(codes.data(), k, dim, metric, 1);
+      const int64_t book = packed.bytes();
+      packed = {};
+      const int64_t before = vq::ScratchCount::now + heap;
+      vq::ScratchCount::reset();
+      heap_peak = heap.load();
+      vq::nearest(x.data(), n, dim, codes.data(), k, metric, idx.data(), dist.data(), o);
+      VQ_EXPECT(vq::ScratchCount::peak + heap_peak - before <= book + (1 << 20));
+      VQ_EXPECT(vq::ScratchCount::peak + heap_peak - before >= book);
+      VQ_EXPECT(vq::ScratchCount::now + heap == before);
+    });
+}

@@ -1,0 +1,23 @@
+import type { TensorInfo } from '@tensorflow/tfjs-core'
+import { sizeOf } from '../data.js'
+import type { KernelTable } from '../kernel.js'
+
+const rowsOf = (x: TensorInfo, dim: number): number => sizeOf(x.shape) / dim
+
+/** Quantization on tensor handles; the ops check shapes before. */
+export const quantize: KernelTable = {
+  VqNearestCode: ({ z, codebook }, { metric }, backend) => {
+    const [k, dim] = codebook.shape
+    const indices = backend.allocate(z.shape.slice(0, -1), 'int32')
+    backend.run('VqNearestCode', rowsOf(z, dim), k, dim, metric as number, z, codebook, indices)
+    return indices
+  },
+  // New tensors rather than the old ones changed: a clone of a variable shares its data.
+  VqEmaUpdate: ({ vectors, indices, codebook, counts, sums }, { decay, epsilon }, backend) => {
+    const [k, dim] = codebook.shape
+    const next = [codebook, counts, sums].map(t => backend.allocate(t.shape, 'float32'))
+    const sizes = [rowsOf(vectors, dim), k, dim, decay as number, epsilon as number]
+    backend.run('VqEmaUpdate', ...sizes, vectors, indices, codebook, counts, sums, ...next)
+    return next
+  },
+}

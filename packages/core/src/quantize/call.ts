@@ -1,0 +1,78 @@
+import { expectInteger } from '../check.js'
+import { fromNative, VqAbortError, VqConfigError, VqValueError } from '../errors.js'
+import { native } from '../native.js'
+import { threadCount } from '../threads.js'
+import type { QuantizeCore, RunningCall } from './native.js'
+
+/** Options of every call. */
+export interface CallOptions {
+  /** Threads that the call may use. Default `device.threads`. The result does not depend on it. */
+  threads?: number
+}
+
+/** Options of calls that run off the main thread. */
+export interface AsyncCallOptions extends CallOptions {
+  /** Ends the call early with an AbortError. */
+  signal?: AbortSignal
+}
+
+/** Runs a native function here and now. */
+export function callNow<T>(
+  operation: string,
+  options: CallOptions,
+  f: (core: QuantizeCore, threads: number) => unknown,
+): T {
+  const threads = threadsOf(operation, options)
+  const core = native()
+  try {
+    return f(core, threads) as T
+  } catch (error) {
+    throw quantizeError(operation, error)
+  }
+}
+
+/** Runs a native function on another thread. The addon copies its inputs first, so the caller's buffers are free at once. */
+export async function callAsync<T>(
+  operation: string,
+  options: AsyncCallOptions,
+  f: (core: QuantizeCore, threads: number) => unknown,
+): Promise<T> {
+  const { signal } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new VqConfigError({
+      operation,
+      expected: 'signal to be an AbortSignal',
+      received: typeof signal,
+      remedy: 'Pass the signal of an AbortController.',
+    })
+  if (signal?.aborted) throw new VqAbortError(operation, signal.reason)
+  const running = callNow<RunningCall>(operation, options, f)
+  const abort = (): void => running.abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    return (await running.promise) as T
+  } catch (error) {
+    if ((error as { code?: string }).code === 'VQ_ABORT') throw new VqAbortError(operation, signal?.reason)
+    throw quantizeError(operation, error)
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** The addon's error as a typed one that says what to do about values. */
+export function quantizeError(operation: string, error: unknown): unknown {
+  if ((error as { code?: string } | null)?.code !== 'VQ_VALUE') return fromNative(operation, error)
+  return new VqValueError({
+    operation,
+    expected: 'finite vectors and codes whose products fit float32, and indices inside the codebook',
+    received: (error as Error).message,
+    remedy: 'Remove or mend that row, or scale the data down.',
+    cause: error,
+  })
+}
+
+function threadsOf(operation: string, { threads }: CallOptions): number {
+  if (threads === undefined) return threadCount()
+  expectInteger(operation, 'threads', threads, 1, 1024)
+  return threads
+}

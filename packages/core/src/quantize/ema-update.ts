@@ -1,0 +1,110 @@
+import { expectConfig, expectInteger, expectNumber, expectShape } from '../check.js'
+import { codesOf, rowsOf, typedArray, writeBack } from './arrays.js'
+import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
+import type { QuantizeCore } from './native.js'
+
+/** A codebook that follows its vectors by an exponential moving average. Updated in place. */
+export interface EmaState {
+  /** [K, dim] */
+  codebook: Float32Array
+  /** [K], moving average of how many rows each code won. */
+  counts: Float32Array
+  /** [K, dim], moving average of the sum of those rows. */
+  sums: Float32Array
+}
+
+export interface EmaUpdateOptions extends CallOptions {
+  /** Length of a row. */
+  dim: number
+  /** Weight of the past, γ, from 0 to 1. Default 0.99. */
+  decay?: number
+  /** Laplace smoothing of the counts, ε. Default 1e-5. */
+  epsilon?: number
+}
+
+/** The state that a codebook of [K, dim] starts from: counts 1, sums equal to the codebook. The arrays are copies. */
+export function initEmaState(codebook: Float32Array, { dim }: { dim: number }): EmaState {
+  expectInteger('initEmaState', 'dim', dim, 1)
+  const codes = typedArray('initEmaState', 'codebook', codebook, 'Float32Array')
+  const k = codesOf('initEmaState', 'codebook', codes, dim)
+  return { codebook: codes.slice(), counts: new Float32Array(k).fill(1), sums: codes.slice() }
+}
+
+/**
+ * One step of a codebook's exponential moving average, in place. vectors: [N, dim]; indices: [N], the code of each row, or
+ * −1 for a row that does not count.
+ *
+ * counts ← γ·counts + (1−γ)·n_k; sums ← γ·sums + (1−γ)·Σ rows of k; codebook = sums / smoothed counts, with
+ * smoothed = (counts + ε) / (Σ counts + K·ε) · Σ counts. All float32, rows of a code added in ascending order, so the
+ * thread count changes nothing. A code whose smoothed count is 0 stays as it is.
+ *
+ * Errors: VqConfigError, VqShapeError; VqValueError for an index outside the codebook or a row that is not finite. The
+ * state is then unchanged.
+ * Source: van den Oord, Vinyals, Kavukcuoglu 2017, https://arxiv.org/abs/1711.00937, appendix A.1.
+ */
+export function emaUpdate(
+  vectors: Float32Array,
+  indices: Int32Array,
+  state: EmaState,
+  options: EmaUpdateOptions,
+): void {
+  const call = prepare('emaUpdate', vectors, indices, state, options, false)
+  commit('emaUpdate', state, callNow<EmaState>('emaUpdate', options, call))
+}
+
+/**
+ * As {@link emaUpdate}, off the main thread. Vectors, indices and state are copied when it is called; the state is written
+ * when it ends, so run one update of a state at a time.
+ */
+export async function emaUpdateAsync(
+  vectors: Float32Array,
+  indices: Int32Array,
+  state: EmaState,
+  options: EmaUpdateOptions & AsyncCallOptions,
+): Promise<void> {
+  const call = prepare('emaUpdateAsync', vectors, indices, state, options, true)
+  commit('emaUpdateAsync', state, await callAsync<EmaState>('emaUpdateAsync', options, call))
+}
+
+function commit(operation: string, state: EmaState, next: EmaState): void {
+  for (const name of ['codebook', 'counts', 'sums'] as const)
+    writeBack(operation, `state.${name}`, state[name], next[name])
+}
+
+function prepare(
+  operation: string,
+  vectors: Float32Array,
+  indices: Int32Array,
+  state: EmaState,
+  options: EmaUpdateOptions,
+  async: boolean,
+): (core: QuantizeCore, threads: number) => unknown {
+  const { dim, decay = 0.99, epsilon = 1e-5 } = options ?? {}
+  expectInteger(operation, 'dim', dim, 1)
+  expectNumber(operation, 'decay', decay, 0, 1)
+  expectNumber(operation, 'epsilon', epsilon, 0, 1)
+  expectConfig(
+    typeof state === 'object' && state !== null,
+    operation,
+    'state to be { codebook, counts, sums }',
+    state,
+    'Make one with initEmaState(codebook, { dim }).',
+  )
+  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
+  const codes = typedArray(operation, 'indices', indices, 'Int32Array')
+  const codebook = typedArray(operation, 'state.codebook', state.codebook, 'Float32Array')
+  const counts = typedArray(operation, 'state.counts', state.counts, 'Float32Array')
+  const sums = typedArray(operation, 'state.sums', state.sums, 'Float32Array')
+  const n = rowsOf(operation, 'vectors', x, dim)
+  const k = codesOf(operation, 'state.codebook', codebook, dim)
+  const fits = codes.length === n && counts.length === k && sums.length === k * dim
+  expectShape(
+    fits,
+    operation,
+    `${n} indices, ${k} counts and ${k * dim} sums`,
+    `${codes.length}, ${counts.length} and ${sums.length}`,
+    'Pass an index per row, and a state made by initEmaState.',
+  )
+  return (core, threads) =>
+    core.emaUpdate(x, codes, codebook, counts, sums, dim, decay, epsilon, threads, async)
+}

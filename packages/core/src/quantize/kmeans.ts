@@ -1,0 +1,151 @@
+import { expectConfig, expectInteger, expectNumber, expectOneOf, expectShape } from '../check.js'
+import { rowsOf, typedArray } from './arrays.js'
+import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
+import type { NativeKmeansOptions } from './native.js'
+
+export interface KmeansOptions extends CallOptions {
+  /** Number of centroids, 1 to N. */
+  k: number
+  /** Length of a row. */
+  dim: number
+  /** Most updates of the centroids. Default 25. */
+  iterations?: number
+  /**
+   * Stop when the centroids' summed squared shift is at most this times the mean variance of the dimensions. 0 stops only
+   * when no assignment changes. Default 1e-4.
+   */
+  tolerance?: number
+  /** Starting centroids: drawn by k-means++ (default), distinct random rows, or given as [k, dim]. */
+  init?: 'random' | 'k-means++' | Float32Array
+  /** Fixes every draw. Default 0. */
+  seed?: number
+  /** Rows and centroids are kept at norm 1. Default false. */
+  spherical?: boolean
+  /** [N], how much each row counts: finite, at least 0. */
+  weights?: Float32Array
+}
+
+export interface KmeansProgress {
+  /** Assignments made so far, from 1. */
+  iteration: number
+  iterations: number
+  /** Of the latest assignment. */
+  inertia: number
+}
+
+export interface KmeansResult {
+  /** [k, dim] */
+  centroids: Float32Array
+  /** [N], the nearest of these centroids. */
+  assignments: Int32Array
+  /** Σ weight · squared distance of each row to its centroid. */
+  inertia: number
+  /** The inertia of every assignment, the final one last. Never increases but for rounding. */
+  history: number[]
+  /** Stopped before `iterations` because nothing moved any more. */
+  converged: boolean
+}
+
+/**
+ * Lloyd's k-means off the main thread. vectors: [N, dim]; copied when it is called. Assignment follows {@link nearest},
+ * sums run in double precision in ascending row order: the seed fixes the result to the bit, whatever the machine. A
+ * centroid left without rows takes the farthest row of the heaviest cluster. The signal is looked at between blocks of rows.
+ *
+ * Errors: VqConfigError, VqShapeError; VqValueError naming the first row that is not finite; AbortError.
+ * Sources: Lloyd 1982; Arthur and Vassilvitskii 2007 (k-means++).
+ */
+export async function kmeans(
+  vectors: Float32Array,
+  options: KmeansOptions & AsyncCallOptions & { onProgress?: (progress: KmeansProgress) => void },
+): Promise<KmeansResult> {
+  const { x, to } = prepare('kmeans', vectors, options)
+  const { onProgress, signal } = options
+  expectConfig(
+    onProgress === undefined || typeof onProgress === 'function',
+    'kmeans',
+    'onProgress to be a function',
+    onProgress,
+    'Pass a function or leave it out.',
+  )
+  if (onProgress === undefined)
+    return callAsync('kmeans', options, (core, threads) => core.kmeans(x, to, threads, true))
+
+  // An error in the callback ends the run and is thrown to the caller.
+  const stop = new AbortController()
+  const failed: { error?: unknown }[] = []
+  let told = 0
+  let over = false
+  const tell = (iteration: number, inertia: number): void => {
+    if (over || failed.length > 0) return
+    told = iteration + 1
+    try {
+      onProgress({ iteration: told, iterations: to.iterations, inertia })
+    } catch (error) {
+      failed.push({ error })
+      stop.abort()
+    }
+  }
+  const signals = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
+  try {
+    const result = await callAsync<KmeansResult>('kmeans', { ...options, signal: signals }, (core, threads) =>
+      core.kmeans(x, to, threads, true, tell),
+    )
+    // Reports still on their way would come after the promise: give them now.
+    for (let i = told; i < result.history.length; i++) tell(i, result.history[i])
+    if (failed.length > 0) throw failed[0].error
+    return result
+  } catch (error) {
+    throw failed.length > 0 ? failed[0].error : error
+  } finally {
+    over = true
+  }
+}
+
+/** As {@link kmeans}, on this thread. */
+export function kmeansSync(vectors: Float32Array, options: KmeansOptions): KmeansResult {
+  const { x, to } = prepare('kmeansSync', vectors, options)
+  return callNow('kmeansSync', options, (core, threads) => core.kmeans(x, to, threads, false))
+}
+
+function prepare(
+  operation: string,
+  vectors: Float32Array,
+  options: KmeansOptions,
+): { x: Float32Array; to: NativeKmeansOptions } {
+  const { k, dim, iterations = 25, tolerance = 1e-4, init = 'k-means++' } = options ?? {}
+  const { seed = 0, spherical = false, weights } = options ?? {}
+  expectInteger(operation, 'dim', dim, 1)
+  expectInteger(operation, 'k', k, 1)
+  expectInteger(operation, 'iterations', iterations, 0, 1e9)
+  expectNumber(operation, 'tolerance', tolerance, 0, Number.MAX_VALUE)
+  expectInteger(operation, 'seed', seed, 0)
+  expectOneOf(operation, 'spherical', String(spherical), ['true', 'false'])
+  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
+  const n = rowsOf(operation, 'vectors', x, dim)
+  expectConfig(n >= k, operation, `k to be at most the ${n} rows`, k, 'Pass more rows or a smaller k.')
+  let start: Float32Array | null = null
+  if (typeof init !== 'object') expectOneOf(operation, 'init', init, ['random', 'k-means++'])
+  else {
+    start = typedArray(operation, 'init', init, 'Float32Array')
+    const text = `${start.length} numbers`
+    expectShape(start.length === k * dim, operation, `init of [${k}, ${dim}]`, text, 'Pass k rows of dim.')
+  }
+  let w: Float32Array | null = null
+  if (weights !== undefined) {
+    w = typedArray(operation, 'weights', weights, 'Float32Array')
+    expectShape(w.length === n, operation, `${n} weights`, String(w.length), 'Pass one weight per row.')
+  }
+  const to = {
+    dim,
+    k,
+    iterations,
+    tolerance,
+    init: start !== null ? 2 : init === 'random' ? 0 : 1,
+    start,
+    seedLow: seed % 2 ** 32,
+    seedHigh: Math.floor(seed / 2 ** 32),
+    spherical,
+    weights: w,
+  }
+  return { x, to }
+}

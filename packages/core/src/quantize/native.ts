@@ -1,0 +1,64 @@
+/** The part of the addon that quantizes typed arrays. With `async` true a function returns a running call. */
+export interface QuantizeCore {
+  nearest(
+    vectors: Float32Array,
+    codebook: Float32Array,
+    dim: number,
+    metric: number,
+    threads: number,
+    async: boolean,
+  ): unknown
+  residualEncode(
+    vectors: Float32Array,
+    codebooks: Float32Array[],
+    dim: number,
+    beam: number,
+    threads: number,
+    async: boolean,
+  ): unknown
+  emaUpdate(
+    vectors: Float32Array,
+    indices: Int32Array,
+    codebook: Float32Array,
+    counts: Float32Array,
+    sums: Float32Array,
+    dim: number,
+    decay: number,
+    epsilon: number,
+    threads: number,
+    async: boolean,
+  ): unknown
+  kmeans(
+    vectors: Float32Array,
+    options: NativeKmeansOptions,
+    threads: number,
+    async: boolean,
+    progress?: (iteration: number, inertia: number) => void,
+  ): unknown
+  /** Instruction sets of this machine, slowest first. Every one gives the same bits. */
+  isaList(): string[]
+  isa(): string
+  /** Process-wide; 'auto' is the fastest. */
+  setIsa(name: string): void
+  /** Working memory of the typed-array calls: bytes in use, and the most since the last call of this function. */
+  scratchBytes(): { now: number; peak: number }
+}
+
+export interface NativeKmeansOptions {
+  dim: number
+  k: number
+  iterations: number
+  tolerance: number
+  init: number
+  start: Float32Array | null
+  seedLow: number
+  seedHigh: number
+  spherical: boolean
+  weights: Float32Array | null
+}
+
+/** A call on another thread. */
+export interface RunningCall {
+  promise: Promise<unknown>
+  abort(): void
+}
