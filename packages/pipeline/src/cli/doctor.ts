@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
-import { nativeFailure, tf, tryNative } from '@vq/core'
+import { device, tf } from '@vq/core'
 import { Command } from 'commander'
 import { exitCode } from './exit.js'
 
@@ -14,40 +14,27 @@ export function doctorCommand(setExitCode: (code: number) => void): Command {
 
 /** Findings, one a line; healthy unless something that VQ cannot do without is missing. */
 export function examine(): { lines: string[]; healthy: boolean } {
-  const core = tryNative()
-  const failure = nativeFailure()
+  const [cpu, cuda] = (['vq-cpu', 'vq-cuda'] as const).map(name => device.list().find(d => d.name === name))
+  const healthy = cpu !== undefined && cpu.reason === undefined
   const findings: [string, string][] = [
     ['Node', `${process.versions.node}, ${process.platform}-${process.arch}`],
     [
       'processor',
       `${cpus()[0]?.model.trim()}, ${cpus().length} threads, ${Math.round(totalmem() / 2 ** 30)} GiB`,
     ],
-    [
-      'native core',
-      core === undefined ? `missing: ${failure?.message}` : `loaded, up to ${core.maxThreads} threads`,
-    ],
-    ['instruction set', instructionSet(core)],
+    ['native core', healthy ? `loaded, ${cpu.isa}, ${cpu.threads} threads` : `missing: ${cpu?.reason}`],
     ['backends', `${tf.engine().backendNames().join(', ')}; in use: ${tf.getBackend()}`],
-    ['GPU', gpu()],
+    ['GPU', gpu(cuda?.reason)],
     ['ffmpeg', version('ffmpeg', ['-version'], /ffmpeg version (\S+)/) ?? 'not found; only video needs it'],
   ]
   const width = Math.max(...findings.map(([name]) => name.length))
-  return {
-    lines: findings.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
-    healthy: core !== undefined,
-  }
+  return { lines: findings.map(([name, value]) => `${name.padEnd(width)}  ${value}`), healthy }
 }
 
-function instructionSet(core: object | undefined): string {
-  if (core === undefined) return 'unknown without the native core'
-  const { isa } = core as { isa?: () => string }
-  return isa === undefined ? 'not told by this native core' : isa()
-}
-
-function gpu(): string {
-  const name = version('nvidia-smi', ['--query-gpu=name,driver_version', '--format=csv,noheader'], /^(.+)$/m)
-  const reason = 'this release has no vq-cuda backend yet, work runs on the processor'
-  return name === undefined ? `no NVIDIA driver answers; ${reason}` : `${name}; ${reason}`
+function gpu(reason: string | undefined): string {
+  const query = ['--query-gpu=name,driver_version', '--format=csv,noheader']
+  const name = version('nvidia-smi', query, /^(.+)$/m) ?? 'no NVIDIA driver answers'
+  return reason === undefined ? `${name}; vq-cuda works` : `${name}; not used: ${reason}`
 }
 
 function version(command: string, args: string[], pattern: RegExp): string | undefined {
