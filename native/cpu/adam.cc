@@ -24,7 +24,8 @@ HWY_BEFORE_NAMESPACE();
 namespace vq {
 namespace HWY_NAMESPACE {
 
-void adam(const AdamScalars& s, const float* g, float* p, float* m, float* v, int64_t n) {
+void adam(const AdamScalars& s, const float* HWY_RESTRICT g, float* HWY_RESTRICT p, float* HWY_RESTRICT m,
+          float* HWY_RESTRICT v, int64_t n) {
   const AdamScalars k = s;
   for (int64_t i = 0; i < n; ++i) {
     const float gradient = g[i] * k.gradient_scale + p[i] * k.coupled_decay;

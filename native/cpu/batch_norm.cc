@@ -16,8 +16,12 @@ HWY_BEFORE_NAMESPACE();
 namespace vq {
 namespace HWY_NAMESPACE {
 
+// The pointers never overlap; the compiler vectorises these loops only when it knows.
+#define VQ_IN const float* HWY_RESTRICT
+#define VQ_OUT float* HWY_RESTRICT
+
 // Sums of x - shift and of its square, over `rows` rows. The shift keeps the squares from cancelling.
-void moments(const float* x, const float* shift, int64_t rows, int64_t c, float* sum, float* square) {
+void moments(VQ_IN x, VQ_IN shift, int64_t rows, int64_t c, VQ_OUT sum, VQ_OUT square) {
   std::fill(sum, sum + c, 0.0f);
   std::fill(square, square + c, 0.0f);
   for (int64_t r = 0; r < rows; ++r, x += c)
@@ -28,8 +32,7 @@ void moments(const float* x, const float* shift, int64_t rows, int64_t c, float*
     }
 }
 
-void normalize(const float* x, const float* mean, const float* scale, const float* beta, int64_t rows, int64_t c,
-               bool relu, float* y) {
+void normalize(VQ_IN x, VQ_IN mean, VQ_IN scale, VQ_IN beta, int64_t rows, int64_t c, bool relu, VQ_OUT y) {
   for (int64_t r = 0; r < rows; ++r, x += c, y += c) {
     if (relu) {
       for (int64_t k = 0; k < c; ++k) {
@@ -42,32 +45,51 @@ void normalize(const float* x, const float* mean, const float* scale, const floa
   }
 }
 
-// Sums of g and of g·(x − mean), g being dy where the ReLU let it through.
-void gradient_sums(const float* x, const float* dy, const float* mean, const float* scale, const float* beta,
-                   int64_t rows, int64_t c, bool relu, float* sum, float* product) {
+// dy where the ReLU let it through: where `normalize` gave a positive value.
+template <bool Relu>
+HWY_INLINE float passed(float dy, float centred, float scale, float beta) {
+  return !Relu || centred * scale + beta > 0 ? dy : 0.0f;
+}
+
+// Sums of g and of g·(x − mean), g being what the ReLU let through of dy.
+template <bool Relu>
+void gradient_sums_of(VQ_IN x, VQ_IN dy, VQ_IN mean, VQ_IN scale, VQ_IN beta, int64_t rows, int64_t c, VQ_OUT sum,
+                      VQ_OUT product) {
   std::fill(sum, sum + c, 0.0f);
   std::fill(product, product + c, 0.0f);
-  for (int64_t r = 0; r < rows; ++r, x += c, dy += c) {
+  for (int64_t r = 0; r < rows; ++r, x += c, dy += c)
     for (int64_t k = 0; k < c; ++k) {
-      const float centred = x[k] - mean[k];
-      const float g = !relu || centred * scale[k] + beta[k] > 0 ? dy[k] : 0.0f;
+      const float centred = x[k] - mean[k], d = dy[k];
+      const float g = passed<Relu>(d, centred, scale[k], beta[k]);
       sum[k] += g;
       product[k] += g * centred;
     }
-  }
+}
+void gradient_sums(const float* x, const float* dy, const float* mean, const float* scale, const float* beta,
+                   int64_t rows, int64_t c, bool relu, float* sum, float* product) {
+  if (relu) gradient_sums_of<true>(x, dy, mean, scale, beta, rows, c, sum, product);
+  else gradient_sums_of<false>(x, dy, mean, scale, beta, rows, c, sum, product);
 }
 
-// dx = scale·(g − a − (x − mean)·b), with a and b the means the backward pass subtracts.
-void input_gradient(const float* x, const float* dy, const float* mean, const float* scale, const float* beta,
-                    const float* a, const float* b, int64_t rows, int64_t c, bool relu, float* dx) {
-  for (int64_t r = 0; r < rows; ++r, x += c, dy += c, dx += c) {
+// dx = scale·(g − a − (x − mean)·b), with a and b the means that the backward pass subtracts.
+template <bool Relu>
+void input_gradient_of(VQ_IN x, VQ_IN dy, VQ_IN mean, VQ_IN scale, VQ_IN beta, VQ_IN a, VQ_IN b, int64_t rows, int64_t c,
+                       VQ_OUT dx) {
+  for (int64_t r = 0; r < rows; ++r, x += c, dy += c, dx += c)
     for (int64_t k = 0; k < c; ++k) {
-      const float centred = x[k] - mean[k];
-      const float g = !relu || centred * scale[k] + beta[k] > 0 ? dy[k] : 0.0f;
+      const float centred = x[k] - mean[k], d = dy[k];
+      const float g = passed<Relu>(d, centred, scale[k], beta[k]);
       dx[k] = scale[k] * (g - a[k] - centred * b[k]);
     }
-  }
 }
+void input_gradient(const float* x, const float* dy, const float* mean, const float* scale, const float* beta,
+                    const float* a, const float* b, int64_t rows, int64_t c, bool relu, float* dx) {
+  if (relu) input_gradient_of<true>(x, dy, mean, scale, beta, a, b, rows, c, dx);
+  else input_gradient_of<false>(x, dy, mean, scale, beta, a, b, rows, c, dx);
+}
+
+#undef VQ_IN
+#undef VQ_OUT
 
 }  // namespace HWY_NAMESPACE
 }  // namespace vq

@@ -9,6 +9,7 @@
 
 #include "dnnl_compat.h"
 #include "vq/error.h"
+#include "vq/filter_gradient.h"
 
 namespace vq {
 namespace {
@@ -194,6 +195,7 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
 }
 
 void convolve_backward_filter(Context& c, const Convolution& s, const float* x, const float* dy, float* dw) {
+  if (filter_gradient_fits(s)) return filter_gradient(s, x, dy, dw, c.threads);
   Primitive& p = find(c, kBackwardFilter, s, false, Activation::kNone);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;

@@ -30,7 +30,7 @@ float sum_run(const float* x, int64_t n) {
 }
 
 // out[inner] = sum of `rows` rows.
-void sum_rows(const float* x, int64_t rows, int64_t inner, float* out) {
+void sum_rows(const float* HWY_RESTRICT x, int64_t rows, int64_t inner, float* HWY_RESTRICT out) {
   std::fill(out, out + inner, 0.0f);
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t k = 0; k < inner; ++k) out[k] += x[r * inner + k];

@@ -188,6 +188,60 @@ for (const backend of backends)
     })
   })
 
+/** Gradient of Σ dy·conv(x, w) by w in float64. x [B,H,W,I], dy [B,oh,ow,O]. */
+function filterGradient(
+  x: number[],
+  [B, H, W, I]: number[],
+  dy: number[],
+  [, oh, ow, O]: number[],
+  kernel: number,
+  stride: number,
+  pad: number,
+): number[] {
+  const dw = new Array<number>(kernel * kernel * I * O).fill(0)
+  for (let n = 0; n < B; n++)
+    for (let r = 0; r < oh; r++)
+      for (let c = 0; c < ow; c++)
+        for (let i = 0; i < kernel; i++)
+          for (let j = 0; j < kernel; j++) {
+            const [u, v] = [r * stride + i - pad, c * stride + j - pad]
+            if (u < 0 || v < 0 || u >= H || v >= W) continue
+            for (let k = 0; k < I; k++)
+              for (let o = 0; o < O; o++)
+                dw[((i * kernel + j) * I + k) * O + o] +=
+                  x[((n * H + u) * W + v) * I + k] * dy[((n * oh + r) * ow + c) * O + o]
+          }
+  return dw
+}
+
+// Channel counts that reach our own kernel, with tails in both; several images a pass; images wider than a pass.
+test.each([
+  [1, 1, [9, 4, 4, 17], 19, 3],
+  [2, 1, [3, 10, 10, 16], 64, 4],
+  [1, 0, [5, 3, 3, 40], 33, 1],
+  [3, 2, [2, 14, 7, 31], 70, 5],
+  [1, 1, [1, 3, 150, 16], 16, 3],
+  [2, 0, [2, 9, 9, 18], 20, 1],
+])(
+  'filter gradients of wide layers, stride %i padding %i image %j to %i by %i',
+  async (stride, padding, shape, out, kernel) => {
+    await tf.setBackend('vq-cpu')
+    tf.tidy(() => {
+      const data = noise(shape.reduce((a, b) => a * b, 1)).map(Math.fround)
+      const x = tf.tensor4d(data, shape as [number, number, number, number])
+      const w = tf.tensor4d(noise(kernel * kernel * shape[3] * out), [kernel, kernel, shape[3], out])
+      const y = conv2d(x, w, undefined, { stride, padding })
+      const weights = noise(y.size).map(Math.fround)
+      const dw = tf.grad(w =>
+        tf.sum(
+          tf.mul(conv2d(x, w as tf.Tensor4D, undefined, { stride, padding }), tf.tensor(weights, y.shape)),
+        ),
+      )(w)
+      close(dw.dataSync(), filterGradient(data, shape, weights, y.shape, kernel, stride, padding), 1e-5)
+    })
+  },
+)
+
 test.each(backends)(
   'batch statistics are the mean and biased variance, far from zero too, on %s',
   async backend => {

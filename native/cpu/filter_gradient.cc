@@ -1,0 +1,204 @@
+#include "vq/filter_gradient.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "vq/threads.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/filter_gradient.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace vq {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// A register tile: input channels × vectors of output channels. Broadcasts are the narrow port, so rows are few.
+constexpr int kRows = 6;
+constexpr int kVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
+
+// dw[r, 0..width) += Σ x[place][r] · panel[place] for `Rows` input channels and kVectors vectors of output channels. Places
+// come in runs that lie next to each other in x as in the panel: run k starts at place starts[k] of x.
+template <int Rows>
+void tile(const float* x, const int64_t* starts, int64_t runs, int64_t length, const float* panel, float* dw,
+          int64_t stride, int64_t width) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  using V = hn::Vec<decltype(d)>;
+  V sum[Rows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      sum[r][v] = hn::Zero(d);
+      __builtin_prefetch(dw + r * stride + v * lanes, 1);
+    }
+  }
+  for (int64_t k = 0; k < runs; ++k) {
+    const float* row = x + starts[k] * Rows;
+    for (int64_t p = 0; p < length; ++p, panel += kVectors * lanes, row += Rows) {
+      V g[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) g[v] = hn::LoadU(d, panel + v * lanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r) {
+        const V s = hn::Set(d, row[r]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(s, g[v], sum[r][v]);
+      }
+    }
+  }
+  if (width >= kVectors * lanes) {
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        float* o = dw + r * stride + v * lanes;
+        hn::StoreU(hn::Add(hn::LoadU(d, o), sum[r][v]), d, o);
+      }
+    }
+    return;
+  }
+  HWY_ALIGN float part[kVectors * hn::MaxLanes(d)];
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], d, part + v * lanes);
+    for (int64_t k = 0; k < width; ++k) dw[r * stride + k] += part[k];
+  }
+}
+
+template <int Rows>
+void narrow(int64_t rows, const float* x, const int64_t* starts, int64_t runs, int64_t length, const float* panel,
+            float* dw, int64_t stride, int64_t width) {
+  if constexpr (Rows > 0) {
+    if (rows == Rows) return tile<Rows>(x, starts, runs, length, panel, dw, stride, width);
+    narrow<Rows - 1>(rows, x, starts, runs, length, panel, dw, stride, width);
+  }
+}
+
+int64_t panel_width() { return kVectors * static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>())); }
+int64_t tile_rows() { return kRows; }
+
+// Input channels [0, channels) of `places` rows, as tiles of kRows channels: [tile][place][channel].
+void pack_rows(const float* const* rows, int64_t channels, int64_t places, float* to) {
+  constexpr int64_t kGroup = 16;  // rows that fit the first cache while every tile takes its part of them
+  for (int64_t first = 0; first < places; first += kGroup) {
+    const int64_t last = std::min(places, first + kGroup);
+    int64_t i = 0;
+    for (; i + kRows <= channels; i += kRows) {
+      float* t = to + i * places + first * kRows;
+      for (int64_t p = first; p < last; ++p, t += kRows) std::memcpy(t, rows[p] + i, kRows * sizeof(float));
+    }
+    float* t = to + i * places + first * (channels - i);
+    for (int64_t p = first; p < last; ++p, t += channels - i) std::memcpy(t, rows[p] + i, (channels - i) * sizeof(float));
+  }
+}
+
+// One tap and one panel of output channels, all packed input channels.
+void tap_gradient(const float* x, int64_t channels, int64_t places, const int64_t* starts, int64_t runs, int64_t length,
+                  const float* panel, float* dw, int64_t out_c, int64_t width) {
+  int64_t i = 0;
+  for (; i + kRows <= channels; i += kRows)
+    tile<kRows>(x + i * places, starts, runs, length, panel, dw + i * out_c, out_c, width);
+  if (i < channels) narrow<kRows - 1>(channels - i, x + i * places, starts, runs, length, panel, dw + i * out_c, out_c, width);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace vq
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace vq {
+HWY_EXPORT(panel_width);
+HWY_EXPORT(tile_rows);
+HWY_EXPORT(pack_rows);
+HWY_EXPORT(tap_gradient);
+
+namespace {
+
+constexpr int64_t kPlaces = 128;  // output places of one pass: a panel of dy and a tile of x then share the first cache
+
+// The part of the output that one pass works on: whole images where they are small, else rows of one image. Its inputs
+// are packed by phase (row and column modulo the stride), so that every tap meets runs of neighbouring places.
+struct Pass {
+  int64_t images, rows, sub_h, sub_w, phases, x_places, dy_places;
+};
+
+Pass plan(const Convolution& s) {
+  Pass p;
+  const int64_t area = s.out_h * s.out_w;
+  p.images = area <= kPlaces ? std::min(s.batch, kPlaces / area) : 1;
+  p.rows = area <= kPlaces ? s.out_h : std::max<int64_t>(1, std::min(s.out_h, kPlaces / s.out_w));
+  p.sub_h = p.rows + (s.kernel_h - 1) * s.dilation_h / s.stride_h;
+  p.sub_w = s.out_w + (s.kernel_w - 1) * s.dilation_w / s.stride_w;
+  p.phases = s.stride_h * s.stride_w;
+  p.x_places = p.images * p.phases * p.sub_h * p.sub_w;
+  p.dy_places = p.images * p.rows * s.out_w;
+  return p;
+}
+
+// Pointers to the input row at each packed place; `zeros` outside the image.
+void places_of(const Convolution& s, const Pass& p, const float* x, int64_t image, int64_t row, const float* zeros,
+               const float** rows) {
+  for (int64_t g = 0; g < p.images; ++g)
+    for (int64_t a = 0; a < s.stride_h; ++a)
+      for (int64_t b = 0; b < s.stride_w; ++b)
+        for (int64_t r = 0; r < p.sub_h; ++r)
+          for (int64_t c = 0; c < p.sub_w; ++c) {
+            const int64_t h = (row + r) * s.stride_h + a - s.pad_top, w = c * s.stride_w + b - s.pad_left;
+            const bool inside = image + g < s.batch && h >= 0 && w >= 0 && h < s.in_h && w < s.in_w;
+            *rows++ = inside ? x + (((image + g) * s.in_h + h) * s.in_w + w) * s.in_c : zeros;
+          }
+}
+
+}  // namespace
+
+bool filter_gradient_fits(const Convolution& s) { return s.in_c >= 16 && s.out_c >= 16; }
+
+void filter_gradient(const Convolution& s, const float* x, const float* dy, float* dw, int threads) {
+  const int64_t width = HWY_DYNAMIC_DISPATCH(panel_width)(), tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
+  const int64_t panels = (s.out_c + width - 1) / width, tiles = (s.in_c + tile - 1) / tile;
+  const Pass pass = plan(s);
+  const std::vector<float> zeros(s.in_c, 0.0f);
+  std::fill(dw, dw + s.filter_size(), 0.0f);
+  // A thread owns a range of input channels, so each element of dw has one writer and one order of additions.
+  parallel_for(tiles, 1, threads, [&](int64_t begin, int64_t end) {
+    const int64_t first_c = begin * tile, channels = std::min(s.in_c, end * tile) - first_c;
+    std::vector<float> packed_x(pass.x_places * channels), packed_dy(pass.dy_places * panels * width);
+    std::vector<const float*> rows(pass.x_places);
+    std::vector<int64_t> starts(pass.images * pass.rows);
+    for (int64_t image = 0; image < s.batch; image += pass.images)
+      for (int64_t row = 0; row < s.out_h; row += pass.rows) {
+        const int64_t images = std::min(pass.images, s.batch - image), height = std::min(pass.rows, s.out_h - row);
+        const int64_t places = images * height * s.out_w;
+        places_of(s, pass, x + first_c, image, row, zeros.data(), rows.data());
+        HWY_DYNAMIC_DISPATCH(pack_rows)(rows.data(), channels, pass.x_places, packed_x.data());
+        // Whole images or rows of one: the places of dy lie next to each other.
+        const float* from = dy + (image * s.out_h + row) * s.out_w * s.out_c;
+        for (int64_t p = 0; p < places; ++p)
+          for (int64_t k = 0; k < panels; ++k) {
+            const int64_t n = std::min(width, s.out_c - k * width);
+            float* to = packed_dy.data() + (k * places + p) * width;
+            std::memcpy(to, from + p * s.out_c + k * width, n * sizeof(float));
+            if (n < width) std::memset(to + n, 0, (width - n) * sizeof(float));
+          }
+        for (int64_t t = 0; t < s.kernel_h * s.kernel_w; ++t) {
+          const int64_t u = t / s.kernel_w * s.dilation_h, v = t % s.kernel_w * s.dilation_w;
+          const int64_t phase = u % s.stride_h * s.stride_w + v % s.stride_w;
+          for (int64_t g = 0; g < images; ++g)
+            for (int64_t r = 0; r < height; ++r)
+              starts[g * height + r] = ((g * pass.phases + phase) * pass.sub_h + r + u / s.stride_h) * pass.sub_w + v / s.stride_w;
+          float* to = dw + (t * s.in_c + first_c) * s.out_c;
+          for (int64_t k = 0; k < panels; ++k)
+            HWY_DYNAMIC_DISPATCH(tap_gradient)(packed_x.data(), channels, pass.x_places, starts.data(), images * height, s.out_w,
+                                               packed_dy.data() + k * places * width, to + k * width, s.out_c,
+                                               std::min(width, s.out_c - k * width));
+        }
+      }
+  });
+}
+
+}  // namespace vq
+#endif  // HWY_ONCE
