@@ -28,13 +28,13 @@ export type DemoOptions = Partial<DemoSettings> & {
 const standard = {
   size: 32,
   codes: 256,
-  steps: 1800,
-  batch: 64,
+  steps: 3000,
+  batch: 32,
   seed: 0,
   trainImages: 10_000,
   heldOutImages: 1000,
 }
-const short = { ...standard, steps: 120, trainImages: 2000, heldOutImages: 200 }
+const short = { ...standard, steps: 250, trainImages: 2000, heldOutImages: 200 }
 
 const runFile = (out: string): string => join(out, 'run.json')
 
