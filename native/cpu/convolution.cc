@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -10,6 +11,7 @@
 #include "dnnl_compat.h"
 #include "vq/error.h"
 #include "vq/filter_gradient.h"
+#include "vq/threads.h"
 
 namespace vq {
 namespace {
@@ -165,6 +167,38 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
   run(d, p, arguments, scratch + weights + flipped);
 }
 
+// Few image channels leave vectors empty in a direct convolution. Instead: one product gives what every output place
+// sends to each tap, and each image place adds up what it is sent, taps in ascending order.
+bool few_channels(const Convolution& s) { return s.in_c < 16 && s.out_c >= 16; }
+
+void backward_input_by_columns(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
+  const int64_t taps = s.kernel_h * s.kernel_w, columns = taps * s.in_c, area = s.out_h * s.out_w;
+  const int64_t images = std::max<int64_t>(1, std::min(s.batch, (int64_t{1} << 21) / (area * columns)));
+  float* sent = static_cast<float*>(c.scratch(images * area * columns * sizeof(float)));
+  for (int64_t first = 0; first < s.batch; first += images) {
+    const int64_t n = std::min(images, s.batch - first);
+    matrix_product(c, false, true, n * area, columns, s.out_c, dy + first * area * s.out_c, w, sent);
+    parallel_for(n * s.in_h, 4, c.threads, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t image = i / s.in_h, h = i % s.in_h;
+        float* row = dx + ((first + image) * s.in_h + h) * s.in_w * s.in_c;
+        std::fill(row, row + s.in_w * s.in_c, 0.0f);
+        for (int64_t kh = 0; kh < s.kernel_h; ++kh) {
+          const int64_t up = h + s.pad_top - kh * s.dilation_h, oh = up / s.stride_h;
+          if (up < 0 || up % s.stride_h != 0 || oh >= s.out_h) continue;
+          for (int64_t w_ = 0; w_ < s.in_w; ++w_)
+            for (int64_t kw = 0; kw < s.kernel_w; ++kw) {
+              const int64_t left = w_ + s.pad_left - kw * s.dilation_w, ow = left / s.stride_w;
+              if (left < 0 || left % s.stride_w != 0 || ow >= s.out_w) continue;
+              const float* from = sent + ((image * s.out_h + oh) * s.out_w + ow) * columns + (kh * s.kernel_w + kw) * s.in_c;
+              for (int64_t k = 0; k < s.in_c; ++k) row[w_ * s.in_c + k] += from[k];
+            }
+        }
+      }
+    });
+  }
+}
+
 }  // namespace
 
 void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act,
@@ -179,6 +213,7 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
                              s.kernel_w - 1 - s.pad_right};
     return run_forward(c, kFlipped, turned, dy, w, nullptr, Activation::kNone, dx);
   }
+  if (few_channels(s)) return backward_input_by_columns(c, s, dy, w, dx);
   Primitive& p = find(c, kBackwardInput, s, false, Activation::kNone);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;

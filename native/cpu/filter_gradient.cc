@@ -63,7 +63,9 @@ void tile(const float* x, const int64_t* starts, int64_t runs, int64_t length, c
     return;
   }
   HWY_ALIGN float part[kVectors * hn::MaxLanes(d)];
+#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], d, part + v * lanes);
     for (int64_t k = 0; k < width; ++k) dw[r * stride + k] += part[k];
   }

@@ -1,5 +1,5 @@
 import '@tensorflow/tfjs-backend-cpu'
-import { tf } from '@vq/core'
+import { device, tf } from '@vq/core'
 import { afterEach, beforeEach, describe, expect } from 'vitest'
 
 /** Runs a suite on each backend. Every test starts on it and leaves no tensor behind. */
@@ -9,6 +9,8 @@ export function onBackends(suite: (backend: string) => void, names: string[] = [
     beforeEach(async () => {
       await tf.setBackend(name)
       expect(tf.getBackend()).toBe(name)
+      // Threads have tests of their own; on shapes as small as these they only wait for each other.
+      device.threads = 1
       before = tf.memory().numTensors
     })
     afterEach(() => {

@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type RandomState, random, VqFormatError } from '@vq/core'
-import { loadSafetensors, saveSafetensors, writeFolderAtomic } from '@vq/core/io'
+import { loadSafetensors, recoverFolder, saveSafetensors, writeFolderAtomic } from '@vq/core/io'
 import type { Module } from '@vq/core/nn'
 import type { Optimizer } from '@vq/core/optim'
 import { formatVersion } from '../artifact/artifact.js'
@@ -47,6 +47,15 @@ export async function saveCheckpoint(
   for (const old of (await listCheckpoints(folder)).slice(0, -keep))
     await rm(join(folder, old), { recursive: true, force: true })
   return path
+}
+
+/** Ends what a run that was killed while it wrote a checkpoint left behind. */
+export async function repairCheckpoints(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [] as string[])) {
+    const [, step, ending] = /^\.(step-\d{8,})\.(.*)$/.exec(name) ?? []
+    if (ending === 'old') await recoverFolder(join(folder, step))
+    else if (ending?.endsWith('.tmp')) await rm(join(folder, name), { recursive: true, force: true })
+  }
 }
 
 /** Names of the checkpoints in a folder, oldest first. */

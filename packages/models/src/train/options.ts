@@ -50,6 +50,8 @@ export interface TrainerOptions {
   progress?: boolean | ((event: ProgressEvent) => void)
   /** Steps between lines of metrics.jsonl. Default 10. */
   logEvery?: number
+  /** Seeds the global generator at the start of a run that is not resumed. Default: it goes on where it is. */
+  seed?: number
   /** Ends training after the step in progress, with a checkpoint. */
   signal?: AbortSignal
 }
@@ -120,6 +122,7 @@ export function checkOptions(options: TrainerOptions): void {
   expectInteger('Trainer', 'checkpointEvery', checkpointEvery, 1)
   expectInteger('Trainer', 'keep', keep, 1)
   expectInteger('Trainer', 'logEvery', logEvery, 1)
+  if (options.seed !== undefined) expectInteger('Trainer', 'seed', options.seed, 0)
   const { resume = false, out } = options
   expectConfig(!resume || out !== undefined, 'Trainer', 'a folder `out` to resume from', out, 'Pass `out`.')
 }

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { tf, VqAbortError, VqConfigError } from '@vq/core'
+import { random, tf, VqAbortError, VqConfigError } from '@vq/core'
 import { trainStep } from '@vq/core/optim'
 import type { Batch, DataLoader } from '../data/loader.js'
-import { listCheckpoints, loadNewest, saveCheckpoint } from './checkpoint.js'
+import { listCheckpoints, loadNewest, repairCheckpoints, saveCheckpoint } from './checkpoint.js'
 import { evaluateModel } from './evaluate.js'
 import { MetricsLog } from './metrics-log.js'
 import {
@@ -63,6 +63,7 @@ export class Trainer {
     const training = { model, optimizer, loader }
     const checkpoints = out === undefined ? undefined : join(out, 'checkpoints')
     let saved = await this.begin(checkpoints, training, log)
+    if (saved === 0 && this.options.seed !== undefined) random.seed(this.options.seed)
     const save = async (step: number): Promise<void> => {
       if (checkpoints !== undefined && step !== saved) await saveCheckpoint(checkpoints, step, training, keep)
       saved = step
@@ -113,6 +114,7 @@ export class Trainer {
   ): Promise<number> {
     const { resume = false, overwrite = false } = this.options
     if (checkpoints === undefined) return 0
+    await repairCheckpoints(checkpoints)
     if (!resume && (await listCheckpoints(checkpoints)).length > 0) {
       if (!overwrite)
         throw new VqConfigError({
