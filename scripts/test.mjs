@@ -5,6 +5,7 @@ const full = process.argv.includes('--full')
 const steps = [
   ['lint', 'node_modules/.bin/biome', ['ci', '.']],
   ['native', 'native/build/Release/vq_native_test', []],
+  ['packages as published', process.execPath, ['scripts/check-packages.mjs']],
   ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],
 ]
 for (const [name, command, args] of steps) {

@@ -1,1 +1,7 @@
-export {}
+export {
+  iterateSemanticIds,
+  readSemanticIds,
+  type SemanticId,
+  type WriteSemanticIdsOptions,
+  writeSemanticIds,
+} from './semantic-ids/index.js'

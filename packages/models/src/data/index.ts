@@ -1,1 +1,7 @@
+export type { Dataset } from './dataset.js'
+export { type ColoredDigits, type ColoredDigitsOptions, coloredDigits } from './digits/index.js'
+export { type ImageFolder, type ImageFolderOptions, imageFolder } from './image-folder.js'
 export * from './loader.js'
+export { type RandomCropsOptions, randomCrops } from './random-crops.js'
+export type { Skipped } from './scan.js'
+export { splitDataset, subset } from './split.js'

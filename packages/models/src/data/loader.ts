@@ -1,13 +1,5 @@
 import { expectInteger, Random, VqConfigError } from '@vq/core'
-
-/** Samples of one shape that can be fetched by number. */
-export interface Dataset {
-  readonly length: number
-  /** Shape of one sample, such as [H, W, C]. */
-  readonly shape: readonly number[]
-  /** The samples of these numbers one after another, row-major. */
-  batch(indices: Int32Array): Float32Array | Promise<Float32Array>
-}
+import type { Dataset } from './dataset.js'
 
 export interface Batch {
   /** The samples one after another. */

@@ -1,0 +1,172 @@
+import { stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { expectInteger, VqAbortError, VqConfigError, VqFormatError } from '@vq/core'
+import { loadSharp, type SharpFactory } from '../image/sharp.js'
+import type { Dataset } from './dataset.js'
+import { type DecodeOptions, decodeImage, decodeReason } from './decode.js'
+import { type Skipped, scanImages } from './scan.js'
+
+export interface ImageFolderOptions {
+  /** Edge of the square images in pixels. Default 32. */
+  size?: number
+  /** Images with more pixels are skipped before they are decoded. Default 100 million. */
+  maxPixels?: number
+  /** Bound of the decoded cache; what does not fit is decoded again at every use. Default 1 GiB. */
+  cacheBytes?: number
+  /** Called while files are read. */
+  onProgress?: (done: number, total: number) => void
+  signal?: AbortSignal
+}
+
+/** A folder of images as a data set. Made by `imageFolder`. */
+export interface ImageFolder extends Dataset {
+  readonly folder: string
+  /** Relative paths with forward slashes, in the order of the items. */
+  readonly ids: readonly string[]
+  /** The folder each image lies in, relative; '' at the top. */
+  readonly labels: readonly string[]
+  /** Files that were left out, and why. */
+  readonly skipped: readonly Skipped[]
+}
+
+const decodesAtOnce = 4
+
+/**
+ * Reads every JPEG, PNG and WebP file under `folder`, nested folders included, as `[size, size, 3]` images with values
+ * 0..1. Each is turned upright by its EXIF orientation, laid on white where transparent, converted to sRGB, scaled to
+ * cover the square and cropped in the centre. Files that cannot be used are listed in `skipped` and never fatal; the
+ * order is that of the relative paths by code point.
+ *
+ * @throws VqConfigError when the folder is missing or holds no usable image.
+ */
+export async function imageFolder(folder: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
+  const { size = 32, maxPixels = 100e6, cacheBytes = 2 ** 30, onProgress, signal } = options
+  expectInteger('imageFolder', 'size', size, 1, 4096)
+  expectInteger('imageFolder', 'maxPixels', maxPixels, 1)
+  expectInteger('imageFolder', 'cacheBytes', cacheBytes, 0)
+  const root = resolve(folder)
+  const info = await stat(root).catch(() => undefined)
+  if (!info?.isDirectory())
+    throw unusable(root, info ? 'a file' : 'nothing there', 'Pass an existing folder.')
+
+  const { files, skipped } = await scanImages(root)
+  const sharp = await loadSharp()
+  const bytes = size * size * 3
+  const cache = new Uint8Array(Math.min(files.length, Math.floor(cacheBytes / bytes)) * bytes)
+  const refused: (string | undefined)[] = []
+  let next = 0
+  let done = 0
+  async function worker(): Promise<void> {
+    while (next < files.length) {
+      if (signal?.aborted) throw new VqAbortError('imageFolder', signal.reason)
+      const at = next++
+      try {
+        const image = await decodeImage(sharp, join(root, files[at]!), { size, maxPixels })
+        if ((at + 1) * bytes <= cache.length) cache.set(image, at * bytes)
+      } catch (error) {
+        refused[at] = decodeReason(error)
+      }
+      onProgress?.(++done, files.length)
+    }
+  }
+  await Promise.all(Array.from({ length: decodesAtOnce }, worker))
+
+  const kept: number[] = []
+  for (let i = 0; i < files.length; i++) {
+    const reason = refused[i]
+    if (reason !== undefined) skipped.push({ file: files[i]!, reason })
+    else kept.push(i)
+  }
+  if (kept.length === 0)
+    throw unusable(
+      root,
+      skipped.length === 0
+        ? 'an empty folder'
+        : `${skipped.length} files of which none is usable${examples(skipped)}`,
+      'Nested folders are searched too; check the path.',
+    )
+  const ids = kept.map(i => files[i]!)
+  const source: Source = { sharp, root, size, maxPixels, bytes, cache, kept, ids }
+  return {
+    folder: root,
+    length: ids.length,
+    shape: [size, size, 3],
+    ids,
+    labels: ids.map(id => id.slice(0, Math.max(0, id.lastIndexOf('/')))),
+    skipped,
+    batch: indices => readBatch(source, indices),
+  }
+}
+
+interface Source extends DecodeOptions {
+  sharp: SharpFactory
+  root: string
+  bytes: number
+  /** The first files' pixels, by position in the scan. */
+  cache: Uint8Array
+  kept: number[]
+  ids: string[]
+}
+
+function readBatch(source: Source, indices: Int32Array): Float32Array | Promise<Float32Array> {
+  const { kept, bytes, cache } = source
+  const out = new Float32Array(indices.length * bytes)
+  const missing: number[] = []
+  for (let n = 0; n < indices.length; n++) {
+    const position = kept[indices[n]!]
+    if (position === undefined)
+      throw new VqConfigError({
+        operation: 'imageFolder.batch',
+        expected: `indices from 0 to ${kept.length - 1}`,
+        received: String(indices[n]),
+        remedy: 'Take indices below the length of the data set.',
+      })
+    if ((position + 1) * bytes <= cache.length) copyScaled(cache, position * bytes, out, n * bytes, bytes)
+    else missing.push(n)
+  }
+  return missing.length === 0 ? out : decodeMissing(source, indices, missing, out)
+}
+
+async function decodeMissing(
+  source: Source,
+  indices: Int32Array,
+  missing: number[],
+  out: Float32Array,
+): Promise<Float32Array> {
+  await Promise.all(
+    missing.map(async n => {
+      const id = source.ids[indices[n]!]!
+      try {
+        const image = await decodeImage(source.sharp, join(source.root, id), source)
+        copyScaled(image, 0, out, n * source.bytes, source.bytes)
+      } catch (error) {
+        throw new VqFormatError({
+          operation: 'imageFolder.batch',
+          expected: `${id} to be as it was when the folder was opened`,
+          received: decodeReason(error),
+          remedy: 'Put the file back, or open the folder again.',
+          cause: error,
+        })
+      }
+    }),
+  )
+  return out
+}
+
+function copyScaled(from: Uint8Array, start: number, to: Float32Array, at: number, count: number): void {
+  for (let i = 0; i < count; i++) to[at + i] = from[start + i]! / 255
+}
+
+function unusable(folder: string, received: string, remedy: string): VqConfigError {
+  return new VqConfigError({
+    operation: 'imageFolder',
+    expected: `JPEG, PNG or WebP files (.jpg, .jpeg, .png, .webp) in ${folder}`,
+    received,
+    remedy,
+  })
+}
+
+function examples(skipped: Skipped[]): string {
+  const few = skipped.slice(0, 3).map(s => `${s.file}: ${s.reason}`)
+  return ` (${few.join('; ')}${skipped.length > 3 ? '; …' : ''})`
+}

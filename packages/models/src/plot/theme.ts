@@ -1,0 +1,66 @@
+import type { Config } from 'vega-lite'
+import { fontFamily } from '../image/sharp.js'
+
+/** Okabe and Ito's colours, which colour-blind readers can tell apart. https://jfly.uni-koeln.de/color/ */
+export const palette: Record<'blue' | 'orange' | 'green' | 'purple' | 'grey', string> = {
+  blue: '#0072b2',
+  orange: '#d55e00',
+  green: '#009e73',
+  purple: '#aa5b93',
+  grey: '#8a8f98',
+}
+
+export const ink: Record<'title' | 'text' | 'axis' | 'grid', string> = {
+  title: '#1b1f24',
+  text: '#434a54',
+  axis: '#9aa1ab',
+  grid: '#e9ecef',
+}
+
+const text = { labelFont: fontFamily, titleFont: fontFamily, titleFontWeight: 'normal' as const }
+
+/** Vega-Lite's configuration of every chart. One weight only, since one font is shipped. */
+export const theme: Config = {
+  background: '#ffffff',
+  font: fontFamily,
+  padding: 18,
+  view: { stroke: null },
+  title: {
+    font: fontFamily,
+    fontSize: 17,
+    fontWeight: 'normal',
+    color: ink.title,
+    subtitleFont: fontFamily,
+    subtitleFontSize: 12,
+    subtitleColor: ink.text,
+    subtitlePadding: 6,
+    anchor: 'start',
+    offset: 14,
+  },
+  axis: {
+    ...text,
+    labelFontSize: 11,
+    titleFontSize: 12,
+    labelColor: ink.text,
+    titleColor: ink.text,
+    domainColor: ink.axis,
+    tickColor: ink.axis,
+    gridColor: ink.grid,
+    titlePadding: 9,
+    labelPadding: 5,
+  },
+  axisX: { grid: false },
+  axisY: { domain: false, ticks: false },
+  legend: {
+    ...text,
+    labelFontSize: 12,
+    titleFontSize: 12,
+    labelColor: ink.text,
+    symbolType: 'stroke',
+    symbolStrokeWidth: 3,
+    symbolSize: 260,
+    symbolOpacity: 1,
+    columnPadding: 18,
+    labelLimit: 320,
+  },
+}

@@ -1,0 +1,62 @@
+import { execFileSync } from 'node:child_process'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+// The tarballs of two packages in an empty project, without the network: TensorFlow.js is taken from the workspace.
+// The addon is the one built here, as there are no platform packages yet.
+const project = mkdtempSync(join(tmpdir(), 'vq-install-'))
+const env = { ...process.env, VQ_NATIVE_PATH: resolve('native/build/Release/vq.node') }
+const node = (file: string): string =>
+  execFileSync(process.execPath, ['--no-warnings', file], { cwd: project, encoding: 'utf8', env })
+
+beforeAll(() => {
+  const filters = ['--filter', '@vq/core', '--filter', '@vq/quantizers']
+  execFileSync('npx', ['--yes', 'pnpm@12', '-r', ...filters, 'pack', '--pack-destination', project], {
+    stdio: 'pipe',
+  })
+  const tarballs = readdirSync(project).filter(name => name.endsWith('.tgz'))
+  expect(tarballs.length).toBe(2)
+  const dependencies = Object.fromEntries(
+    tarballs.map(name => [`@vq/${/^vq-([a-z]+)-/.exec(name)![1]}`, `file:./${name}`]),
+  )
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'empty', private: true, dependencies }))
+  const quiet = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--legacy-peer-deps']
+  execFileSync('npm', ['install', ...quiet], { cwd: project, stdio: 'pipe' })
+  mkdirSync(join(project, 'node_modules', '@tensorflow'))
+  const tfjs = join(project, 'node_modules', '@tensorflow', 'tfjs-core')
+  symlinkSync(realpathSync('node_modules/@tensorflow/tfjs-core'), tfjs)
+}, 120_000)
+afterAll(() => rmSync(project, { recursive: true, force: true }))
+
+const program = `
+const quantizer = new VectorQuantizer({ numEmbeddings: 2, embeddingDim: 2, initCodebook: () => Float32Array.of(0, 0, 3, 4) })
+const { indices } = nearest(Float32Array.of(1, 1, 3, 3), Float32Array.of(0, 0, 3, 4), { dim: 2 })
+console.log(JSON.stringify([tf.getBackend(), [...indices], [...quantizer.encode(tf.tensor2d([[2, 3], [0, 1]])).dataSync()]]))
+`
+const expected = ['vq-cpu', [0, 1], [1, 0]]
+
+test('the packed packages work with import', () => {
+  const imports = "import { nearest, tf } from '@vq/core'\nimport { VectorQuantizer } from '@vq/quantizers'\n"
+  writeFileSync(join(project, 'esm.mjs'), imports + program)
+  expect(JSON.parse(node('esm.mjs'))).toEqual(expected)
+})
+
+test.skipIf(!(process.features as { require_module?: boolean }).require_module)(
+  'and with require, on Node versions that can require ES modules (skipped on others)',
+  () => {
+    const requires =
+      "const { nearest, tf } = require('@vq/core')\nconst { VectorQuantizer } = require('@vq/quantizers')\n"
+    writeFileSync(join(project, 'cjs.cjs'), requires + program)
+    expect(JSON.parse(node('cjs.cjs'))).toEqual(expected)
+  },
+)
