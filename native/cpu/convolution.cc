@@ -12,6 +12,7 @@
 #include "vq/error.h"
 #include "vq/filter_gradient.h"
 #include "vq/threads.h"
+#include "vq/winograd.h"
 
 namespace vq {
 namespace {
@@ -206,10 +207,12 @@ void backward_input_by_columns(Context& c, const Convolution& s, const float* dy
 
 void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act,
               float* y) {
+  if (winograd_fits(s)) return winograd_forward(c, s, x, w, bias, act, y);
   run_forward(c, kForward, s, x, w, bias, act, y);
 }
 
 void convolve_backward_input(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
+  if (winograd_fits(s)) return winograd_backward_input(c, s, dy, w, dx);
   if (runs_as_forward(s)) {
     const Convolution turned{s.batch, s.out_h, s.out_w, s.out_c, s.in_h, s.in_w, s.in_c, s.kernel_h, s.kernel_w, 1, 1, 1, 1,
                              s.kernel_h - 1 - s.pad_top, s.kernel_h - 1 - s.pad_bottom, s.kernel_w - 1 - s.pad_left,
@@ -233,6 +236,7 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
 }
 
 void convolve_backward_filter(Context& c, const Convolution& s, const float* x, const float* dy, float* dw) {
+  if (winograd_fits(s)) return winograd_backward_filter(c, s, x, dy, dw);
   if (filter_gradient_fits(s))
     return filter_gradient(s, x, dy, dw, use_threads(c, s.output_size() * s.kernel_h * s.kernel_w * s.in_c));
   Primitive& p = find(c, kBackwardFilter, s, false, Activation::kNone);
@@ -251,12 +255,28 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
   }
 }
 
+namespace {
+
+void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
+           float* out) {
+  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a, transpose_a ? m : k, b,
+                                 transpose_b ? k : n, beta, out, n);
+  if (status != dnnl_success) fail(Error::kDevice, "oneDNN's sgemm failed with status " + std::to_string(status));
+}
+
+}  // namespace
+
 void matrix_product(Context& c, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
                     const float* b, float* out) {
   use_threads(c, m * n * k);
-  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a,
-                                 transpose_a ? m : k, b, transpose_b ? k : n, 0.f, out, n);
-  if (status != dnnl_success) fail(Error::kDevice, "oneDNN's sgemm failed with status " + std::to_string(status));
+  sgemm(transpose_a, transpose_b, m, n, k, a, b, 0.f, out);
+}
+
+void matrix_product_alone(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
+                          float beta, float* out) {
+  // Inside a parallel region oneDNN stays on one thread by itself; outside it has to be told.
+  if (!omp_in_parallel() && omp_get_max_threads() != 1) omp_set_num_threads(1);
+  sgemm(transpose_a, transpose_b, m, n, k, a, b, beta, out);
 }
 
 }  // namespace vq

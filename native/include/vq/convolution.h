@@ -26,5 +26,8 @@ void convolve_backward_filter(Context&, const Convolution&, const float* x, cons
 // c[m,n] = a·b, each operand possibly transposed as stored, row major.
 void matrix_product(Context&, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
                     const float* b, float* c);
+// c = a·b + beta·c on the calling thread alone, for callers that are one of several threads.
+void matrix_product_alone(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
+                          const float* b, float beta, float* c);
 
 }  // namespace vq
