@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 const full = process.argv.includes('--full')
 const steps = [
   ['lint', 'node_modules/.bin/biome', ['ci', '.']],
+  ['types of tests', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json']],
   ['native', 'native/build/Release/vq_native_test', []],
   ['packages as published', process.execPath, ['scripts/check-packages.mjs']],
   ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],

@@ -237,11 +237,11 @@ describe('initial weights', () => {
     for (const [layer, fanIn] of cases) {
       for (const x of [layer.weight, layer.bias!])
         expect(Math.max(...x.dataSync().map(Math.abs))).toBeLessThanOrEqual(Math.fround(1 / Math.sqrt(fanIn)))
-      const w = layer.weight.dataSync()
+      const w = layer.weight.dataSync<'float32'>()
       expect((w.reduce((s, x) => s + x * x, 0) / w.length) * 3 * fanIn).toBeCloseTo(1, 1)
       layer.dispose()
     }
-    const normal = tf.tidy(() => init.normal([50, 50], 2, 3, new Random(1)).dataSync())
+    const normal = tf.tidy(() => init.normal([50, 50], 2, 3, new Random(1)).dataSync<'float32'>())
     expect(normal.reduce((a, b) => a + b) / 2500).toBeCloseTo(2, 0)
   })
 })

@@ -20,7 +20,7 @@ const at = (name: string): string => {
   mkdirSync(dirname(path), { recursive: true })
   return path
 }
-const flat = (background: string, width: number, height: number): sharp.Sharp =>
+const flat = (background: string, width: number, height: number): ReturnType<typeof sharp> =>
   sharp({ create: { width, height, channels: 4, background } })
 
 beforeAll(async () => {

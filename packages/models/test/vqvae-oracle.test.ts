@@ -44,9 +44,9 @@ onBackends(() => {
       const after = part('after.')
       for (const [key, { data }] of Object.entries(model.stateDict())) {
         if (name === 'igpt' && idle.test(key)) continue
-        const scale = Math.max(...Array.from(after[key].data, v => Math.abs(Number(v))), 1e-3)
+        const scale = Math.max(...Array.from(after[key].data as Float32Array, v => Math.abs(Number(v))), 1e-3)
         const worst = Math.max(
-          ...Array.from(data, (v, j) => Math.abs(Number(v) - Number(after[key].data[j]))),
+          ...Array.from(data as Float32Array, (v, j) => Math.abs(Number(v) - Number(after[key].data[j]))),
         )
         expect(worst / scale, key).toBeLessThan(1e-2)
       }

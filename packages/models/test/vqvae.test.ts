@@ -71,7 +71,7 @@ onBackends(backend => {
       tf.tidy(() => {
         const x = images([3, 2 * stride, 2 * stride, channels])
         const { reconstructed, loss, reconstructionLoss, vqLoss, indices } = model.forward(x)
-        const [a, b] = [x.dataSync(), reconstructed.dataSync()]
+        const [a, b] = [x.dataSync<'float32'>(), reconstructed.dataSync<'float32'>()]
         const mse = a.reduce((s, v, i) => s + (v - b[i]) ** 2, 0) / a.length
         expect(reconstructionLoss.dataSync()[0]).toBeCloseTo(mse, 5)
         expect(loss.dataSync()[0]).toBeCloseTo(mse + vqLoss.dataSync()[0], 5)

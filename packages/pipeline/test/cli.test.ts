@@ -58,7 +58,7 @@ describe('vq demo', () => {
     const values = heldOut.batch(Int32Array.from({ length: 20 }, (_, i) => i)) as Float32Array
     const codes = model.encodeToIndices(tf.tensor(values, [20, 16, 16, 3]))
     expect(Array.from(codes.dataSync())).toEqual(ids.slice(40).flatMap(item => Array.from(item.codes)))
-    const decoded = tf.clipByValue(model.decodeFromIndices(codes), 0, 1).dataSync()
+    const decoded = tf.clipByValue(model.decodeFromIndices(codes), 0, 1).dataSync<'float32'>()
     const mse = decoded.reduce((sum, v, i) => sum + (v - values[i]!) ** 2, 0) / values.length
     expect(report.heldOut.psnr).toBeCloseTo(-10 * Math.log10(mse), 3)
 
