@@ -1,4 +1,5 @@
 // vq_native_bench fma|copy [--threads T] [--seconds S]   the machine's limits, as one JSON line
+// vq_native_bench nearest [--n N --k K --dim D --seconds S]   one thread in processor time; without N the five shapes
 // vq_native_bench ladder [--n N --k K --dim D --threads T]   nearest, from the plain loop to the widest vectors
 #include <algorithm>
 #include <chrono>
@@ -76,6 +77,34 @@ int ladder(int64_t n, int64_t k, int64_t dim, int threads) {
   return differs;
 }
 
+// One thread's share of the FMA limit, in processor time, so that other programs disturb it little.
+void nearest_share(int64_t n, int64_t k, int64_t dim, double seconds) {
+  vq::Philox random(1);
+  std::vector<float> x(n * dim), codes(k * dim);
+  for (float& v : x) v = static_cast<float>(random.normal());
+  for (float& v : codes) v = static_cast<float>(random.normal());
+  std::vector<int32_t> indices(n);
+  std::vector<float> distances(n);
+  const double work = 2e-9 * static_cast<double>(n * k * dim);
+  for (float* out : {static_cast<float*>(nullptr), distances.data()}) {
+    std::vector<double> rates, shares;
+    double before = vq_bench::fma_gflops_alone(0.005);
+    for (double spent = 0; spent < seconds || rates.size() < 9;) {
+      const double start = vq_bench::thread_seconds();
+      vq::nearest(x.data(), n, dim, codes.data(), k, vq::Metric::kL2, indices.data(), out, {1});
+      const double took = vq_bench::thread_seconds() - start, after = vq_bench::fma_gflops_alone(0.005);
+      rates.push_back(work / took);
+      shares.push_back(2 * work / took / (before + after));
+      before = after, spent += took;
+    }
+    std::sort(rates.begin(), rates.end()), std::sort(shares.begin(), shares.end());
+    std::printf("nearest %ld x %ld x %ld%s: median %.3f ms, %.1f GFLOP/s, %.1f%% of the FMA limit (best tenth %.1f%%)\n",
+                static_cast<long>(n), static_cast<long>(k), static_cast<long>(dim), out ? " with distances" : "",
+                1e3 * work / rates[rates.size() / 2], rates[rates.size() / 2], 100 * shares[shares.size() / 2],
+                100 * shares[shares.size() * 9 / 10]);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -86,11 +115,20 @@ int main(int argc, char** argv) {
     std::printf("{\"threads\":%d,\"gflops\":%.2f}\n", threads, vq_bench::fma_gflops(threads, seconds));
   } else if (what == "copy") {
     std::printf("{\"threads\":%d,\"gbytes\":%.2f}\n", threads, vq_bench::copy_gbytes(threads, seconds));
+  } else if (what == "nearest") {
+    const std::vector<std::vector<int64_t>> shapes = {
+        {8192, 1024, 64}, {8192, 512, 64}, {65536, 256, 64}, {8192, 128, 256}, {4096, 8192, 256}};
+    const auto n = static_cast<int64_t>(option(argc, argv, "--n", 0));
+    for (const auto& s : shapes)
+      if (n == 0) nearest_share(s[0], s[1], s[2], seconds);
+    if (n > 0)
+      nearest_share(n, static_cast<int64_t>(option(argc, argv, "--k", 512)),
+                    static_cast<int64_t>(option(argc, argv, "--dim", 64)), seconds);
   } else if (what == "ladder") {
     return ladder(static_cast<int64_t>(option(argc, argv, "--n", 2048)), static_cast<int64_t>(option(argc, argv, "--k", 512)),
                   static_cast<int64_t>(option(argc, argv, "--dim", 64)), threads);
   } else {
-    std::printf("usage: vq_native_bench fma|copy|ladder [--threads T] [--seconds S] [--n N --k K --dim D]\n");
+    std::printf("usage: vq_native_bench fma|copy|ladder|nearest [--threads T] [--seconds S] [--n N --k K --dim D]\n");
     return 1;
   }
   return 0;

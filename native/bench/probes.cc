@@ -1,4 +1,5 @@
 #include <omp.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -51,9 +52,33 @@ double now() {
 }
 }  // namespace
 
+double thread_seconds() {
+#ifdef CLOCK_THREAD_CPUTIME_ID
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+#else
+  return now();
+#endif
+}
+
+double fma_gflops_alone(double seconds) {
+  float sink = 0;
+  double done = 0;
+  const double start = thread_seconds();
+  while (thread_seconds() - start < seconds) done += HWY_DYNAMIC_DISPATCH(Fma)(40000, &sink);
+  return (done + 0 * sink) / (thread_seconds() - start) / 1e9;
+}
+
 double fma_gflops(int threads, double seconds) {
-  HWY_DYNAMIC_DISPATCH(Fma)(1000, std::vector<float>(1).data());
   std::vector<double> flops(threads);
+  // A sleeping core takes milliseconds to wake: not into the figure.
+  const double waking = now();
+#pragma omp parallel num_threads(threads)
+  {
+    float sink = 0;
+    while (now() - waking < 0.01) flops[omp_get_thread_num()] = 0 * sink + HWY_DYNAMIC_DISPATCH(Fma)(1000, &sink);
+  }
   const double start = now();
 #pragma omp parallel num_threads(threads)
   {

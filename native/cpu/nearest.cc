@@ -60,7 +60,8 @@ void nearest(const float* x, int64_t n, const PackedCodebook& codebook, int32_t*
   FirstRow bad;
   for_row_blocks(n, dim, codebook.size(), q, options, [&](RowBlocks& blocks) {
     const int64_t most = blocks.rows();
-    Scratch<float> best(most * q.state), scores(most), norms(most), unit(cosine ? most * dim : 0);
+    Scratch<float> best(most * q.state), partial(most * q.panel), scores(most), norms(most);
+    Scratch<float> unit(cosine ? most * dim : 0);
     Scratch<int32_t> arg(most * q.state);
     Scratch<const float*> rows(most);
     for (int64_t begin, count; blocks.next(begin, count);) {
@@ -70,7 +71,7 @@ void nearest(const float* x, int64_t n, const PackedCodebook& codebook, int32_t*
         from = unit.data();
       }
       q.assign(from, count, dim, codebook.data(), codebook.bias(), codebook.panels(), best.data(), arg.data(),
-               indices + begin, scores.data());
+               partial.data(), indices + begin, scores.data());
       if (distances && codebook.metric() == Metric::kL2) {
         for (int64_t i = 0; i < count; ++i) rows[i] = from + i * dim;
         q.squared(rows.data(), nullptr, count, dim, norms.data());

@@ -22,9 +22,10 @@ struct QuantKernels {
   // last panel get bias +inf. `out` and `bias` point at the panel.
   void (*pack)(const float* codes, int64_t k, int64_t dim, int64_t first, bool half_norm, float* out, float* bias);
 
+  // Working memory: n * state of `best` and `arg`, n * panel of `partial`.
   // Smallest score and its code for n rows; score +inf and code 0 where no score is below +inf.
   void (*assign)(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels,
-                 float* best, int32_t* arg, int32_t* codes, float* scores);
+                 float* best, int32_t* arg, float* partial, int32_t* codes, float* scores);
 
   // The `most` smallest finite-or-lower scores per row; scores and codes are [n, most], counts [n].
   void (*top)(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels, int most,

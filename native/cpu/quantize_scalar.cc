@@ -25,7 +25,7 @@ float score(const float* x, const float* e, float bias, int64_t dim) {
 }
 
 void assign(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels,
-            float*, int32_t*, int32_t* codes, float* scores) {
+            float*, int32_t*, float*, int32_t* codes, float* scores) {
   for (int64_t i = 0; i < n; ++i) {
     float best = kInf;
     int32_t arg = 0;

@@ -98,23 +98,20 @@ template <int R>
 struct Tile {
   VF acc[R][kWide];
 };
+// Adds `steps` elements of every row (rows are `stride` apart) to the tile.
 template <int R, bool kFetch = false>
-HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY_RESTRICT panel,
-                      const float* HWY_RESTRICT bias, Tile<R>& t) {
+HWY_INLINE void add_products(const float* HWY_RESTRICT x, int64_t stride, int64_t steps,
+                             const float* HWY_RESTRICT panel, Tile<R>& t) {
   const F f;
   // One pointer for every three rows: the others are reached by an index register, so that no pointer is spilled.
   constexpr int kGroups = (R + 2) / 3;
   const float* group[kGroups];
 #pragma GCC unroll 16
   for (int g = 0; g < kGroups; ++g) {
-    group[g] = x + 3 * g * dim;
+    group[g] = x + 3 * g * stride;
     HIDE(group[g]);
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
-    for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::Load(f, bias + w * kLanes);
-  for (const float* end = panel + dim * kPanel; panel != end; panel += kPanel) {
+  for (const float* end = panel + steps * kPanel; panel != end; panel += kPanel) {
     VF e[kWide];
 #pragma GCC unroll 4
     for (int w = 0; w < kWide; ++w) {
@@ -123,7 +120,7 @@ HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const VF v = hn::Set(f, group[r / 3][r % 3 * dim]);
+      const VF v = hn::Set(f, group[r / 3][r % 3 * stride]);
 #pragma GCC unroll 4
       for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::NegMulAdd(v, e[w], t.acc[r][w]);
     }
@@ -135,13 +132,45 @@ HWY_INLINE void score(const float* HWY_RESTRICT x, int64_t dim, const float* HWY
   }
 }
 
+template <int R>
+HWY_INLINE void start_tile(const float* bias, Tile<R>& t) {
+  const F f;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::Load(f, bias + w * kLanes);
+}
+
+// What of a panel a tile of rows meets at once: a part of its elements, so that it stays in the first-level cache. The
+// sums wait in `partial` between parts.
+struct Part {
+  int64_t stride, steps;
+  bool first, last;
+  const float *panel, *bias;
+  int32_t vector;
+};
+
 template <int R, bool kFetch = false>
-HWY_INLINE void assign_tile(const float* x, int64_t dim, const float* panel, const float* bias, int32_t vector,
-                            float* best, int32_t* arg) {
+HWY_INLINE void assign_tile(const float* x, const Part& part, float* partial, float* best, int32_t* arg) {
   const F f;
   const I i32;
   Tile<R> t;
-  score<R, kFetch>(x, dim, panel, bias, t);
+  if (part.first) {
+    start_tile(part.bias, t);
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+      for (int w = 0; w < kWide; ++w) t.acc[r][w] = hn::Load(f, partial + (r * kWide + w) * kLanes);
+  }
+  add_products<R, kFetch>(x, part.stride, part.steps, part.panel, t);
+  if (!part.last) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+      for (int w = 0; w < kWide; ++w) hn::Store(t.acc[r][w], f, partial + (r * kWide + w) * kLanes);
+    return;
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
     VF b = hn::Load(f, best + r * kLanes);
@@ -150,38 +179,49 @@ HWY_INLINE void assign_tile(const float* x, int64_t dim, const float* panel, con
     for (int w = 0; w < kWide; ++w) {
       const auto less = hn::Lt(t.acc[r][w], b);
       b = hn::IfThenElse(less, t.acc[r][w], b);
-      a = hn::IfThenElse(hn::RebindMask(i32, less), hn::Set(i32, vector + w), a);
+      a = hn::IfThenElse(hn::RebindMask(i32, less), hn::Set(i32, part.vector + w), a);
     }
     hn::Store(b, f, best + r * kLanes);
     hn::Store(a, i32, arg + r * kLanes);
   }
 }
 
+constexpr int64_t kPart = 160;  // elements: 20 KB of a panel at 16 lanes, beside 8 KB of rows
+
 void assign(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels,
-            float* best, int32_t* arg, int32_t* codes, float* scores) {
+            float* best, int32_t* arg, float* partial, int32_t* codes, float* scores) {
   const F f;
   const I i32;
   const bool fetch = panels >= 8;  // measured: with few panels, fetching ahead in them costs more than it saves
+  const int64_t parts = (dim + kPart - 1) / kPart, step = (dim + parts - 1) / parts;
   std::fill(best, best + n * kLanes, kInf);
   std::fill(arg, arg + n * kLanes, 0);
-  for (int64_t p = 0; p < panels; ++p) {
-    const float* panel = packed + p * kPanel * dim;
-    const float* b = bias + p * kPanel;
-    const int32_t vector = static_cast<int32_t>(p * kWide);
-    int64_t r = 0;
-    for (; r + kRows <= n; r += kRows) {
-      // The first panel meets the rows in memory, every later one finds them in the cache.
-      if (p == 0)
-        for (int64_t d = kRows * dim; d < 2 * kRows * dim; d += 16) __builtin_prefetch(x + r * dim + d);
-      if (fetch)
-        assign_tile<kRows, true>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
-      else
-        assign_tile<kRows>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
+  for (int64_t p = 0; p < panels; ++p)
+    for (int64_t d = 0; d < dim; d += step) {
+      const Part part = {dim,
+                         std::min(step, dim - d),
+                         d == 0,
+                         d + step >= dim,
+                         packed + (p * dim + d) * kPanel,
+                         bias + p * kPanel,
+                         static_cast<int32_t>(p * kWide)};
+      const float* rows = x + d;
+      int64_t r = 0;
+      for (; r + kRows <= n; r += kRows) {
+        // The first panel meets the rows in memory, every later one finds them in the cache.
+        if (p == 0)
+          for (int64_t i = kRows; i < 2 * kRows; ++i)
+            for (int64_t e = 0; e < part.steps; e += 16) __builtin_prefetch(rows + (r + i) * dim + e);
+        if (fetch)
+          assign_tile<kRows, true>(rows + r * dim, part, partial + r * kPanel, best + r * kLanes, arg + r * kLanes);
+        else
+          assign_tile<kRows>(rows + r * dim, part, partial + r * kPanel, best + r * kLanes, arg + r * kLanes);
+      }
+      for (; r + 4 <= n; r += 4)
+        assign_tile<4>(rows + r * dim, part, partial + r * kPanel, best + r * kLanes, arg + r * kLanes);
+      for (; r < n; ++r)
+        assign_tile<1>(rows + r * dim, part, partial + r * kPanel, best + r * kLanes, arg + r * kLanes);
     }
-    for (; r + 4 <= n; r += 4)
-      assign_tile<4>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
-    for (; r < n; ++r) assign_tile<1>(x + r * dim, dim, panel, b, vector, best + r * kLanes, arg + r * kLanes);
-  }
   const VI iota = hn::Iota(i32, 0), none = hn::Set(i32, std::numeric_limits<int32_t>::max());
   for (int64_t r = 0; r < n; ++r) {
     const VF b = hn::Load(f, best + r * kLanes);
@@ -235,7 +275,8 @@ HWY_INLINE void top_tile(const float* x, int64_t dim, const float* panel, const 
   constexpr int kStride = kChunk * kPanel;
   for (int p = 0; p < panels; ++p) {
     Tile<R> t;
-    score<R>(x, dim, panel + p * kPanel * dim, bias + p * kPanel, t);
+    start_tile(bias + p * kPanel, t);
+    add_products<R>(x, dim, dim, panel + p * kPanel * dim, t);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
@@ -276,7 +317,9 @@ HWY_INLINE void squared_groups(const float* const* a, const float* const* b, int
   VF s[G];
   for (int g = 0; g < G; ++g) s[g] = hn::Zero(f);
   int64_t d = 0;
-  for (; d + 4 <= dim; d += 4)
+  for (; d + 4 <= dim; d += 4) {
+    if (d % 16 == 0)  // so many rows at once are more than the hardware fetches ahead
+      for (int l = 0; l < G * kLanes; ++l) __builtin_prefetch(ra[l] + d + 32);
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
       Four v = load_four(ra + g * kLanes, d);
@@ -291,6 +334,7 @@ HWY_INLINE void squared_groups(const float* const* a, const float* const* b, int
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j) s[g] = hn::MulAdd(v.v[j], v.v[j], s[g]);
     }
+  }
   for (; d < dim; ++d)
     for (int g = 0; g < G; ++g) {
       VF v = load_one(ra + g * kLanes, d);

@@ -35,15 +35,15 @@ void add_codes(const Job& job, int64_t row) {
 
 void greedy(const Job& job, const QuantKernels& q, RowBlocks& blocks, FirstRow& bad) {
   const int64_t most = blocks.rows(), dim = job.dim;
-  Scratch<float> residual(most * dim), best(most * q.state), scores(most);
+  Scratch<float> residual(most * dim), best(most * q.state), partial(most * q.panel), scores(most);
   Scratch<int32_t> arg(most * q.state), found(most);
   Scratch<const float*> rows(most);
   for (int64_t begin, count; blocks.next(begin, count);) {
     const float* from = job.x + begin * dim;
     for (int64_t level = 0; level < job.levels; ++level) {
       const PackedCodebook& book = job.packed[level];
-      q.assign(from, count, dim, book.data(), book.bias(), book.panels(), best.data(), arg.data(), found.data(),
-               scores.data());
+      q.assign(from, count, dim, book.data(), book.bias(), book.panels(), best.data(), arg.data(), partial.data(),
+               found.data(), scores.data());
       for (int64_t i = 0; i < count; ++i) {
         if (!std::isfinite(scores[i])) bad.note(begin + i);
         const float* e = job.codebooks[level] + found[i] * dim;

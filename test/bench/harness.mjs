@@ -1,5 +1,5 @@
-// How every figure is taken: ours and the peers' runs alternate, the FMA limit is probed before and after each round,
-// rounds in which the machine gave less than 95% of its best are discarded, medians of the rest.
+// How every figure is taken: blocks of our calls and of the peers' alternate, the FMA limit is probed before and after each
+// round, rounds in which the machine gave less than 95% of its best are discarded, medians of the rest.
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
@@ -34,10 +34,32 @@ export function median(values) {
 }
 
 /**
- * Medians in seconds of `ours()` and of every function of `peers` (each resolves to seconds). Takes up to `most` rounds to
+ * A block: one call that does not count, since idle cores take milliseconds to wake, then at least `calls` calls and
+ * `seconds`, or `enough` seconds where a call is long. A peer's program keeps the same rule.
+ */
+export const block = { calls: 5, seconds: 0.06, enough: 0.35 }
+
+/** The median time of a call within one block, in seconds. */
+export function timeBlock(call) {
+  call()
+  const times = []
+  const start = performance.now()
+  for (let now = start, spent = 0; spent < block.enough; ) {
+    call()
+    const then = performance.now()
+    times.push((then - now) / 1000)
+    now = then
+    spent = (now - start) / 1000
+    if (times.length >= block.calls && spent >= block.seconds) break
+  }
+  return median(times)
+}
+
+/**
+ * Medians in seconds per call of `ours()` and of every function of `peers` (each times one block). Takes up to `most` rounds to
  * keep `wanted`; `steady` is false where fewer were kept, and then the rounds with the best probes count.
  */
-export async function measure(ours, peers, { threads, wanted = 7, most = 28, patience = 45_000 }) {
+export async function measure(ours, peers, { threads, wanted = 7, most = 28, patience = 15_000 }) {
   for (let i = 0; i < 2; i++) ours()
   const rounds = []
   const good = () => rounds.filter(r => r.probe >= 0.95 * fmaLimit(threads))
@@ -45,9 +67,7 @@ export async function measure(ours, peers, { threads, wanted = 7, most = 28, pat
   const begun = performance.now()
   const patient = () => rounds.length < wanted || performance.now() - begun < patience
   while (rounds.length < most && good().length < wanted && patient()) {
-    const start = performance.now()
-    ours()
-    const seconds = [(performance.now() - start) / 1000]
+    const seconds = [timeBlock(ours)]
     for (const peer of peers) {
       await setTimeout(15) // idle threads of ours spin for a moment: not into the peer's time
       seconds.push(await peer())

@@ -9,7 +9,7 @@ import {
   nearest,
   residualEncode,
 } from '../../packages/core/dist/index.js'
-import { fmaLimit, measure, ms, table } from './harness.mjs'
+import { block, fmaLimit, measure, ms, table } from './harness.mjs'
 import { startPeer } from './peer.mjs'
 
 export const title = 'Quantization'
@@ -113,7 +113,7 @@ export async function run({ only, say, wanted }) {
             if (ready?.ready !== true) {
               notes.push(`${c.name}: no figure of ${name} (${ready?.error ?? ready?.missing ?? 'it ended'})`)
               ask = undefined
-            } else ask = [async () => (await peer.ask({ do: 'time' })).seconds]
+            } else ask = [async () => (await peer.ask({ do: 'time', ...block })).seconds]
           }
           if (ask === undefined && c.peers[0] !== name) continue
           const m = await measure(() => c.run(threads), ask ?? [], { threads, wanted })

@@ -6,7 +6,7 @@ import { device, Random, tf } from '../../packages/core/dist/index.js'
 import { saveSafetensors } from '../../packages/core/dist/io/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
 import { VQVAE } from '../../packages/models/dist/index.js'
-import { fmaLimit, measure, ms, table } from './harness.mjs'
+import { block, fmaLimit, measure, ms, table } from './harness.mjs'
 import { startPeer } from './peer.mjs'
 
 export const title = 'Training steps'
@@ -74,9 +74,9 @@ export async function run({ only, say, wanted }) {
         })
         if (peer !== undefined && ready?.ready !== true)
           notes.push(`${c.name}: no figure of PyTorch (${ready?.error ?? 'it ended'})`)
-        const asks = ready?.ready ? [async () => (await peer.ask({ do: 'time' })).seconds] : []
+        const asks = ready?.ready ? [async () => (await peer.ask({ do: 'time', ...block })).seconds] : []
         const ours = stepper()
-        const m = await measure(ours.step, asks, { threads, wanted, patience: 120_000 })
+        const m = await measure(ours.step, asks, { threads, wanted, patience: 60_000 })
         ours.dispose()
         const gflops = c.flops / m.ours / 1e9
         const row = [

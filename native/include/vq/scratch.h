@@ -1,6 +1,10 @@
 // Working memory of the quantization functions: 64-byte aligned, freed on scope exit, and counted, so that tests can
 // prove how much a call needs.
 #pragma once
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -39,8 +43,14 @@ class Scratch {
     if (count == 0) return;
     if (count > (size_t{1} << 46) / sizeof(T)) throw std::bad_alloc();
     const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+    // Large arrays in huge pages: fewer page faults, and streaming them misses no address translation. Only whole
+    // huge pages are asked for, so that no more memory is taken than the array needs.
+    constexpr size_t kHuge = size_t{2} << 20;
     void* p = nullptr;
-    if (posix_memalign(&p, 64, bytes) != 0) throw std::bad_alloc();
+    if (posix_memalign(&p, bytes < 2 * kHuge ? 64 : kHuge, bytes) != 0) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (bytes >= 2 * kHuge) madvise(p, bytes / kHuge * kHuge, MADV_HUGEPAGE);
+#endif
     data_ = static_cast<T*>(p);
     size_ = count;
     bytes_ = bytes;

@@ -1,11 +1,13 @@
 """FAISS, scikit-learn and PyTorch on the quantization benchmarks' data, driven over standard input and output.
 
-One JSON object per line: {"do": "versions"}, {"do": "prepare", "work", "peer", "threads", ...} and {"do": "time"}, which
-runs the prepared work once and answers {"seconds": ...}. Arrays come as files of raw float32 or int32.
+One JSON object per line: {"do": "versions"}, {"do": "prepare", "work", "peer", "threads", ...} and {"do": "time", "calls",
+"seconds", "enough"}, which times a block of calls (see block.py) and answers the median {"seconds": ...}. Arrays come as
+files of raw float32 or int32.
 """
-import json, os, sys, time
+import json, os, sys
 os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 import numpy as np
+from block import time_block
 
 out = sys.stdout
 sys.stdout = sys.stderr  # libraries print there
@@ -122,9 +124,10 @@ for line in sys.stdin:
                 work()
                 answer = {'ready': True}
         elif message['do'] == 'time':
-            start = time.perf_counter()
-            result = work()
-            answer = {'seconds': time.perf_counter() - start}
+            def call():
+                global result
+                result = work()
+            answer = {'seconds': time_block(call, message)}
         elif message['do'] == 'inertia':
             answer = {'inertia': inertia(load(prepared, 'x'), np.asarray(result))}
     except Exception as error:  # the harness reports it beside the figure that is missing

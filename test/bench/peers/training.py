@@ -1,12 +1,13 @@
 """PyTorch's training step of models.py, driven over standard input and output as quantize.py is.
 
 {"do": "prepare", "name", "batch", "threads", "weights", "data", "shape"} builds the model in both memory formats from a
-safetensors file and a file of raw float32 images (NHWC); {"do": "time"} runs a step in each and answers the better's
-seconds; {"do": "losses", "steps"} starts again from the weights and answers that many losses.
+safetensors file and a file of raw float32 images (NHWC); {"do": "time"} times a block of steps in each (see
+block.py) and answers the better's seconds; {"do": "losses", "steps"} starts again from the weights and answers that many losses.
 """
-import json, os, sys, time
+import json, os, sys
 os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 import numpy as np
+from block import time_block
 import torch
 from safetensors.torch import load_file
 from models import IgptVQVAE, SeedVQVAE
@@ -46,9 +47,7 @@ def answer(m):
         return {'ready': True}
     if m['do'] == 'time':
         for k, s in job['steps'].items():
-            t = time.perf_counter()
-            s()
-            job['seconds'][k] = time.perf_counter() - t
+            job['seconds'][k] = time_block(s, m)
         best = min(job['seconds'], key=job['seconds'].get)
         return {'seconds': job['seconds'][best], 'format': best}
     if m['do'] == 'losses':
