@@ -49,7 +49,8 @@ std::string message_of(F&& f) {
 
 VQ_TEST(nearest_gives_the_reference_bits_at_every_setting_and_close_to_float64) {
   const int sizes[][3] = {{0, 3, 4},    {1, 1, 1},   {7, 1, 5},    {13, 33, 1},  {241, 31, 3},
-                          {500, 65, 17}, {37, 257, 64}, {250, 40, 130}, {25, 100, 7}, {1000, 16, 2}};
+                          {500, 65, 17}, {37, 257, 64}, {250, 40, 130}, {25, 100, 7}, {1000, 16, 2},
+                          {37, 70, 161}, {250, 260, 321}, {19, 33, 500}};  // wider ones are met in parts
   for (auto& s : sizes)
     for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine, vq::Metric::kDot}) {
       const int n = s[0], k = s[1], dim = s[2];
