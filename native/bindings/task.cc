@@ -21,7 +21,12 @@ class Worker : public Napi::AsyncWorker {
       auto* at = new std::pair<int, double>(iteration, value);
       const auto call = [](Napi::Env e, Napi::Function f, std::pair<int, double>* p) {
         const std::unique_ptr<std::pair<int, double>> own(p);
-        if (e != nullptr && f != nullptr) f.Call({Napi::Number::New(e, own->first), Napi::Number::New(e, own->second)});
+        if (e == nullptr || f == nullptr) return;
+        // A worker that is being terminated cannot run JavaScript any more: nobody is left to be told.
+        try {
+          f.Call({Napi::Number::New(e, own->first), Napi::Number::New(e, own->second)});
+        } catch (const Napi::Error&) {
+        }
       };
       if (channel_.NonBlockingCall(at, call) != napi_ok) delete at;
     };
@@ -31,6 +36,7 @@ class Worker : public Napi::AsyncWorker {
 
   void Execute() override {
     try {
+      if (stop_->load()) throw vq::Stopped();  // stopped while it waited for a thread
       task_->run({task_->threads, stop_.get()});
     } catch (const vq::Stopped&) {
       stopped_ = true;

@@ -9,5 +9,8 @@ export type KernelTable = Record<string, Kernel>
 
 /** A kernel in the form that tfjs registers. */
 export function toKernelFunc(kernel: Kernel): KernelFunc {
-  return ({ inputs, attrs, backend }) => kernel(inputs as Inputs, attrs ?? {}, backend as VqCpuBackend)
+  return ({ inputs, attrs, backend }) => {
+    const own = backend as VqCpuBackend
+    return own.attempt(() => kernel(inputs as Inputs, attrs ?? {}, own))
+  }
 }

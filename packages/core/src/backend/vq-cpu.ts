@@ -25,24 +25,49 @@ export type Argument = TensorInfo | number | boolean | readonly number[] | null 
 /** The `vq-cpu` backend: tensors are native buffers behind integer handles, kernels are native calls. */
 export class VqCpuBackend extends KernelBackend {
   readonly core: NativeCore
-  // Data ids made by another backend and moved here; ours are their own record.
+  // Data moved here from another backend, by the id it came with. What was made here is its own record while it lives here.
   private moved = new WeakMap<DataId, NativeData>()
   private count = 0
+  // References taken by the kernel that is running.
+  private taken: NativeData[] | undefined
 
   constructor(core: NativeCore) {
     super()
     this.core = core
   }
 
+  /** Runs a kernel. Where it throws, the tensors that it made and the references that it took are given back. */
+  attempt<T>(kernel: () => T): T {
+    const outer = this.taken
+    const taken: NativeData[] = []
+    this.taken = taken
+    try {
+      return kernel()
+    } catch (error) {
+      this.taken = undefined
+      for (const data of taken) this.disposeData(data)
+      throw error
+    } finally {
+      this.taken = outer
+    }
+  }
+
   /** A tensor of undefined contents. */
   allocate(shape: readonly number[], dtype: DataType): TensorInfo {
-    const size = sizeOf(shape)
-    this.count++
-    return {
-      dataId: new NativeData(dtype, size, this.core.allocate(size * bytesPerElement(dtype))),
-      shape: shape as number[],
+    const dataId = this.create(sizeOf(shape), dtype)
+    this.taken?.push(dataId)
+    return { dataId, shape: shape as number[], dtype }
+  }
+
+  private create(size: number, dtype: DataType): NativeData {
+    const bytes = size * bytesPerElement(dtype)
+    const data = new NativeData(
       dtype,
-    }
+      size,
+      typed('allocating a tensor', () => this.core.allocate(bytes)),
+    )
+    this.count++
+    return data
   }
 
   /** Calls native kernel `name`. */
@@ -68,9 +93,13 @@ export class VqCpuBackend extends KernelBackend {
     }
   }
 
+  /** What stands behind a data id. Data that lives on another backend is moved here first. */
   data(dataId: DataId): NativeData {
-    if (dataId instanceof NativeData) return dataId
-    const data = this.moved.get(dataId)
+    const here = this.find(dataId)
+    if (here !== undefined) return here
+    const owner = engine().state.tensorInfo.get(dataId)?.backend
+    if (owner !== undefined && owner !== this) engine().moveData(this, dataId)
+    const data = this.find(dataId)
     if (data === undefined)
       throw new VqValueError({
         operation: 'vq-cpu',
@@ -79,6 +108,10 @@ export class VqCpuBackend extends KernelBackend {
         remedy: 'Keep tensors alive with tf.keep, or copy them before disposal.',
       })
     return data
+  }
+
+  private find(dataId: DataId): NativeData | undefined {
+    return dataId instanceof NativeData && dataId.refs > 0 ? dataId : this.moved.get(dataId)
   }
 
   /** Another tensor over the same data. */
@@ -129,10 +162,19 @@ export class VqCpuBackend extends KernelBackend {
 
   private store(values: BackendValues | null, shape: readonly number[], dtype: DataType): NativeData {
     const size = sizeOf(shape)
-    this.count++
-    if (dtype === 'string') return new NativeData(dtype, size, -1, encodeStrings(values, size))
-    const data = new NativeData(dtype, size, this.core.allocate(size * bytesPerElement(dtype)))
-    if (values !== null) this.core.write(data.handle, typed(values as TypedValues, dtype))
+    if (dtype === 'string') {
+      this.count++
+      return new NativeData(dtype, size, -1, encodeStrings(values, size))
+    }
+    dtypeCode(dtype)
+    const data = this.create(size, dtype)
+    if (values === null) return data
+    try {
+      typed('writing a tensor', () => this.core.write(data.handle, asDtype(values as TypedValues, dtype)))
+    } catch (error) {
+      this.disposeData(data)
+      throw error
+    }
     return data
   }
 
@@ -145,7 +187,7 @@ export class VqCpuBackend extends KernelBackend {
         : data.dtype === 'int32'
           ? new Int32Array(data.size)
           : new Float32Array(data.size)
-    this.core.read(data.handle, values)
+    typed('reading a tensor', () => this.core.read(data.handle, values))
     return values
   }
 
@@ -154,11 +196,12 @@ export class VqCpuBackend extends KernelBackend {
   }
 
   override disposeData(dataId: DataId, force = false): boolean {
-    const data = dataId instanceof NativeData ? dataId : this.moved.get(dataId)
+    const data = this.find(dataId)
     if (data === undefined) return true
+    const taken = this.taken?.lastIndexOf(data) ?? -1
+    if (taken >= 0) this.taken?.splice(taken, 1)
     data.refs--
     if (!force && data.refs > 0) return false
-    if (data.refs < 0 && !force) return true
     data.refs = 0
     if (data.handle >= 0) this.core.release(data.handle)
     this.moved.delete(dataId)
@@ -167,11 +210,13 @@ export class VqCpuBackend extends KernelBackend {
   }
 
   override refCount(dataId: DataId): number {
-    return (dataId instanceof NativeData ? dataId : this.moved.get(dataId))?.refs ?? 0
+    return this.find(dataId)?.refs ?? 0
   }
 
   override incRef(dataId: DataId): void {
-    this.data(dataId).refs++
+    const data = this.data(dataId)
+    data.refs++
+    this.taken?.push(data)
   }
 
   override numDataIds(): number {
@@ -201,7 +246,15 @@ export class VqCpuBackend extends KernelBackend {
   }
 }
 
-function typed(values: TypedValues, dtype: DataType): TypedValues {
+function typed<T>(operation: string, call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw fromNative(operation, error)
+  }
+}
+
+function asDtype(values: TypedValues, dtype: DataType): TypedValues {
   if (dtype === 'float32') return values instanceof Float32Array ? values : Float32Array.from(values)
   if (dtype === 'int32') return values instanceof Int32Array ? values : Int32Array.from(values)
   return values instanceof Uint8Array ? values : Uint8Array.from(values)

@@ -62,19 +62,18 @@ export function codesOf(operation: string, name: string, array: ArrayLike<number
   return rows
 }
 
-/** Writes `values` into `target`, which the caller may have detached or resized meanwhile. */
-export function writeBack(
+/** Throws unless `target`, which the caller may have detached or resized meanwhile, still has `length` elements. */
+export function expectWritable(
   operation: string,
   name: string,
   target: Float32Array | Int32Array,
-  values: Float32Array,
+  length: number,
 ): void {
-  if (target.length !== values.length)
+  if (target.length !== length)
     throw new VqValueError({
       operation,
-      expected: `${name} to keep its ${values.length} elements until the call has ended`,
+      expected: `${name} to keep its ${length} elements until the call has ended`,
       received: `a length of ${target.length} now`,
       remedy: 'Do not transfer or resize the arrays of the state while a call on them runs.',
     })
-  target.set(values)
 }

@@ -1,5 +1,5 @@
-import { expectInteger } from '../check.js'
-import { fromNative, VqAbortError, VqConfigError, VqValueError } from '../errors.js'
+import { expectConfig, expectInteger } from '../check.js'
+import { fromNative, VqAbortError, VqValueError } from '../errors.js'
 import { native } from '../native.js'
 import { threadCount } from '../threads.js'
 import type { QuantizeCore, RunningCall } from './native.js'
@@ -38,25 +38,34 @@ export async function callAsync<T>(
   f: (core: QuantizeCore, threads: number) => unknown,
 ): Promise<T> {
   const { signal } = options
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new VqConfigError({
-      operation,
-      expected: 'signal to be an AbortSignal',
-      received: typeof signal,
-      remedy: 'Pass the signal of an AbortController.',
-    })
+  expectSignal(operation, signal)
   if (signal?.aborted) throw new VqAbortError(operation, signal.reason)
   const running = callNow<RunningCall>(operation, options, f)
   const abort = (): void => running.abort()
   signal?.addEventListener('abort', abort, { once: true })
   try {
-    return (await running.promise) as T
+    const result = (await running.promise) as T
+    // Aborted after the last look of the native code: the caller no longer wants it.
+    if (signal?.aborted) throw new VqAbortError(operation, signal.reason)
+    return result
   } catch (error) {
+    if (error instanceof VqAbortError) throw error
     if ((error as { code?: string }).code === 'VQ_ABORT') throw new VqAbortError(operation, signal?.reason)
     throw quantizeError(operation, error)
   } finally {
     signal?.removeEventListener('abort', abort)
   }
+}
+
+/** Throws a VqConfigError unless `signal` is an AbortSignal or left out. */
+export function expectSignal(operation: string, signal: unknown): asserts signal is AbortSignal | undefined {
+  expectConfig(
+    signal === undefined || signal instanceof AbortSignal,
+    operation,
+    'signal to be an AbortSignal',
+    signal,
+    'Pass the signal of an AbortController.',
+  )
 }
 
 /** The addon's error as a typed one that says what to do about values. */

@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectShape } from '../check.js'
-import { codesOf, rowsOf, typedArray, writeBack } from './arrays.js'
+import { codesOf, expectWritable, rowsOf, typedArray } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
 import type { QuantizeCore } from './native.js'
 
@@ -23,7 +23,8 @@ export interface EmaUpdateOptions extends CallOptions {
 }
 
 /** The state that a codebook of [K, dim] starts from: counts 1, sums equal to the codebook. The arrays are copies. */
-export function initEmaState(codebook: Float32Array, { dim }: { dim: number }): EmaState {
+export function initEmaState(codebook: Float32Array, options: { dim: number }): EmaState {
+  const { dim } = options ?? {}
   expectInteger('initEmaState', 'dim', dim, 1)
   const codes = typedArray('initEmaState', 'codebook', codebook, 'Float32Array')
   const k = codesOf('initEmaState', 'codebook', codes, dim)
@@ -66,9 +67,11 @@ export async function emaUpdateAsync(
   commit('emaUpdateAsync', state, await callAsync<EmaState>('emaUpdateAsync', options, call))
 }
 
+// All or nothing: every array is looked at before the first is written.
 function commit(operation: string, state: EmaState, next: EmaState): void {
-  for (const name of ['codebook', 'counts', 'sums'] as const)
-    writeBack(operation, `state.${name}`, state[name], next[name])
+  const names = ['codebook', 'counts', 'sums'] as const
+  for (const name of names) expectWritable(operation, `state.${name}`, state[name], next[name].length)
+  for (const name of names) state[name].set(next[name])
 }
 
 function prepare(

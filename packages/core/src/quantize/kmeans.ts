@@ -1,6 +1,7 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, expectShape } from '../check.js'
+import { VqAbortError } from '../errors.js'
 import { rowsOf, typedArray } from './arrays.js'
-import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
+import { type AsyncCallOptions, type CallOptions, callAsync, callNow, expectSignal } from './call.js'
 import type { NativeKmeansOptions } from './native.js'
 
 export interface KmeansOptions extends CallOptions {
@@ -60,6 +61,7 @@ export async function kmeans(
 ): Promise<KmeansResult> {
   const { x, to } = prepare('kmeans', vectors, options)
   const { onProgress, signal } = options
+  expectSignal('kmeans', signal)
   expectConfig(
     onProgress === undefined || typeof onProgress === 'function',
     'kmeans',
@@ -93,6 +95,7 @@ export async function kmeans(
     // Reports still on their way would come after the promise: give them now.
     for (let i = told; i < result.history.length; i++) tell(i, result.history[i])
     if (failed.length > 0) throw failed[0].error
+    if (signal?.aborted) throw new VqAbortError('kmeans', signal.reason)
     return result
   } catch (error) {
     throw failed.length > 0 ? failed[0].error : error

@@ -64,7 +64,8 @@ function prepare(
     codebooks,
     'Pass at least one codebook.',
   )
-  const books = codebooks.map((book, level) => {
+  // Not map, which skips holes.
+  const books = Array.from(codebooks, (book, level) => {
     const codes = typedArray(operation, `codebooks[${level}]`, book, 'Float32Array')
     codesOf(operation, `codebooks[${level}]`, codes, dim)
     return codes

@@ -52,7 +52,9 @@ function slice(
   return out
 }
 
-function concat(backend: VqCpuBackend, parts: TensorInfo[], axis: number): TensorInfo {
+// The result has the first part's dtype, as on tfjs's own backends.
+function concat(backend: VqCpuBackend, given: TensorInfo[], axis: number): TensorInfo {
+  const parts = given.map(part => cast(backend, part, given[0].dtype))
   const shape = backend_util.computeOutShape(
     parts.map(p => p.shape),
     axis,
@@ -65,6 +67,7 @@ function concat(backend: VqCpuBackend, parts: TensorInfo[], axis: number): Tenso
       copy(backend, part.shape, whole(part), { tensor: out, offset: at * strides[axis], strides })
     at += part.shape[axis]
   }
+  for (const part of parts) backend.disposeData(part.dataId)
   return out
 }
 
@@ -124,7 +127,7 @@ export const movement: KernelTable = {
       shrinkAxisMask,
     )
     if (info.isIdentity) return backend.alias(x, info.finalShape)
-    const size = slice_util.computeOutShape(info.begin, info.end, info.strides)
+    const size = info.finalShapeSparse
     if (size.some(d => d === 0)) return backend.allocate(info.finalShape, x.dtype)
     const out = slice(backend, x, info.begin, size, info.strides)
     return { ...out, shape: info.finalShape }
@@ -263,7 +266,8 @@ export const movement: KernelTable = {
     return out
   },
   Range: (_, { start, stop, step, dtype }, backend) => {
-    const [from, to, by] = [start as number, stop as number, step as number]
+    const [from, to] = [start as number, stop as number]
+    const by = to < from && step === 1 ? -1 : (step as number)
     const count =
       from === to || (from < to && by < 0) || (to < from && by > 1)
         ? 0
