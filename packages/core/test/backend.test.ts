@@ -1,6 +1,6 @@
 import '@tensorflow/tfjs-backend-cpu'
-import { tf } from '@vq/core'
-import { expect, test } from 'vitest'
+import { device, tf, VqError, VqMemoryError, VqValueError } from '@vq/core'
+import { afterEach, describe, expect, test } from 'vitest'
 
 test('importing the core picks vq-cpu', () => {
   expect(tf.getBackend()).toBe('vq-cpu')
@@ -20,28 +20,73 @@ test('a kernel that is not there says so and is never a silent wrong answer', ()
   expect(() => tf.erf(x)).toThrow('kernel Erf is not implemented for vq-cpu')
 })
 
-test('a kernel that throws leaves nothing behind', () => {
-  expect(tf.getBackend()).toBe('vq-cpu')
-  const [x, far] = [tf.tensor2d([[1, 2]]), tf.tensor1d([0, 5], 'int32')] // biome-ignore format: two tensors
-  const before = tf.engine().backend.numDataIds()
-  expect(() => tf.gather(x, far)).toThrow(/index 5 is outside an axis of size 1/)
-  expect(tf.engine().backend.numDataIds()).toBe(before)
-  tf.dispose([x, far])
+describe('beside another backend', () => {
+  afterEach(async () => {
+    await tf.setBackend('vq-cpu')
+  })
+
+  test('a tensor may go to another backend and come back, clones and views with it', async () => {
+    const x = tf.tensor1d([1, 2, 3])
+    const clone = tf.clone(x)
+    await tf.setBackend('cpu')
+    const sum = tf.add(x, 1)
+    x.dispose()
+    await tf.setBackend('vq-cpu')
+    expect(tf.getBackend()).toBe('vq-cpu')
+    const others = [7, 8, 9].map(value => tf.fill([3], value)) // take the memory that x had
+    const product = tf.mul(clone, sum)
+    expect(product.dataSync()).toEqual(Float32Array.of(2, 6, 12))
+    expect(clone.dataSync()).toEqual(Float32Array.of(1, 2, 3))
+    tf.dispose([clone, sum, product, ...others])
+  })
+
+  test('nothing is left behind by moving', async () => {
+    const before = device.memory()
+    const x = tf.variable(tf.tensor1d([1, 2, 3]))
+    for (let i = 0; i < 5; i++) {
+      for (const name of ['cpu', 'vq-cpu']) {
+        await tf.setBackend(name)
+        tf.tidy(() => x.assign(tf.add(x, 1)))
+      }
+    }
+    expect(x.dataSync()).toEqual(Float32Array.of(11, 12, 13))
+    x.dispose()
+    // The tensor that the variable was made from stays.
+    expect(device.memory().tensors).toBe(before.tensors + 1)
+    expect(device.memory().native?.buffers).toBe((before.native?.buffers ?? Number.NaN) + 1)
+  })
 })
 
-test('tensors move to another backend and back with their values', async () => {
-  const x = tf.tensor1d([1, 2, 3])
-  await tf.setBackend('cpu')
-  const y = tf.add(x, 1)
-  await tf.setBackend('vq-cpu')
-  const z = tf.add(y, x)
-  expect(z.dataSync()).toEqual(Float32Array.of(3, 5, 7))
-  tf.dispose([x, y, z])
+test('parts of different types are joined by value, in the type of the first', () => {
+  const parts = [tf.tensor1d([1.5, -2]), tf.tensor1d([3], 'int32'), tf.tensor1d([true, false], 'bool')]
+  const all = tf.concat(parts as tf.Tensor1D[])
+  expect(all.dtype).toBe('float32')
+  expect(all.dataSync()).toEqual(Float32Array.of(1.5, -2, 3, 1, 0))
+  tf.dispose([...parts, all])
 })
 
-test('concat of different dtypes takes the first', () => {
-  const parts = [tf.tensor1d([1.5]), tf.tensor1d([2], 'int32')]
-  const out = tf.concat(parts)
-  expect([out.dtype, Array.from(out.dataSync())]).toEqual(['float32', [1.5, 2]])
-  tf.dispose([...parts, out])
+test('a range downwards needs no step', () => {
+  expect(tf.tidy(() => tf.range(3, 0).dataSync())).toEqual(Float32Array.of(3, 2, 1))
+})
+
+test('a kernel that fails leaves no memory behind and is a typed error', () => {
+  const x = tf.tensor1d([1, 2])
+  const outside = tf.tensor1d([5], 'int32')
+  const flags = tf.tensor1d([true, false], 'bool')
+  const buffers = device.memory().native?.buffers
+  expect(() => tf.gather(x, outside)).toThrow(VqValueError)
+  expect(() => tf.max(flags)).toThrow(VqError)
+  expect(() => tf.mod(flags, flags)).toThrow(VqError)
+  expect(() => tf.fill([2 ** 20, 2 ** 20], 1)).toThrow(VqMemoryError)
+  expect(device.memory().native?.buffers).toBe(buffers)
+  tf.dispose([x, outside, flags])
+})
+
+test('data that was disposed is not read, even where its place was taken', () => {
+  const x = tf.tensor1d([1, 2])
+  const info = { dataId: x.dataId, shape: [2], dtype: 'float32' as const }
+  x.dispose()
+  const next = tf.fill([2], 9)
+  expect(() => tf.engine().runKernel('Square', { x: info as never })).toThrow(VqValueError)
+  next.dispose()
 })

@@ -199,3 +199,51 @@ test('worker threads run the same code, and one may be terminated in the middle 
   expect(messages[0]).toEqual(indices)
   await worker.terminate()
 })
+
+test('a process outlives workers that alone loaded the core, ended in the middle of calls', () => {
+  const addon = fileURLToPath(new URL('../../../native/build/Release/vq.node', import.meta.url))
+  const source = `
+    const { Worker } = require('node:worker_threads')
+    const inside = \`
+      const { parentPort, workerData } = require('node:worker_threads')
+      const core = require(workerData)
+      const x = Float32Array.from({ length: 4000 * 8 }, (_, i) => Math.sin(i * i))
+      const options = { dim: 8, k: 64, iterations: 1e9, tolerance: 0, init: 0, start: null, seedLow: 1, seedHigh: 0, spherical: false, weights: null }
+      for (let i = 0; i < 8; i++) {
+        core.kmeans(x, options, 2, true, () => {}).promise.catch(() => {})
+        core.nearest(x, x, 8, 0, 2, true).promise.catch(() => {})
+      }
+      parentPort.postMessage('running')
+    \`
+    void (async () => {
+      for (let i = 0; i < 4; i++) {
+        const worker = new Worker(inside, { eval: true, workerData: process.argv[1] })
+        await new Promise(resolve => worker.once('message', resolve))
+        await worker.terminate()
+      }
+      console.log('alive')
+    })()`
+  const { status, stdout, signal } = spawnSync(
+    process.execPath,
+    ['-e', source, process.env.VQ_NATIVE_PATH || addon],
+    { encoding: 'utf8' },
+  )
+  expect({ status, signal, stdout }).toEqual({ status: 0, signal: null, stdout: 'alive\n' })
+})
+
+test('a signal that is none is a typed error, with a progress callback too', async () => {
+  for (const signal of [{}, null] as never[])
+    await expect(kmeans(x, { dim, k: 2, signal, onProgress: () => {} })).rejects.toThrow(VqConfigError)
+})
+
+test('a callback that aborts ends the call, however late it is heard', async () => {
+  const controller = new AbortController()
+  const run = kmeans(x, {
+    dim,
+    k: 2,
+    iterations: 1,
+    signal: controller.signal,
+    onProgress: () => controller.abort(),
+  })
+  await expect(run).rejects.toMatchObject({ name: 'AbortError' })
+})
