@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { access, constants, stat } from 'node:fs/promises'
 import type { SharpFactory } from '../image/sharp.js'
 
 export interface DecodeOptions {
@@ -27,6 +27,7 @@ export async function decodeImage(
   const info = await stat(file)
   if (!info.isFile()) throw new Refused('not a regular file')
   if (info.size === 0) throw new Refused('empty file')
+  await access(file, constants.R_OK) // sharp would not say why
   const image = sharp(file, { limitInputPixels: maxPixels, failOn: 'error', autoOrient: true })
   // The content decides, not the name: an SVG named .png would otherwise be rendered.
   const { format, width, height } = await image.metadata()

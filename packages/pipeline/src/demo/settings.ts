@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve, sep } from 'node:path'
 import { VqConfigError, VqFormatError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 
@@ -60,7 +60,20 @@ export async function settle(options: DemoOptions): Promise<DemoSettings> {
   }
   const settings: DemoSettings = { data: null, ...(quick ? short : standard), ...given }
   check(settings)
+  if (settings.data !== null) expectOutside(settings.data, out)
   return settings
+}
+
+// Figures written among the images would be data of the next run.
+function expectOutside(data: string, out: string): void {
+  const way = relative(data, resolve(out))
+  if (way === '..' || way.startsWith(`..${sep}`)) return
+  throw new VqConfigError({
+    operation: 'vq demo',
+    expected: `--out to lie outside of the images in ${data}`,
+    received: resolve(out),
+    remedy: 'Pass another folder as --out.',
+  })
 }
 
 /** Keeps the settings in `out/run.json`, once it is sure that the run can begin: an older run there ends with that. */
