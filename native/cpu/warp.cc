@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "vq/dtype.h"
 #include "vq/op.h"
@@ -114,7 +115,7 @@ enum FillMode { kConstant = 0, kReflect = 1, kWrap = 2, kNearest = 3 };
 
 // Brings a coordinate that lies outside [0, length) inside, as TensorFlow's image transforms do.
 double mapped(double at, int64_t length, int mode) {
-  if (mode == kConstant) return at;
+  if (mode == kConstant || std::isnan(at)) return at;
   const double n = static_cast<double>(length);
   if (mode != kNearest && (at < 0 || at > n - 1)) {
     if (length <= 1) at = 0;
