@@ -5,14 +5,14 @@ import type { KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 import { cast, fill } from './elementwise.js'
 
-interface View {
+export interface View {
   tensor: TensorInfo
   offset: number
   strides: readonly number[]
 }
 
 /** Copies an array of `shape` from one strided view to another. */
-function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
+export function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
   const code = dtypeCode(from.tensor.dtype)
   backend.run(
     'StridedCopy',
@@ -27,7 +27,7 @@ function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: V
   )
 }
 
-const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
+export const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
 
 export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly number[]): TensorInfo {
   const strides = stridesOf(x.shape)
@@ -38,7 +38,7 @@ export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly n
 }
 
 /** The part of x that starts at `begin` and steps by `step` (1 unless given, negative allowed). */
-function slice(
+export function slice(
   backend: VqCpuBackend,
   x: TensorInfo,
   begin: readonly number[],
