@@ -35,12 +35,15 @@ test('resizing agrees with the plain backend', () => {
 test('gradients of resizing agree with the plain backend on square images', () => {
   fc.assert(
     fc.property(images, fc.tuple(side, side), fc.boolean(), (g, size, alignCorners) => {
-      // The plain backend swaps height and width in the shape of the bilinear gradient.
+      // The plain backend swaps height and width in the shape of the bilinear gradient, and never ends where a single pixel
+      // is stretched between corners.
+      fc.pre(!alignCorners || g.size[0] > 1)
       const x = drawn([g.batch, g.size[0], g.size[0], g.channels], g.seed)
       const dy = drawn([g.batch, ...size, g.channels], g.seed + 1)
       const attrs = { alignCorners, halfPixelCenters: false }
       agree('ResizeBilinearGrad', { images: x, dy }, attrs)
-      agree('ResizeNearestNeighborGrad', { images: x, dy }, attrs)
+      // It also takes the images of dy to lie as far apart as those of dx.
+      if (g.batch < 2) agree('ResizeNearestNeighborGrad', { images: x, dy }, attrs)
     }),
     runs,
   )
