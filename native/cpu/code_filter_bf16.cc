@@ -164,18 +164,21 @@ void scan(const uint32_t* x, int64_t n, int64_t pairs, const uint32_t* packed, c
 // A finite bound keeps everything below this; what overflows on the way does not.
 constexpr float kLimit = 1e37f;
 
+inline __attribute__((always_inline)) __m512 set(float v) { return _mm512_set1_ps(v); }
+
+inline __attribute__((always_inline)) __m512 root(__m512 sum, const FilterBound& c) {
+  return _mm512_sqrt_ps(_mm512_fmadd_ps(sum, set(c.grow), set(c.floor)));
+}
+
 void decide(const float* best, const float* second, const float* norm, const float* error, int64_t n,
             const FilterBound& c, float* least, uint16_t* some, uint16_t* all) {
-  const auto set = [](float v) { return _mm512_set1_ps(v); };
   alignas(64) float room[kLanes];
   for (int64_t at = 0; at < n; at += kLanes) {
     const int64_t held = std::min<int64_t>(kLanes, n - at);
     const __mmask16 in = static_cast<__mmask16>((1u << held) - 1);
-    const auto root = [&](const float* from) {
-      return _mm512_sqrt_ps(_mm512_fmadd_ps(_mm512_maskz_loadu_ps(in, from), set(c.grow), set(c.floor)));
-    };
-    const __m512 row = root(norm + at);
-    const __m512 off = _mm512_fmadd_ps(row, set(0x1p-23f), root(error + at));  // the centre's subtraction was rounded
+    const __m512 row = root(_mm512_maskz_loadu_ps(in, norm + at), c);
+    // The centre's subtraction was rounded too.
+    const __m512 off = _mm512_fmadd_ps(row, set(0x1p-23f), root(_mm512_maskz_loadu_ps(in, error + at), c));
     const __m512 rounded = _mm512_add_ps(row, off);
     const __m512 mine = _mm512_fmadd_ps(rounded, set(c.centred + c.changed), set(c.half_centred));
     const __m512 theirs = _mm512_fmadd_ps(_mm512_add_ps(row, set(c.shift)), set(c.whole), set(c.half_whole));
