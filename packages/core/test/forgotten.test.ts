@@ -51,9 +51,9 @@ test('what is kept, aliased or disposed of stays right while others are collecte
   for (let i = 0; i < 1100; i++) tf.ones([10])
   await collect()
   for (let i = 0; i < 200; i++) tf.fill([64, 1024], -1)
-  views.map((view, i) => {
+  for (const [i, view] of views.entries()) {
     const [first, last] = [tf.slice(view, 0, 1).dataSync()[0], tf.slice(view, 64 * 1024 - 1, 1).dataSync()[0]]
     expect([first, last]).toEqual([i, i])
     view.dispose()
-  })
+  }
 })
