@@ -84,7 +84,7 @@ function conv2d(backend: VqCpuBackend, inputs: Inputs, attrs: Record<string, unk
   return relu && fits ? out : activate(backend, out, attrs, preluActivationWeights)
 }
 
-function batchMatMul(
+export function batchMatMul(
   backend: VqCpuBackend,
   a: TensorInfo,
   b: TensorInfo,

@@ -5,14 +5,14 @@ import type { KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 import { cast, fill } from './elementwise.js'
 
-interface View {
+export interface View {
   tensor: TensorInfo
   offset: number
   strides: readonly number[]
 }
 
 /** Copies an array of `shape` from one strided view to another. */
-function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
+export function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
   const code = dtypeCode(from.tensor.dtype)
   backend.run(
     'StridedCopy',
@@ -27,7 +27,7 @@ function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: V
   )
 }
 
-const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
+export const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
 
 export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly number[]): TensorInfo {
   const strides = stridesOf(x.shape)
@@ -38,7 +38,7 @@ export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly n
 }
 
 /** The part of x that starts at `begin` and steps by `step` (1 unless given, negative allowed). */
-function slice(
+export function slice(
   backend: VqCpuBackend,
   x: TensorInfo,
   begin: readonly number[],
@@ -53,7 +53,7 @@ function slice(
 }
 
 // The result has the first part's dtype, as on tfjs's own backends.
-function concat(backend: VqCpuBackend, given: TensorInfo[], axis: number): TensorInfo {
+export function concat(backend: VqCpuBackend, given: TensorInfo[], axis: number): TensorInfo {
   const parts = given.map(part => cast(backend, part, given[0].dtype))
   const shape = backend_util.computeOutShape(
     parts.map(p => p.shape),
@@ -203,30 +203,21 @@ export const movement: KernelTable = {
   },
   GatherV2: ({ x, indices }, { axis, batchDims }, backend) => {
     const at = util.parseAxisParam(axis as number, x.shape)[0]
-    const batch = (batchDims as number | undefined) ?? 0
-    if (batch !== 0)
+    const rank = indices.shape.length
+    const batch = nonNegative((batchDims as number | undefined) ?? 0, rank)
+    const lead = x.shape.slice(0, batch)
+    if (batch > at || batch > rank || lead.some((d, i) => d !== indices.shape[i]))
       throw new VqShapeError({
-        operation: 'kernel GatherV2 on vq-cpu',
-        expected: 'batchDims 0',
-        received: `batchDims ${batch}`,
-        remedy: "Gather batch by batch, or use tf.setBackend('cpu').",
+        operation: 'GatherV2',
+        expected: `indices [${[...lead, '…']}], batchDims at most the axis (${at}) and the rank of the indices`,
+        received: `indices [${indices.shape}], batchDims ${batch}`,
+        remedy: 'Give x and the indices the same leading axes.',
       })
     const wanted = cast(backend, indices, 'int32')
-    const shape = [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)]
+    const shape = [...x.shape.slice(0, at), ...indices.shape.slice(batch), ...x.shape.slice(at + 1)]
     const out = backend.allocate(shape, x.dtype)
-    const outer = sizeOf(x.shape.slice(0, at))
-    const inner = sizeOf(x.shape.slice(at + 1))
-    backend.run(
-      'Gather',
-      dtypeCode(x.dtype),
-      outer,
-      x.shape[at],
-      sizeOf(indices.shape),
-      inner,
-      x,
-      wanted,
-      out,
-    )
+    const sizes = [lead, x.shape.slice(batch, at), [x.shape[at]], indices.shape.slice(batch), x.shape.slice(at + 1)]
+    backend.run('Gather', dtypeCode(x.dtype), ...sizes.map(sizeOf), x, wanted, out)
     backend.disposeData(wanted.dataId)
     return out
   },
