@@ -58,7 +58,7 @@ namespace vq {
   X(Sigmoid, 1.0f / (1.0f + std::exp(-a)))                          \
   X(Tanh, std::tanh(a))                                             \
   X(Sin, std::sin(a))                                               \
-  X(Tan, std::tan(a))                                               \
+  X(Tan, static_cast<float>(std::tan(static_cast<double>(a))))                                               \
   X(Asin, std::asin(a))                                             \
   X(Acos, std::acos(a))                                             \
   X(Atan, std::atan(a))                                             \
@@ -79,7 +79,7 @@ namespace vq {
   X(LeakyRelu, a < 0 ? a * p : a)                                   \
   X(Elu, a < 0 ? std::expm1(a) : a)                                 \
   X(Softplus, (a > 0 ? a : 0.0f) + std::log1p(std::exp(-std::fabs(a)))) \
-  X(Sign, a != a ? a : static_cast<float>((a > 0) - (a < 0)))       \
+  X(Sign, static_cast<float>((a > 0) - (a < 0)))                    \
   X(Step, a != a ? a : (a > 0 ? 1.0f : p))                          \
   X(ClipByValue, a < p ? p : (a > q ? q : a))
 

@@ -68,7 +68,7 @@ VQ_OP(StridedCopy) {
 }
 
 // out[b, o, i, :] = x[b, o, indices[b, i], :]. Arguments: dtype, batch, outer, axis size, count, inner, x, indices, out.
-VQ_OP(Gather) {
+VQ_OP(GatherV2) {
   const size_t each = bytes_of(dtype_of(args.number()));
   const int64_t batch = args.integer(), outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
   const uint8_t* x = args.tensor<uint8_t>(batch * outer * axis * inner * each);
@@ -76,7 +76,7 @@ VQ_OP(Gather) {
   uint8_t* out = args.tensor<uint8_t>(batch * outer * count * inner * each);
   for (int64_t i = 0; i < batch * count; ++i)
     if (indices[i] < 0 || indices[i] >= axis)
-      fail(Error::kValue, "index " + std::to_string(indices[i]) + " is outside an axis of size " + std::to_string(axis));
+      fail(Error::kValue, "the index value " + std::to_string(indices[i]) + " is not in [0, " + std::to_string(axis - 1) + "]");
   const size_t row = inner * each;
   parallel_for(batch * outer * count, std::max<int64_t>(1, (1 << 16) / std::max<size_t>(1, row)), args.ctx.threads,
                [&](int64_t b, int64_t e) {

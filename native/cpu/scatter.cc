@@ -88,7 +88,7 @@ VQ_OP(SparseSegments) {
       if (segment < 0 || segment >= segments) fail(Error::kValue, "segment " + std::to_string(segment) + " is outside " + std::to_string(segments));
       T* o = out + segment * inner;
       for (end = begin; end < count && ids[end] == segment; ++end) {
-        if (indices[end] < 0 || indices[end] >= rows) fail(Error::kValue, "index " + std::to_string(indices[end]) + " is outside " + std::to_string(rows) + " rows");
+        if (indices[end] < 0 || indices[end] >= rows) fail(Error::kValue, "indices[" + std::to_string(end) + "] == " + std::to_string(indices[end]) + " out of range [0, " + std::to_string(rows) + ")");
         for (int64_t k = 0; k < inner; ++k) o[k] += x[indices[end] * inner + k];
       }
       if (mean)

@@ -320,7 +320,6 @@ function asDtype(values: TypedValues, dtype: DataType): TypedValues {
 
 function encodeStrings(values: BackendValues | null, size: number): Uint8Array[] {
   if (values === null) return Array.from({ length: size }, () => new Uint8Array())
-  return Array.from(values as ArrayLike<Uint8Array | string>, v =>
-    typeof v === 'string' ? util.encodeString(v) : v,
-  )
+  // Not Array.from: what a tf.buffer left unset stays a hole, which tfjs does not decode.
+  return (values as (Uint8Array | string)[]).map(v => (typeof v === 'string' ? util.encodeString(v) : v))
 }

@@ -36,7 +36,7 @@ function mirror(
   const shape = x.shape.map((d, i) => (i === axis ? from.length : d))
   const out = backend.allocate(shape, x.dtype)
   const [outer, inner] = [sizeOf(x.shape.slice(0, axis)), sizeOf(x.shape.slice(axis + 1))]
-  backend.run('Gather', dtypeCode(x.dtype), 1, outer, n, from.length, inner, x, indices, out)
+  backend.run('GatherV2', dtypeCode(x.dtype), 1, outer, n, from.length, inner, x, indices, out)
   backend.disposeData(indices.dataId)
   return out
 }
@@ -50,8 +50,9 @@ export const blocks: KernelTable = {
     const perm = backend_util.getPermuted(from.length, block.length)
     const to = backend_util.getReshapedPermuted(x.shape, block, prod)
     const grown = rearrange(backend, x, from, perm, to)
-    const begin = backend_util.getSliceBeginCoords(crops as number[][], block.length)
-    const size = backend_util.getSliceSize(to, crops as number[][], block.length)
+    const cut = (i: number): number[] => (crops as number[][])[i - 1] ?? [0, 0]
+    const begin = to.map((_, i) => cut(i)[0])
+    const size = to.map((d, i) => d - cut(i)[0] - cut(i)[1])
     const out = slice(backend, grown, begin, size)
     backend.disposeData(grown.dataId)
     return out

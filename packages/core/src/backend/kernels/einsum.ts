@@ -3,7 +3,6 @@ import { VqShapeError } from '../../errors.js'
 import { sizeOf } from '../data.js'
 import type { KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
-import { binary } from './elementwise.js'
 import { batchMatMul } from './linear.js'
 import { transpose } from './movement.js'
 import { reductions } from './reduce.js'
@@ -51,25 +50,10 @@ function contract(backend: VqCpuBackend, a: Term, b: Term, out: string[]): Term 
   const [n, m, k] = [length(left, batch), length(left, freeA), length(left, summed)]
   const l = { ...left.tensor, shape: [n, m, k] }
   const r = { ...right.tensor, shape: [n, k, length(right, freeB)] }
-  const product = multiply(backend, l, r)
+  const product = batchMatMul(backend, l, r, false, false)
   const shape = [...shapeOf(left, batch), ...shapeOf(left, freeA), ...shapeOf(right, freeB)]
   for (const t of [left, right]) backend.disposeData(t.tensor.dataId)
   return { tensor: { ...product, shape }, axes: [...batch, ...freeA, ...freeB] }
-}
-
-// Integers stay integers: products in float32 would round above 2^24.
-function multiply(backend: VqCpuBackend, a: TensorInfo, b: TensorInfo): TensorInfo {
-  if (a.dtype === 'float32' && b.dtype === 'float32') return batchMatMul(backend, a, b, false, false)
-  const [n, m, k] = a.shape
-  const products = binary(
-    backend,
-    'Multiply',
-    { ...a, shape: [n, m, k, 1] },
-    { ...b, shape: [n, 1, k, b.shape[2]] },
-  )
-  const out = reductions.Sum({ x: products }, { axis: [2], keepDims: false }, backend) as TensorInfo
-  backend.disposeData(products.dataId)
-  return out
 }
 
 /** Sums of products by names of axes. */

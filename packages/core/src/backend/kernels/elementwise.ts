@@ -1,4 +1,4 @@
-import { backend_util, type DataType, type TensorInfo, upcastType } from '@tensorflow/tfjs-core'
+import { backend_util, type DataType, type TensorInfo, upcastType, util } from '@tensorflow/tfjs-core'
 import { VqValueError } from '../../errors.js'
 import { dtypeCode, sizeOf } from '../data.js'
 import type { Kernel, KernelTable } from '../kernel.js'
@@ -191,7 +191,12 @@ export const elementwise: KernelTable = {
     return out
   },
   LeakyRelu: unaryWith('LeakyRelu', ({ alpha }) => [alpha as number, 0]),
-  Step: unaryWith('Step', ({ alpha }) => [alpha as number, 0]),
+  Step: ({ x }, { alpha }, backend) => {
+    const steps = unary(backend, 'Step', x, alpha as number)
+    const out = cast(backend, steps, x.dtype)
+    backend.disposeData(steps.dataId)
+    return out
+  },
   ClipByValue: unaryWith('ClipByValue', ({ clipValueMin, clipValueMax }) => [
     clipValueMin as number,
     clipValueMax as number,
@@ -216,9 +221,18 @@ export const elementwise: KernelTable = {
   },
   Cast: ({ x }, { dtype }, backend) => cast(backend, x, dtype as DataType),
   Fill: (_, { shape, value, dtype }, backend) =>
-    fill(backend, shape as number[], (dtype as DataType | undefined) ?? 'float32', Number(value)),
+    typeof value === 'string'
+      ? backend.tensor(
+          new Array<Uint8Array>(sizeOf(shape as number[])).fill(util.encodeString(value)),
+          shape as number[],
+          'string',
+        )
+      : fill(backend, shape as number[], (dtype as DataType | undefined) ?? 'float32', Number(value)),
   ZerosLike: ({ x }, _, backend) => fill(backend, x.shape, x.dtype, 0),
-  OnesLike: ({ x }, _, backend) => fill(backend, x.shape, x.dtype, 1),
+  OnesLike: ({ x }, _, backend) =>
+    x.dtype === 'complex64'
+      ? backend.join(fill(backend, x.shape, 'float32', 1), fill(backend, x.shape, 'float32', 0))
+      : fill(backend, x.shape, x.dtype, 1),
   Select: ({ condition, t, e }, _, backend) => {
     const dtype = upcastType(t.dtype, e.dtype)
     const [then, otherwise] = [cast(backend, t, dtype), cast(backend, e, dtype)]

@@ -38,7 +38,7 @@ const moving = [
   'BatchToSpaceND', 'DepthToSpace', 'SplitV', 'StridedSlice', 'Tile', 'Transpose', 'Unpack',
 ] // biome-ignore format: a list
 const ofParts = [...moving, 'Neg', 'ScatterNd', 'Sum', 'ZerosLike']
-const ofStrings = [...moving, 'Equal', 'NotEqual', 'SparseToDense', 'TensorScatterUpdate']
+const ofStrings = [...moving, 'Equal', 'NotEqual', 'Greater', 'GreaterEqual', 'Less', 'LessEqual', 'SparseToDense', 'TensorScatterUpdate']
 
 /** Every kernel of `vq-cpu`. */
 export const kernels: KernelTable = {
@@ -47,3 +47,4 @@ export const kernels: KernelTable = {
   ...strings,
 }
 for (const name of ofStrings) kernels[name] = overStrings(kernels[name])
+kernels.Unique = overStrings(kernels.Unique, 1)

@@ -54,7 +54,7 @@ function unique(backend: VqCpuBackend, x: TensorInfo, axis: unknown): TensorInfo
   backend.run('Unique', dtypeCode(x.dtype), ...sizes, x, indices, firsts)
   const count = backend.core.args[0]
   const values = backend.allocate([...outer, count, ...inner], x.dtype)
-  backend.run('Gather', dtypeCode(x.dtype), 1, sizes[0], length, count, sizes[2], x, firsts, values)
+  backend.run('GatherV2', dtypeCode(x.dtype), 1, sizes[0], length, count, sizes[2], x, firsts, values)
   backend.disposeData(firsts.dataId)
   return [values, indices]
 }

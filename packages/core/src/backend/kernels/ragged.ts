@@ -14,6 +14,7 @@ function wrong(operation: string, received: string): VqValueError {
     expected: 'the row splits or row ids of a ragged tensor',
     received,
     remedy: 'Check the partitions against the values.',
+    message: received,
   })
 }
 
@@ -33,7 +34,7 @@ function takeRows(backend: VqCpuBackend, x: TensorInfo, rows: readonly number[])
   const indices = backend.tensor(Int32Array.from(rows), [rows.length], 'int32')
   const [count, ...rest] = x.shape
   const out = backend.allocate([rows.length, ...rest], x.dtype)
-  backend.run('Gather', dtypeCode(x.dtype), 1, 1, count, rows.length, sizeOf(rest), x, indices, out)
+  backend.run('GatherV2', dtypeCode(x.dtype), 1, 1, count, rows.length, sizeOf(rest), x, indices, out)
   backend.disposeData(indices.dataId)
   return out
 }
@@ -137,13 +138,9 @@ export const ragged: KernelTable = {
   RaggedGather: (inputs, _, backend) => {
     const nested = inputs.paramsNestedSplits as unknown as TensorInfo[]
     const { paramsDenseValues: values, indices } = inputs
-    if (nested.length === 0 || nested[0].shape.length === 0 || values.shape.length === 0)
-      throw new VqShapeError({
-        operation: 'RaggedGather',
-        expected: 'at least one vector of row splits and values of rank 1 or more',
-        received: `${nested.length} splits, values of shape [${values.shape}]`,
-        remedy: 'Pass the parts of a ragged tensor.',
-      })
+    if (nested.length === 0) throw wrong('RaggedGather', 'paramsNestedSplits must be non empty')
+    if (nested[0].shape.length === 0) throw wrong('RaggedGather', 'Split tensors must not be scalars')
+    if (values.shape.length === 0) throw wrong('RaggedGather', 'params.rank must be nonzero')
     return raggedGather(
       backend,
       nested.map(t => backend.readSync(t.dataId) as Int32Array),
@@ -154,12 +151,17 @@ export const ragged: KernelTable = {
   RaggedRange: ({ starts, limits, deltas }, _, backend) => {
     const given = [starts, limits, deltas]
     const lengths = given.flatMap(t => (t.shape.length === 0 ? [] : t.shape))
-    if (given.some(t => t.shape.length > 1) || lengths.some(n => n !== lengths[0]))
+    const matrix = given.findIndex(t => t.shape.length > 1)
+    if (matrix >= 0 || lengths.some(n => n !== lengths[0]))
       throw new VqShapeError({
         operation: 'RaggedRange',
-        expected: 'starts, limits, and deltas must have the same shape or be scalars; none a matrix',
+        expected: 'scalars or vectors of one length',
         received: given.map(t => `[${t.shape}]`).join(', '),
         remedy: 'Reshape them.',
+        message:
+          matrix >= 0
+            ? `${['starts', 'limits', 'deltas'][matrix]} must be a scalar or vector`
+            : 'starts, limits, and deltas must have the same shape',
       })
     const read = given.map(t => backend.readSync(t.dataId) as Float32Array)
     const at = (which: number, row: number): number => read[which][given[which].shape.length === 0 ? 0 : row]

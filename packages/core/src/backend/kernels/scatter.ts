@@ -1,4 +1,4 @@
-import type { TensorInfo } from '@tensorflow/tfjs-core'
+import { backend_util, type TensorInfo } from '@tensorflow/tfjs-core'
 import { VqShapeError, VqValueError } from '../../errors.js'
 import { dtypeCode, sizeOf } from '../data.js'
 import type { Kernel, KernelTable } from '../kernel.js'
@@ -35,6 +35,28 @@ function scatter(
   return out
 }
 
+// Segments ascend, and the last one says how many there are.
+function checkSegments(operation: string, ids: Int32Array): void {
+  const wrong = (message: string): VqValueError =>
+    new VqValueError({
+      operation,
+      expected: 'segment ids that are not negative and do not descend',
+      received: message,
+      remedy: 'Sort the indices by their segment.',
+      message,
+    })
+  const segments = (ids[ids.length - 1] ?? -1) + 1
+  if (ids.length > 0 && segments <= 0)
+    throw wrong(backend_util.getSparseSegmentReductionNegativeSegmentIdsErrorMessage())
+  for (let i = 0; i < ids.length; i++) {
+    if (i + 1 < ids.length && ids[i] === ids[i + 1]) continue
+    if (ids[i] > ids[i + 1])
+      throw wrong(backend_util.getSparseSegmentReductionNonIncreasingSegmentIdsErrorMessage())
+    if (ids[i] < 0 || ids[i] >= segments)
+      throw wrong(backend_util.getSparseSegmentReductionSegmentIdOutOfRangeErrorMessage(ids[i], segments))
+  }
+}
+
 const sparseSegments =
   (operation: string, mean: boolean): Kernel =>
   ({ data, indices, segmentIds }, _, backend) => {
@@ -56,16 +78,7 @@ const sparseSegments =
       `a vector of ${indices.shape}`,
     )
     const ids = backend.readSync(segmentIds.dataId) as Int32Array
-    const wrong = (received: string): never => {
-      throw new VqValueError({
-        operation,
-        expected: 'segment ids that are not negative and do not descend',
-        received,
-        remedy: 'Sort the indices by their segment.',
-      })
-    }
-    if (ids.length > 0 && (ids[0] < 0 || ids[ids.length - 1] < 0)) wrong('segment ids must be >= 0')
-    for (let i = 1; i < ids.length; i++) if (ids[i] < ids[i - 1]) wrong('segment ids are not increasing')
+    checkSegments(operation, ids)
     const segments = ids.length === 0 ? 0 : ids[ids.length - 1] + 1
     const [rows, ...rest] = data.shape
     const out = backend.allocate([segments, ...rest], data.dtype)
@@ -78,6 +91,13 @@ const sparseSegments =
 export const scatters: KernelTable = {
   GatherNd: ({ params, indices }, _, backend) => {
     const depth = indices.shape[indices.shape.length - 1]
+    if (depth > params.shape.length)
+      throw new VqShapeError({
+        operation: 'GatherNd',
+        expected: `at most ${params.shape.length} coordinates, the rank of [${params.shape}]`,
+        received: `indices [${indices.shape}]`,
+        remedy: 'Let the last axis of the indices name leading axes of x.',
+      })
     const shape = [...indices.shape.slice(0, -1), ...params.shape.slice(depth)]
     const out = backend.allocate(shape, params.dtype)
     const count = sizeOf(indices.shape.slice(0, -1))

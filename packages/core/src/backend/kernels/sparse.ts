@@ -19,6 +19,7 @@ function wrong(operation: string, received: string): VqValueError {
     expected: 'indices and shapes that fit each other',
     received,
     remedy: 'Check the indices against the dense shape.',
+    message: received,
   })
 }
 

@@ -3,12 +3,15 @@ import { VqShapeError, VqValueError } from '../../errors.js'
 import type { Attributes, Inputs, Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 
-/** A kernel that moves or compares elements, for strings too: it works on numbers that stand for the distinct strings. */
-export function overStrings(kernel: Kernel): Kernel {
+/**
+ * A kernel that moves or compares elements, for strings too: it works on numbers that stand for the distinct strings. Its
+ * first `moved` results hold elements of the inputs.
+ */
+export function overStrings(kernel: Kernel, moved: number = Number.POSITIVE_INFINITY): Kernel {
   return (inputs, attrs, backend) => {
     let strings = false
     for (const key in inputs) strings ||= inputs[key].dtype === 'string'
-    return strings ? onNumbers(kernel, inputs, attrs, backend) : kernel(inputs, attrs, backend)
+    return strings ? onNumbers(kernel, inputs, attrs, backend, moved) : kernel(inputs, attrs, backend)
   }
 }
 
@@ -17,16 +20,15 @@ function onNumbers(
   inputs: Inputs,
   attrs: Attributes,
   backend: VqCpuBackend,
+  moved: number,
 ): TensorInfo | TensorInfo[] {
-  const numbers = new Map<string, number>()
-  const distinct: Uint8Array[] = []
-  const numberOf = (bytes: Uint8Array): number => {
-    const key = Buffer.from(bytes).toString('latin1')
-    const known = numbers.get(key)
-    if (known !== undefined) return known
-    numbers.set(key, distinct.length)
-    return distinct.push(bytes) - 1
-  }
+  const padding = typeof attrs.constantValue === 'string' ? util.encodeString(attrs.constantValue) : Buffer.of()
+  // Numbers ascend with the strings, byte by byte, so that comparisons hold.
+  const all = Object.values(inputs).flatMap(x => (x.dtype === 'string' ? stringsOf(backend, x) : []))
+  const keys = [...new Set([padding, ...all].map(keyOf))].sort()
+  const numbers = new Map(keys.map((key, i) => [key, i]))
+  const numberOf = (bytes: Uint8Array): number => numbers.get(keyOf(bytes)) as number
+  const distinct = keys.map(key => Uint8Array.from(Buffer.from(key, 'latin1')))
   const made: TensorInfo[] = []
   const numbered = Object.entries(inputs).map(([key, x]): [string, TensorInfo] => {
     if (x.dtype !== 'string') return [key, x]
@@ -35,10 +37,7 @@ function onNumbers(
     return [key, t]
   })
   const attributes = { ...attrs }
-  if ('constantValue' in attrs) {
-    const value = attrs.constantValue
-    attributes.constantValue = numberOf(typeof value === 'string' ? util.encodeString(value) : new Uint8Array())
-  }
+  if ('constantValue' in attrs) attributes.constantValue = numberOf(padding)
   const out = kernel(Object.fromEntries(numbered), attributes, backend)
   for (const t of made) backend.disposeData(t.dataId)
   const named = (x: TensorInfo): TensorInfo => {
@@ -47,8 +46,10 @@ function onNumbers(
     backend.disposeData(x.dataId)
     return backend.tensor(values, x.shape, 'string')
   }
-  return Array.isArray(out) ? out.map(named) : named(out)
+  return Array.isArray(out) ? out.map((x, i) => (i < moved ? named(x) : x)) : named(out)
 }
+
+const keyOf = (bytes: Uint8Array): string => Buffer.from(bytes ?? []).toString('latin1')
 
 /** The encoded strings of a tensor. */
 export function stringsOf(backend: VqCpuBackend, x: TensorInfo): Uint8Array[] {
