@@ -67,21 +67,23 @@ VQ_OP(StridedCopy) {
     copy_walk(walk, static_cast<const uint8_t*>(buffers[0]->data) + offset[0], static_cast<uint8_t*>(buffers[1]->data) + offset[1], args.ctx.threads);
 }
 
-// out[o, i, :] = x[o, indices[i], :]. Arguments: dtype, outer, axis size, count, inner, x, indices, out.
-VQ_OP(Gather) {
+// out[b, o, i, :] = x[b, o, indices[b, i], :]. Arguments: dtype, batch, outer, axis size, count, inner, x, indices, out.
+VQ_OP(GatherV2) {
   const size_t each = bytes_of(dtype_of(args.number()));
-  const int64_t outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
-  const uint8_t* x = args.tensor<uint8_t>(outer * axis * inner * each);
-  const int32_t* indices = args.tensor<int32_t>(count);
-  uint8_t* out = args.tensor<uint8_t>(outer * count * inner * each);
-  for (int64_t i = 0; i < count; ++i)
+  const int64_t batch = args.integer(), outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
+  const uint8_t* x = args.tensor<uint8_t>(batch * outer * axis * inner * each);
+  const int32_t* indices = args.tensor<int32_t>(batch * count);
+  uint8_t* out = args.tensor<uint8_t>(batch * outer * count * inner * each);
+  for (int64_t i = 0; i < batch * count; ++i)
     if (indices[i] < 0 || indices[i] >= axis)
-      fail(Error::kValue, "index " + std::to_string(indices[i]) + " is outside an axis of size " + std::to_string(axis));
+      fail(Error::kValue, "the index value " + std::to_string(indices[i]) + " is not in [0, " + std::to_string(axis - 1) + "]");
   const size_t row = inner * each;
-  parallel_for(outer * count, std::max<int64_t>(1, (1 << 16) / std::max<size_t>(1, row)), args.ctx.threads,
+  parallel_for(batch * outer * count, std::max<int64_t>(1, (1 << 16) / std::max<size_t>(1, row)), args.ctx.threads,
                [&](int64_t b, int64_t e) {
-                 for (int64_t r = b; r < e; ++r)
-                   std::memcpy(out + r * row, x + (r / count * axis + indices[r % count]) * row, row);
+                 for (int64_t r = b; r < e; ++r) {
+                   const int64_t line = r / count, i = line / outer * count + r % count;
+                   std::memcpy(out + r * row, x + (line * axis + indices[i]) * row, row);
+                 }
                });
 }
 

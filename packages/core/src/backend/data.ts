@@ -1,7 +1,7 @@
 import type { DataId, DataType, TensorInfo } from '@tensorflow/tfjs-core'
 import { VqDeviceError } from '../errors.js'
 
-/** What stands behind a data id of ours: a native buffer, or JavaScript values where the dtype is string. */
+/** What stands behind a data id of ours: a native buffer, two of them for complex64, or JavaScript values for strings. */
 export class NativeData {
   refs = 1
   /** What is left to free when this object is forgotten; there once it has lived for a while (forgotten.ts). */
@@ -10,12 +10,21 @@ export class NativeData {
   readonly size: number
   readonly handle: number
   readonly strings: Uint8Array[] | undefined
+  /** Real and imaginary part, a reference to each held by this. */
+  readonly parts: readonly [NativeData, NativeData] | undefined
 
-  constructor(dtype: DataType, size: number, handle: number, strings?: Uint8Array[]) {
+  constructor(
+    dtype: DataType,
+    size: number,
+    handle: number,
+    strings?: Uint8Array[],
+    parts?: readonly [NativeData, NativeData],
+  ) {
     this.dtype = dtype
     this.size = size
     this.handle = handle
     this.strings = strings
+    this.parts = parts
   }
 
   get bytes(): number {

@@ -1,7 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core'
 import { VqShapeError } from '../../errors.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
-import { binary, elementwise, fill } from './elementwise.js'
+import { binary, elementwise } from './elementwise.js'
 
 const kernels: Record<string, string> = {
   relu: 'Relu',
@@ -9,16 +9,6 @@ const kernels: Record<string, string> = {
   elu: 'Elu',
   sigmoid: 'Sigmoid',
   leakyrelu: 'LeakyRelu',
-}
-
-/** x where it is not negative, else x · alpha; alpha broadcasts. */
-function prelu(backend: VqCpuBackend, x: TensorInfo, alpha: TensorInfo): TensorInfo {
-  const zero = fill(backend, [], x.dtype, 0)
-  const negative = binary(backend, 'Less', x, zero, 'bool')
-  const scaled = binary(backend, 'Multiply', x, alpha)
-  const out = elementwise.Select({ condition: negative, t: scaled, e: x }, {}, backend) as TensorInfo
-  for (const t of [zero, negative, scaled]) backend.disposeData(t.dataId)
-  return out
 }
 
 /** Applies a named activation of tfjs's fused kernels; x is disposed unless it is the result. */
@@ -40,7 +30,7 @@ export function activate(
     })
   const out =
     name === 'prelu'
-      ? prelu(backend, x, alpha as TensorInfo)
+      ? binary(backend, 'Prelu', x, alpha as TensorInfo)
       : (elementwise[kernels[name]]({ x }, { alpha: attrs.leakyreluAlpha }, backend) as TensorInfo)
   backend.disposeData(x.dataId)
   return out
