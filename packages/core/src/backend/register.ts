@@ -24,7 +24,9 @@ export function registerCpuBackend(): boolean {
 // tfjs exports each kernel's name as a constant of that name. The ones we lack answer with an error that says so. Pixels
 // tfjs reads itself where no kernel of that name is registered.
 function missingKernels(): KernelTable {
-  const names = Object.entries(tfjs).filter(([key, value]) => key === value && !(key in kernels) && key !== tfjs.FromPixels)
+  const names = Object.entries(tfjs).filter(
+    ([key, value]) => key === value && !(key in kernels) && key !== tfjs.FromPixels,
+  )
   return Object.fromEntries(names.map(([name]) => [name, () => notImplemented(name)]))
 }
 

@@ -10,14 +10,7 @@ import {
 } from '@tensorflow/tfjs-core'
 import { fromNative, VqValueError } from '../errors.js'
 import type { NativeCore } from '../native.js'
-import {
-  bytesPerElement,
-  type DataId,
-  dtypeCode,
-  NativeData,
-  sizeOf,
-  type TypedValues,
-} from './data.js'
+import { bytesPerElement, type DataId, dtypeCode, NativeData, sizeOf, type TypedValues } from './data.js'
 
 /** An argument of a native kernel: a tensor (its handle), a number, a flag, a shape (rank and sizes), or nothing (-1). */
 export type Argument = TensorInfo | number | boolean | readonly number[] | null | undefined

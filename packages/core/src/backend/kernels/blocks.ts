@@ -107,12 +107,7 @@ export const blocks: KernelTable = {
     const n = sizeOf(x.shape)
     const out = fill(backend, [...x.shape, ...x.shape], x.dtype, 0)
     if (n > 0)
-      copy(
-        backend,
-        [n],
-        { tensor: x, offset: 0, strides: [1] },
-        { tensor: out, offset: 0, strides: [n + 1] },
-      )
+      copy(backend, [n], { tensor: x, offset: 0, strides: [1] }, { tensor: out, offset: 0, strides: [n + 1] })
     return out
   },
   BroadcastArgs: ({ s0, s1 }, _, backend) => {

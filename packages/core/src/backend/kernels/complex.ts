@@ -52,9 +52,7 @@ export const complex: KernelTable = {
   Complex: ({ real, imag }, _, backend) =>
     backend.join(cast(backend, real, 'float32'), cast(backend, imag, 'float32')),
   Real: ({ input }, _, backend) =>
-    input.dtype === 'complex64'
-      ? backend.copy(backend.part(input, 0))
-      : backend.alias(input, input.shape),
+    input.dtype === 'complex64' ? backend.copy(backend.part(input, 0)) : backend.alias(input, input.shape),
   Imag: ({ input }, _, backend) =>
     input.dtype === 'complex64'
       ? backend.copy(backend.part(input, 1))

@@ -38,7 +38,17 @@ const moving = [
   'BatchToSpaceND', 'DepthToSpace', 'SplitV', 'StridedSlice', 'Tile', 'Transpose', 'Unpack',
 ] // biome-ignore format: a list
 const ofParts = [...moving, 'Neg', 'ScatterNd', 'Sum', 'ZerosLike']
-const ofStrings = [...moving, 'Equal', 'NotEqual', 'Greater', 'GreaterEqual', 'Less', 'LessEqual', 'SparseToDense', 'TensorScatterUpdate']
+const ofStrings = [
+  ...moving,
+  'Equal',
+  'NotEqual',
+  'Greater',
+  'GreaterEqual',
+  'Less',
+  'LessEqual',
+  'SparseToDense',
+  'TensorScatterUpdate',
+]
 
 /** Every kernel of `vq-cpu`. */
 export const kernels: KernelTable = {

@@ -250,7 +250,13 @@ export const movement: KernelTable = {
     const wanted = cast(backend, indices, 'int32')
     const shape = [...x.shape.slice(0, at), ...indices.shape.slice(batch), ...x.shape.slice(at + 1)]
     const out = backend.allocate(shape, x.dtype)
-    const sizes = [lead, x.shape.slice(batch, at), [x.shape[at]], indices.shape.slice(batch), x.shape.slice(at + 1)]
+    const sizes = [
+      lead,
+      x.shape.slice(batch, at),
+      [x.shape[at]],
+      indices.shape.slice(batch),
+      x.shape.slice(at + 1),
+    ]
     backend.run('GatherV2', dtypeCode(x.dtype), ...sizes.map(sizeOf), x, wanted, out)
     backend.disposeData(wanted.dataId)
     return out

@@ -121,10 +121,7 @@ function places(
 function denseShape(wanted: Numbers, rank: number): number[] {
   if (rank === 0) {
     if (wanted[0] !== -1)
-      throw wrong(
-        'RaggedTensorToTensor',
-        'a scalar shape: the only valid one is -1, the fully unknown shape',
-      )
+      throw wrong('RaggedTensorToTensor', 'a scalar shape: the only valid one is -1, the fully unknown shape')
     return []
   }
   return Array.from(wanted, d => {
@@ -240,7 +237,11 @@ function spread(
   }
   const kept = at.flatMap((place, i) => (place >= 0 ? [i] : []))
   const rows = takeRows(backend, { ...values, shape: [values.shape[0], inner] }, kept)
-  const indices = backend.tensor(Int32Array.from(kept, i => at[i]), [kept.length, 1], 'int32')
+  const indices = backend.tensor(
+    Int32Array.from(kept, i => at[i]),
+    [kept.length, 1],
+    'int32',
+  )
   backend.run(
     'Scatter',
     false,

@@ -119,4 +119,3 @@ export const scatters: KernelTable = {
   SparseSegmentMean: sparseSegments('SparseSegmentMean', true),
   SparseSegmentSum: sparseSegments('SparseSegmentSum', false),
 }
-

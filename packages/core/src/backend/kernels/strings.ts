@@ -22,7 +22,8 @@ function onNumbers(
   backend: VqCpuBackend,
   moved: number,
 ): TensorInfo | TensorInfo[] {
-  const padding = typeof attrs.constantValue === 'string' ? util.encodeString(attrs.constantValue) : Buffer.of()
+  const padding =
+    typeof attrs.constantValue === 'string' ? util.encodeString(attrs.constantValue) : Buffer.of()
   // Numbers ascend with the strings, byte by byte, so that comparisons hold.
   const all = Object.values(inputs).flatMap(x => (x.dtype === 'string' ? stringsOf(backend, x) : []))
   const keys = [...new Set([padding, ...all].map(keyOf))].sort()
@@ -177,9 +178,11 @@ export const strings: KernelTable = {
   },
   StringToHashBucketFast: ({ input }, { numBuckets }, backend) => {
     const buckets = stringsOf(backend, input).map(s =>
-      util.fingerPrint64(s).modulo(numBuckets as number).getLowBitsUnsigned(),
+      util
+        .fingerPrint64(s)
+        .modulo(numBuckets as number)
+        .getLowBitsUnsigned(),
     )
     return backend.tensor(Int32Array.from(buckets), input.shape, 'int32')
   },
 }
-
