@@ -6,4 +6,6 @@ export const leftOut = {
     'it passes an input of 8×8 where an output of 4×4 with stride 1 and padding same takes 4×4, and expects three quarters of it to be dropped in silence',
   'depthwiseConv2d gradients vq-cpu {} throws error on dilations > 1':
     'it expects that dilated depthwise convolution has no gradient; here it has one',
+  'gradients vq-cpu {} errors if relevant ops are missing grads':
+    'it asserts a gap of tfjs: that logicalAnd has no gradient. Here it has one, zero, so that conditions of `where` may be composed.',
 }
