@@ -4,6 +4,10 @@ import { VqDeviceError } from '../errors.js'
 /** What stands behind a data id of ours: a native buffer, two of them for complex64, or JavaScript values for strings. */
 export class NativeData {
   refs = 1
+  /** What is left to free when this object is forgotten; there once it has lived for a while (forgotten.ts). */
+  estate: Estate | undefined = undefined
+  /** Part of a complex tensor: it is freed with that. */
+  inner = false
   readonly dtype: DataType
   readonly size: number
   readonly handle: number
@@ -24,6 +28,19 @@ export class NativeData {
     this.strings = strings
     this.parts = parts
   }
+
+  /** What tfjs counts for one tensor over this: nothing for complex numbers. */
+  get bytes(): number {
+    return this.parts === undefined ? this.size * bytesPerElement(this.dtype) : 0
+  }
+}
+
+export interface Estate {
+  readonly handles: readonly number[]
+  /** How many data ids of ours end with it. */
+  readonly ids: number
+  readonly bytes: number
+  refs: number
 }
 
 /** How the native core numbers element types (native/include/vq/dtype.h). */

@@ -10,7 +10,16 @@ import {
 } from '@tensorflow/tfjs-core'
 import { fromNative, VqValueError } from '../errors.js'
 import type { NativeCore } from '../native.js'
-import { bytesPerElement, type DataId, dtypeCode, NativeData, sizeOf, type TypedValues } from './data.js'
+import {
+  bytesPerElement,
+  type DataId,
+  dtypeCode,
+  type Estate,
+  NativeData,
+  sizeOf,
+  type TypedValues,
+} from './data.js'
+import { Forgotten } from './forgotten.js'
 
 /** An argument of a native kernel: a tensor (its handle), a number, a flag, a shape (rank and sizes), or nothing (-1). */
 export type Argument = TensorInfo | number | boolean | readonly number[] | null | undefined
@@ -23,6 +32,10 @@ export class VqCpuBackend extends KernelBackend {
   private count = 0
   // References taken by the kernel that is running.
   private taken: NativeData[] | undefined
+  private readonly forgotten = new Forgotten(
+    estate => this.bury(estate),
+    () => this.core.account(),
+  )
 
   constructor(core: NativeCore) {
     super()
@@ -60,7 +73,18 @@ export class VqCpuBackend extends KernelBackend {
       typed('allocating a tensor', () => this.core.allocate(bytes)),
     )
     this.count++
+    this.forgotten.watch(data, bytes)
     return data
+  }
+
+  // The engine's counts follow, as if each tensor over this data had been disposed of.
+  private bury({ handles, bytes, refs, ids }: Estate): void {
+    for (const handle of handles) this.core.release(handle)
+    this.count -= ids
+    const { state } = engine()
+    state.numTensors -= refs
+    state.numBytes -= refs * bytes
+    state.numDataBuffers--
   }
 
   /** Calls native kernel `name`. */
@@ -134,7 +158,13 @@ export class VqCpuBackend extends KernelBackend {
 
   private joined(size: number, parts: readonly [NativeData, NativeData]): NativeData {
     this.count++
-    return new NativeData('complex64', size, -1, undefined, parts)
+    const data = new NativeData('complex64', size, -1, undefined, parts)
+    for (const part of parts) {
+      part.inner = true
+      this.forgotten.unwatch(part)
+    }
+    this.forgotten.watch(data, 0)
+    return data
   }
 
   /** The real or imaginary part of a complex tensor; no reference is taken. */
@@ -189,6 +219,7 @@ export class VqCpuBackend extends KernelBackend {
   ): void {
     const data = this.store(values, shape, dtype)
     data.refs = refCount
+    if (data.estate !== undefined) data.estate.refs = refCount
     this.moved.set(dataId, data)
   }
 
@@ -245,8 +276,10 @@ export class VqCpuBackend extends KernelBackend {
     if (data === undefined) return true
     this.forget(data)
     data.refs--
+    if (data.estate !== undefined) data.estate.refs = data.refs
     if (!force && data.refs > 0) return false
     data.refs = 0
+    this.forgotten.unwatch(data)
     if (data.handle >= 0) this.core.release(data.handle)
     this.moved.delete(dataId)
     this.count--
@@ -267,6 +300,7 @@ export class VqCpuBackend extends KernelBackend {
   override incRef(dataId: DataId): void {
     const data = this.data(dataId)
     data.refs++
+    if (data.estate !== undefined) data.estate.refs = data.refs
     this.taken?.push(data)
   }
 
