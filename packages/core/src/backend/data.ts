@@ -6,6 +6,8 @@ export class NativeData {
   refs = 1
   /** What is left to free when this object is forgotten; there once it has lived for a while (forgotten.ts). */
   estate: Estate | undefined = undefined
+  /** Part of a complex tensor: it is freed with that. */
+  inner = false
   readonly dtype: DataType
   readonly size: number
   readonly handle: number
@@ -27,13 +29,16 @@ export class NativeData {
     this.parts = parts
   }
 
+  /** What tfjs counts for one tensor over this: nothing for complex numbers. */
   get bytes(): number {
-    return this.size * bytesPerElement(this.dtype)
+    return this.parts === undefined ? this.size * bytesPerElement(this.dtype) : 0
   }
 }
 
 export interface Estate {
-  readonly handle: number
+  readonly handles: readonly number[]
+  /** How many data ids of ours end with it. */
+  readonly ids: number
   readonly bytes: number
   refs: number
 }

@@ -78,9 +78,9 @@ export class VqCpuBackend extends KernelBackend {
   }
 
   // The engine's counts follow, as if each tensor over this data had been disposed of.
-  private bury({ handle, bytes, refs }: Estate): void {
-    this.core.release(handle)
-    this.count--
+  private bury({ handles, bytes, refs, ids }: Estate): void {
+    for (const handle of handles) this.core.release(handle)
+    this.count -= ids
     const { state } = engine()
     state.numTensors -= refs
     state.numBytes -= refs * bytes
@@ -158,7 +158,13 @@ export class VqCpuBackend extends KernelBackend {
 
   private joined(size: number, parts: readonly [NativeData, NativeData]): NativeData {
     this.count++
-    return new NativeData('complex64', size, -1, undefined, parts)
+    const data = new NativeData('complex64', size, -1, undefined, parts)
+    for (const part of parts) {
+      part.inner = true
+      this.forgotten.unwatch(part)
+    }
+    this.forgotten.watch(data, 0)
+    return data
   }
 
   /** The real or imaginary part of a complex tensor; no reference is taken. */
