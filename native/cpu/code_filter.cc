@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
 
 #include "cpu/row_blocks.h"
 
@@ -14,7 +15,8 @@ constexpr double kUnit = 1.0 / (1 << 24);     // half a unit in the last place o
 constexpr int64_t kLongest = 1 << 18;         // elements; the bound's first-order terms hold up to here
 constexpr int64_t kCentreCodes = 64;          // the centre is the mean of so many codes: any point is a valid one
 constexpr int kPairsAtOnce = 64;              // scored together
-constexpr int64_t kFullBlock = 1 << 16;       // floats of codes packed at once for rows that are scored in full
+constexpr int64_t kFullBlock = 1 << 16;       // most floats of codes packed at once for rows that are scored in full
+constexpr int64_t kPackRoom = int64_t{900} << 10;  // bytes for all threads that pack
 
 // At least the root of a sum of `dim` squares that was added in float32, in any order.
 double root_of(double sum, int64_t dim) {
@@ -27,7 +29,7 @@ int64_t CodeFilter::bytes() const {
   return static_cast<int64_t>(packed_.bytes() + bias_.bytes() + exact_bias_.bytes() + norms_.bytes() + centre_.bytes());
 }
 
-int64_t CodeFilter::bytes_per_row(int64_t dim) { return 4 * pairs_of(dim) + 4 * (3 * kFilterLanes + kFilterPanel + 4); }
+int64_t CodeFilter::bytes_per_row(int64_t dim) { return 4 * pairs_of(dim) + 4 * (3 * kFilterLanes + kFilterPanel + 5); }
 
 void CodeFilter::pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const QuantKernels& q,
                       FirstRow& bad) {
@@ -76,37 +78,47 @@ void CodeFilter::pack(const float* codes, int64_t k, int64_t dim, Metric metric,
     shift = std::sqrt(norm);
   }
 
-  Scratch<float> norm(static_cast<size_t>(panels) * kFilterPanel), error(static_cast<size_t>(panels) * kFilterPanel);
+  double whole = 0, centred = 0, changed = 0;
+  std::mutex maxima;
+  const int64_t per_thread = 4 * (kFilterPanel * pairs + dim);
+  const int packers = static_cast<int>(std::min<int64_t>(threads, std::max<int64_t>(1, kPackRoom / per_thread)));
   const int64_t grain = std::max<int64_t>(1, (1 << 17) / (dim * kFilterPanel));
-  parallel_for(panels, grain, threads, [&](int64_t begin, int64_t end) {
-    Scratch<float> unit(cosine ? kFilterPanel * dim : 0);
+  parallel_for(panels, grain, packers, [&](int64_t begin, int64_t end) {
+    Scratch<float> unit(cosine ? dim : 0);
+    float norm[kFilterPanel], error[kFilterPanel];
+    double my_whole = 0, my_centred = 0, my_changed = 0;
     Scratch<uint32_t> rounded(kFilterPanel * pairs);
     for (int64_t p = begin; p < end; ++p) {
       const int64_t first = p * kFilterPanel, count = std::min<int64_t>(kFilterPanel, k - first);
       const float* from = codes + first * dim;
       if (cosine) {
-        for (int64_t i = 0; i < count; ++i) unit_code(first + i, unit.data() + i * dim);
-        from = unit.data();
+        for (int64_t i = 0; i < count; ++i) {
+          unit_code(first + i, unit.data());
+          norms_of(unit.data(), 1, exact_bias_.data() + first + i);
+          f.round(unit.data(), 1, dim, centre_.data(), true, rounded.data() + i * pairs, norm + i, error + i);
+        }
+      } else {
+        norms_of(from, count, exact_bias_.data() + first);  // halved below
+        for (int64_t i = 0; i < count; ++i)
+          if (!std::isfinite(exact_bias_[first + i]) && !finite(from + i * dim, dim)) bad.note(first + i);
+        f.round(from, count, dim, centre_.data(), true, rounded.data(), norm, error);
       }
-      norms_of(from, count, exact_bias_.data() + first);  // halved below
-      for (int64_t i = 0; i < count; ++i)
-        if (!std::isfinite(exact_bias_[first + i]) && !finite(from + i * dim, dim)) bad.note(first + i);
-      f.round(from, count, dim, centre_.data(), true, rounded.data(), norm.data() + first, error.data() + first);
       // A pair of bfloat16 is as wide as a float32: the kernel that lays out panels of those serves here too.
       q.pack(reinterpret_cast<const float*>(rounded.data()), count, pairs, 0, false,
              reinterpret_cast<float*>(packed_.data() + first * pairs), bias_.data() + first);
       for (int64_t i = 0; i < kFilterPanel; ++i)
-        bias_[first + i] = i >= count ? kInf : metric == Metric::kL2 ? 0.5f * norm[first + i] : 0.0f;
+        bias_[first + i] = i >= count ? kInf : metric == Metric::kL2 ? 0.5f * norm[i] : 0.0f;
+      for (int64_t i = 0; i < count; ++i) {
+        // A sum that overflowed is not a number or infinite: no bound then.
+        if (!std::isfinite(norm[i]) || !std::isfinite(error[i])) my_whole = kInf;
+        my_whole = std::max<double>(my_whole, exact_bias_[first + i]);
+        my_centred = std::max<double>(my_centred, norm[i]), my_changed = std::max<double>(my_changed, error[i]);
+        exact_bias_[first + i] = metric == Metric::kL2 ? 0.5f * exact_bias_[first + i] : 0.0f;
+      }
     }
+    std::lock_guard<std::mutex> lock(maxima);
+    whole = std::max(whole, my_whole), centred = std::max(centred, my_centred), changed = std::max(changed, my_changed);
   });
-  double whole = 0, centred = 0, changed = 0;
-  for (int64_t i = 0; i < k; ++i) {
-    // A sum that overflowed is not a number or infinite, and stays so in the maximum.
-    const auto larger = [](double a, double b) { return a > b ? a : b; };
-    if (!std::isfinite(norm[i]) || !std::isfinite(error[i])) whole = kInf;
-    whole = larger(exact_bias_[i], whole), centred = larger(norm[i], centred), changed = larger(error[i], changed);
-    exact_bias_[i] = metric == Metric::kL2 ? 0.5f * exact_bias_[i] : 0.0f;
-  }
   const bool l2 = metric == Metric::kL2;
   const auto up = [](double v) { return static_cast<float>(v * (1 + 1e-6)); };
   whole = root_of(whole, dim), centred = root_of(centred, dim);
@@ -127,45 +139,71 @@ void CodeFilter::unit_code(int64_t k, float* out) const {
   for (int64_t d = 0; d < dim_; ++d) out[d] = norm == 0 ? 0.0f : e[d] / norm;
 }
 
-CodeFilter::Space::Space(const CodeFilter& filter, int64_t most)
-    : rows(most),
+CodeFilter::Space::Space(const CodeFilter& filter, int64_t most, int64_t room)
+    : pairs(kPairsAtOnce),
+      full(0),
       rounded(most * pairs_of(filter.dim_)),
       norm(most),
       error(most),
       best(most * kFilterLanes),
       second(most * kFilterLanes),
       partial(most * kFilterPanel),
+      chunk_scores(most),
       some(most),
       all(most),
-      arg(most * kFilterLanes) {}
+      arg(most * kFilterLanes),
+      chunk_codes(most) {
+  const int64_t row = 4 * filter.dim_, panel = kFilterPanel * row;
+  if (filter.metric_ == Metric::kCosine) {
+    pairs = std::min(pairs, std::max<int64_t>(1, room / 4 / row));
+    unit.reset(pairs * filter.dim_);
+    room -= pairs * row;
+  }
+  full = std::min(filter.panels_, std::min(room, 4 * kFullBlock) / panel) * kFilterPanel;
+}
+
+// One pair after another, where there is no room for panels.
+void CodeFilter::score_all(const float* x, int64_t count, Space& space, int32_t* codes, float* scores) const {
+  const float *left[kPairsAtOnce], *right[kPairsAtOnce];
+  float score[kPairsAtOnce];
+  for (int64_t first = 0; first < k_; first += space.pairs) {
+    const int64_t some = std::min(space.pairs, k_ - first);
+    for (int64_t j = 0; j < some; ++j) {
+      right[j] = codes_ + (first + j) * dim_;
+      if (metric_ == Metric::kCosine) unit_code(first + j, space.unit.data() + j * dim_), right[j] = space.unit.data() + j * dim_;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      std::fill_n(left, some, x + i * dim_);
+      q_->scores(left, right, exact_bias_.data() + first, some, dim_, score, nullptr);
+      for (int64_t j = 0; j < some; ++j)
+        if (score[j] < scores[i]) scores[i] = score[j], codes[i] = static_cast<int32_t>(first + j);
+    }
+  }
+}
 
 void CodeFilter::assign_in_full(const float* x, int64_t count, Space& space, int32_t* codes, float* scores,
                                 float* norms) const {
   const QuantKernels& q = *q_;
-  const int64_t at_once =
-      std::min((k_ + q.panel - 1) / q.panel, std::max<int64_t>(1, kFullBlock / (q.panel * dim_))) * q.panel;
-  if (space.panels.size() == 0) {
-    space.panels.reset(at_once * dim_);
-    space.panel_bias.reset(at_once);
-    space.chunk_scores.reset(space.rows);
-    space.chunk_codes.reset(space.rows);
-  }
   std::fill_n(scores, count, kInf);
   std::fill_n(codes, count, 0);
-  Scratch<float> best(count * q.state), partial(count * q.panel), unit(metric_ == Metric::kCosine ? q.panel * dim_ : 0);
-  Scratch<int32_t> arg(count * q.state);
-  for (int64_t first = 0; first < k_; first += at_once) {
-    const int64_t some = std::min(at_once, k_ - first), panels = (some + q.panel - 1) / q.panel;
+  if (space.full == 0) {
+    score_all(x, count, space, codes, scores);
+  } else if (space.panels.size() == 0) {
+    space.panels.reset(space.full * dim_);
+    space.panel_bias.reset(space.full);
+  }
+  for (int64_t first = 0; space.full > 0 && first < k_; first += space.full) {
+    const int64_t some = std::min(space.full, k_ - first), panels = (some + q.panel - 1) / q.panel;
     for (int64_t p = 0; p < panels; ++p) {
       const int64_t from = first + p * q.panel, held = std::min<int64_t>(q.panel, k_ - from);
-      for (int64_t i = 0; i < held && metric_ == Metric::kCosine; ++i) unit_code(from + i, unit.data() + i * dim_);
-      float* bias = space.panel_bias.data() + p * q.panel;
-      q.pack(metric_ == Metric::kCosine ? unit.data() : codes_ + from * dim_, held, dim_, 0, true,
-             space.panels.data() + p * q.panel * dim_, bias);
+      float *bias = space.panel_bias.data() + p * q.panel, *panel = space.panels.data() + p * q.panel * dim_;
+      q.pack(codes_ + from * dim_, held, dim_, 0, true, panel, bias);
       if (metric_ != Metric::kL2) std::fill_n(bias, held, 0.0f);
+      if (metric_ == Metric::kCosine) divide_panel(panel, q.panel, norms_.data() + from, held, dim_);
     }
-    q.assign(x, count, dim_, space.panels.data(), space.panel_bias.data(), panels, best.data(), arg.data(),
-             partial.data(), space.chunk_codes.data(), space.chunk_scores.data());
+    // What the filter found is not needed any more.
+    q.assign(x, count, dim_, space.panels.data(), space.panel_bias.data(), panels, space.best.data(), space.arg.data(),
+             space.partial.data(), space.chunk_codes.data(), space.chunk_scores.data());
     for (int64_t i = 0; i < count; ++i)
       if (space.chunk_scores[i] < scores[i])
         scores[i] = space.chunk_scores[i], codes[i] = static_cast<int32_t>(first) + space.chunk_codes[i];
@@ -196,7 +234,6 @@ void CodeFilter::assign(const float* x, int64_t count, Space& space, int32_t* co
   int64_t row_of[kPairsAtOnce];
   int32_t code_of[kPairsAtOnce];
   int held = 0;
-  Scratch<float> unit(metric_ == Metric::kCosine ? kPairsAtOnce * dim_ : 0);
   const auto flush = [&] {
     q_->scores(left, right, start, held, dim_, score, norms ? norm : nullptr);
     for (int i = 0; i < held; ++i) {
@@ -208,9 +245,9 @@ void CodeFilter::assign(const float* x, int64_t count, Space& space, int32_t* co
   };
   const auto propose = [&](int64_t row, int64_t code) {
     left[held] = x + row * dim_, right[held] = codes_ + code * dim_;
-    if (metric_ == Metric::kCosine) unit_code(code, unit.data() + held * dim_), right[held] = unit.data() + held * dim_;
+    if (metric_ == Metric::kCosine) unit_code(code, space.unit.data() + held * dim_), right[held] = space.unit.data() + held * dim_;
     start[held] = exact_bias_[code], row_of[held] = row, code_of[held] = static_cast<int32_t>(code);
-    if (++held == kPairsAtOnce) flush();
+    if (++held == space.pairs) flush();
   };
 
   const int64_t vectors = (k_ + kFilterLanes - 1) / kFilterLanes;

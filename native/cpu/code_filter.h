@@ -52,8 +52,10 @@ const FilterKernels* bf16_filter();  // null where the machine or the compiler l
 
 class CodeFilter {
  public:
-  // Whether the filter pays for itself.
-  static bool suits(const QuantKernels& q, int64_t k, int64_t dim) { return q.filter && q.panel == kFilterPanel && k >= 96 && dim >= 32; }
+  // Whether the filter pays for itself. Packing wider codes would take more working memory than a call may have.
+  static bool suits(const QuantKernels& q, int64_t k, int64_t dim) {
+    return q.filter && q.panel == kFilterPanel && q.state == kFilterLanes && k >= 96 && dim >= 32 && dim <= 4096;
+  }
 
   // The codes must stay as they are. Those that are not finite, or for cosine have no finite norm, are noted in `bad`.
   void pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const QuantKernels& q,
@@ -62,13 +64,13 @@ class CodeFilter {
 
   // Working memory of one thread.
   struct Space {
-    Space(const CodeFilter& filter, int64_t rows);
-    int64_t rows;
+    Space(const CodeFilter& filter, int64_t rows, int64_t room);
+    int64_t pairs, full;  // pairs of a row and a code that are scored together; codes packed for rows scored in full
     Scratch<uint32_t> rounded;
-    Scratch<float> norm, error, best, second, partial, chunk_scores;
+    Scratch<float> norm, error, best, second, partial, chunk_scores, unit;
     Scratch<uint16_t> some, all;
     Scratch<int32_t> arg, chunk_codes;
-    Scratch<float> panels, panel_bias;  // for rows that are scored in full
+    Scratch<float> panels, panel_bias;  // made when the first row is scored in full
     bool selective = true;
   };
   static int64_t bytes_per_row(int64_t dim);
@@ -79,6 +81,7 @@ class CodeFilter {
 
  private:
   void assign_in_full(const float* x, int64_t count, Space& space, int32_t* codes, float* scores, float* norms) const;
+  void score_all(const float* x, int64_t count, Space& space, int32_t* codes, float* scores) const;
   void unit_code(int64_t k, float* out) const;
 
   const QuantKernels* q_ = nullptr;

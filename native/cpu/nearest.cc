@@ -18,9 +18,9 @@ void nearest(const float* x, int64_t n, const PackedCodebook& codebook, int32_t*
   const bool cosine = codebook.metric() == Metric::kCosine;
   const bool norms_too = distances && codebook.metric() == Metric::kL2;
   FirstRow bad;
-  for_row_blocks(n, dim, codebook.size(), q, options, [&](RowBlocks& blocks) {
+  for_row_blocks(n, dim, codebook.size(), q, options, cosine, [&](RowBlocks& blocks) {
     const int64_t most = blocks.rows();
-    PackedCodebook::Space space(codebook, most);
+    PackedCodebook::Space space(codebook, most, blocks.room());
     Scratch<float> scores(most), norms(most), unit(cosine ? most * dim : 0);
     for (int64_t begin, count; blocks.next(begin, count);) {
       const float* from = x + begin * dim;

@@ -48,23 +48,25 @@ void PackedCodebook::pack(const float* codes, int64_t k, int64_t dim, Metric met
   }
   const int64_t grain = std::max<int64_t>(1, (1 << 17) / (dim * q.panel));
   parallel_for(panels, grain, threads, [&](int64_t begin, int64_t end) {
-    Scratch<float> unit(metric == Metric::kCosine ? q.panel * dim : 0);
     Scratch<float> norms(q.panel);
+    Scratch<const float*> rows(q.panel);
     for (int64_t p = begin; p < end; ++p) {
       const int64_t first = p * q.panel, count = std::min<int64_t>(q.panel, k - first);
       const float* from = codes + first * dim;
-      if (metric == Metric::kCosine) {
-        normalise(q, from, count, dim, unit.data(), norms.data());
-        for (int64_t i = 0; i < count; ++i)
-          if (!std::isfinite(norms[i])) bad.note(first + i);
-        from = unit.data();
-      }
       q.pack(from, count, dim, 0, true, data_.data() + first * dim, bias_.data() + first);
       for (int64_t i = 0; i < count; ++i) {
         // The norm of a large finite code may overflow: its score is +inf then, and it never wins.
         if (!std::isfinite(bias_[first + i]) && !finite(from + i * dim, dim)) bad.note(first + i);
       }
       if (metric != Metric::kL2) std::fill_n(bias_.data() + first, count, 0.0f);
+      if (metric != Metric::kCosine) continue;
+      for (int64_t i = 0; i < count; ++i) rows[i] = from + i * dim;
+      q.squared(rows.data(), nullptr, count, dim, norms.data());
+      for (int64_t i = 0; i < count; ++i) {
+        norms[i] = std::sqrt(norms[i]);
+        if (!std::isfinite(norms[i])) bad.note(first + i);
+      }
+      divide_panel(data_.data() + first * dim, q.panel, norms.data(), count, dim);
     }
   });
   if (bad.any()) fail_at(bad.row(), what);
@@ -77,10 +79,11 @@ struct PackedCodebook::Space::Arrays {
   std::unique_ptr<CodeFilter::Space> filter;
 };
 
-PackedCodebook::Space::Space(const PackedCodebook& codebook, int64_t rows) : arrays_(std::make_unique<Arrays>()) {
+PackedCodebook::Space::Space(const PackedCodebook& codebook, int64_t rows, int64_t room)
+    : arrays_(std::make_unique<Arrays>()) {
   const QuantKernels& q = codebook.kernels();
   if (codebook.filter_) {
-    arrays_->filter = std::make_unique<CodeFilter::Space>(*codebook.filter_, rows);
+    arrays_->filter = std::make_unique<CodeFilter::Space>(*codebook.filter_, rows, room);
     return;
   }
   arrays_->best.reset(rows * q.state);

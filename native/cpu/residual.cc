@@ -39,7 +39,7 @@ void greedy(const Job& job, const QuantKernels& q, RowBlocks& blocks, FirstRow& 
   Scratch<int32_t> found(most);
   Scratch<const float*> rows(most);
   std::vector<std::unique_ptr<PackedCodebook::Space>> space;
-  for (const PackedCodebook& book : job.packed) space.push_back(std::make_unique<PackedCodebook::Space>(book, most));
+  for (const PackedCodebook& book : job.packed) space.push_back(std::make_unique<PackedCodebook::Space>(book, most, blocks.room() / job.levels));
   for (int64_t begin, count; blocks.next(begin, count);) {
     const float* from = job.x + begin * dim;
     for (int64_t level = 0; level < job.levels; ++level) {
@@ -160,7 +160,7 @@ void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<c
   int64_t met = 0;
   for (int64_t size : sizes) met += size * beam;
   for_row_blocks(
-      n, dim, met, q, options,
+      n, dim, met, q, options, true,
       [&](RowBlocks& blocks) { beam == 1 ? greedy(job, q, blocks, bad) : beam_search(job, q, blocks, bad); }, extra);
   if (bad.any())
     fail(Error::kValue, "row " + std::to_string(bad.row()) + " has no nearest code: it " +

@@ -25,4 +25,9 @@ void normalise(const QuantKernels& q, const float* x, int64_t n, int64_t dim, fl
   }
 }
 
+void divide_panel(float* panel, int width, const float* norms, int64_t held, int64_t dim) {
+  for (int64_t d = 0; d < dim; ++d, panel += width)
+    for (int64_t i = 0; i < held; ++i) panel[i] = norms[i] == 0 ? 0.0f : panel[i] / norms[i];
+}
+
 }  // namespace vq

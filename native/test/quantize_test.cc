@@ -14,6 +14,7 @@
 #include "vq/isa.h"
 #include "vq/philox.h"
 #include "vq/quantize.h"
+#include "vq/threads.h"
 
 namespace {
 
@@ -286,22 +287,35 @@ void operator delete(void* p) noexcept {
 void operator delete(void* p, size_t) noexcept { operator delete(p); }
 
 VQ_TEST(nearest_needs_no_more_than_the_packed_codebook_and_a_megabyte) {
-  const int n = 3000, k = 1000, dim = 24;
-  const auto x = draw(n * dim, 12), codes = draw(k * dim, 13);
-  std::vector<int32_t> idx(n);
-  std::vector<float> dist(n);
-  for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine})
-    every_setting([&](const std::string&, vq::CallOptions o) {
-      vq::PackedCodebook packed;
-      packed.pack(codes.data(), k, dim, metric, 1);
-      const int64_t book = packed.bytes();
-      packed = {};
-      const int64_t before = vq::ScratchCount::now + heap;
-      vq::ScratchCount::reset();
-      heap_peak = heap.load();
-      vq::nearest(x.data(), n, dim, codes.data(), k, metric, idx.data(), dist.data(), o);
-      VQ_EXPECT(vq::ScratchCount::peak + heap_peak - before <= book + (1 << 20));
-      VQ_EXPECT(vq::ScratchCount::peak + heap_peak - before >= book);
-      VQ_EXPECT(vq::ScratchCount::now + heap == before);
-    });
+  vq::parallel_for(48, 1, 48, [](int64_t, int64_t) {});  // the pool's threads stay
+  // Spread codes, and codes that are all the same: a filter cannot tell them apart.
+  const int sizes[][3] = {{3000, 1000, 24}, {1000, 1024, 64}, {300, 100, 2048}, {128, 96, 4096}, {128, 96, 9000}};
+  for (auto& s : sizes)
+    for (bool same : {false, true}) {
+      const int n = s[0], k = s[1], dim = s[2];
+      const auto x = draw(static_cast<size_t>(n) * dim, 12);
+      auto codes = draw(static_cast<size_t>(k) * dim, 13);
+      for (int i = 1; same && i < k; ++i) std::copy_n(codes.begin(), dim, codes.begin() + static_cast<int64_t>(i) * dim);
+      std::vector<int32_t> idx(n);
+      std::vector<float> dist(n);
+      for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine, vq::Metric::kDot})
+        for (const std::string& name : vq::isa_list())
+          for (int threads : {1, 2, 4, 48}) {
+            if (name == "scalar" && (threads > 1 || dim > 24)) continue;
+            vq::set_isa(name);
+            vq::PackedCodebook packed;
+            packed.pack(codes.data(), k, dim, metric, 1);
+            const int64_t book = packed.bytes();
+            packed = {};
+            const int64_t before = vq::ScratchCount::now + heap;
+            vq::ScratchCount::reset();
+            heap_peak = heap.load();
+            vq::nearest(x.data(), n, dim, codes.data(), k, metric, idx.data(), dist.data(), {threads});
+            VQ_EXPECT(vq::ScratchCount::peak + heap_peak - before <= book + (1 << 20));
+            VQ_EXPECT(vq::ScratchCount::peak + heap_peak - before >= book);
+            VQ_EXPECT(vq::ScratchCount::now + heap == before);
+            if (same) VQ_EXPECT(std::all_of(idx.begin(), idx.end(), [](int32_t i) { return i == 0; }));
+          }
+    }
+  vq::set_isa("auto");
 }

@@ -50,10 +50,10 @@ class PackedCodebook {
   Metric metric() const { return metric_; }
   const struct QuantKernels& kernels() const { return *kernels_; }
 
-  // One thread's working memory for up to `rows` rows at a time.
+  // One thread's working memory for up to `rows` rows at a time, and about `room` bytes more where that saves time.
   class Space {
    public:
-    Space(const PackedCodebook& codebook, int64_t rows);
+    Space(const PackedCodebook& codebook, int64_t rows, int64_t room);
     ~Space();
 
    private:
