@@ -81,6 +81,9 @@ void ema_update(const float* x, const int32_t* indices, int64_t n, int64_t dim, 
               fail(Error::kValue, "row " + std::to_string(r) + " " + describe_row(x + r * dim, dim, ""));
       fail(Error::kValue, "the sum of the rows of code " + std::to_string(i / dim) + " overflows float32");
     }
+  for (int64_t i = 0; i < k * dim; ++i)
+    if (!std::isfinite(sums[i]) || !std::isfinite(counts[i / dim]))
+      fail(Error::kValue, "the moving averages of code " + std::to_string(i / dim) + " are not finite");
   const float g = static_cast<float>(ema.decay), h = static_cast<float>(1.0 - ema.decay);
   const float epsilon = static_cast<float>(ema.epsilon);
   float total = 0;

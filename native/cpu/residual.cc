@@ -114,6 +114,7 @@ void beam_search(const Job& job, const QuantKernels& q, RowBlocks& blocks, First
         for (int64_t c = 0; c < size; ++c) proposals[c].error = std::isnan(errors[c]) ? INFINITY : errors[c];
         const int64_t kept = std::min<int64_t>(beam, size);
         std::partial_sort(proposals.begin(), proposals.begin() + kept, proposals.end());
+        if (!std::isfinite(proposals[0].error)) bad.note(begin + i);  // nothing left to rank by
         for (int64_t c = 0; c < kept; ++c, ++next) {
           const Proposal& chosen = proposals[c];
           const int64_t parent = path + chosen.parent;

@@ -93,7 +93,7 @@ struct EmaOptions {
 // One exponential-moving-average step, float32 in this order: n_k, sum_k by code_sums; c_k = fma(g, c_k, h n_k) and
 // s_k = fma(g, s_k, h sum_k) with g = decay, h = 1 - decay; N = sum of c_k in ascending k;
 // e_k = s_k / ((c_k + epsilon) / (N + K epsilon) * N), left alone where that divisor is 0.
-// Outputs may be the inputs. Fails before anything is written when a row that counts is not finite.
+// Outputs may be the inputs. Fails before anything is written when a row that counts, a count or a sum is not finite.
 // Source: van den Oord, Vinyals, Kavukcuoglu 2017, appendix A.1.
 void ema_update(const float* x, const int32_t* indices, int64_t n, int64_t dim, int64_t k, const float* codebook,
                 const float* counts, const float* sums, float* codebook_out, float* counts_out, float* sums_out,

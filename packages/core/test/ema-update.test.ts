@@ -103,6 +103,14 @@ test('bad rows and indices leave the state unchanged', () => {
     )
   }
   expect(state).toEqual(initEmaState(codebook, { dim }))
+  for (const name of ['counts', 'sums'] as const) {
+    const spoilt = initEmaState(codebook, { dim })
+    spoilt[name][1] = Number.NaN
+    const before = structuredClone(spoilt)
+    expect(() => emaUpdate(x, indices, spoilt, { dim })).toThrow('the moving averages of code')
+    expect(spoilt).toEqual(before)
+  }
+  expect(() => initEmaState(broken.subarray(0, 40 * dim), { dim })).toThrow('row 33 holds NaN at element 1')
   // A NaN in a row that does not count is nobody's business.
   emaUpdate(broken, counted.fill(-1), state, { dim })
   expect(() => emaUpdate(x, indices.subarray(1), state, { dim })).toThrow(VqShapeError)

@@ -192,6 +192,8 @@ test('bad options are typed errors', () => {
     { init: 'best' },
     { init: [1] },
     { spherical: 1 },
+    { spherical: 'false' },
+    { spherical: Object.create(null) },
     { weights: [1] },
     { dim: 0 },
   ])

@@ -106,6 +106,14 @@ test('duplicate codes and duplicate paths resolve to the lowest code', () => {
     expect(Math.max(...residualEncode(x, [twice, twice], { dim, beam }).codes)).toBeLessThan(2)
 })
 
+test('a beam that has nothing to rank by is an error, not a guess', () => {
+  // The scores fit float32, the squared norms of what is left do not.
+  const far = Float32Array.of(0, 0, 1e25, 1e25)
+  const book = Float32Array.of(0, 0, 1, 1)
+  expect([...residualEncode(far, [book], { dim: 2 }).codes]).toEqual([0, 1])
+  expect(() => residualEncode(far, [book], { dim: 2, beam: 2 })).toThrow('row 1 has no nearest code')
+})
+
 test('no rows work, and bad arguments are typed errors', () => {
   expect(residualEncode(new Float32Array(), books, { dim }).codes).toHaveLength(0)
   expect(() => residualEncode(x, [], { dim })).toThrow(VqConfigError)

@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectShape } from '../check.js'
+import { VqValueError } from '../errors.js'
 import { codesOf, expectWritable, rowsOf, typedArray } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
 import type { QuantizeCore } from './native.js'
@@ -28,6 +29,14 @@ export function initEmaState(codebook: Float32Array, options: { dim: number }): 
   expectInteger('initEmaState', 'dim', dim, 1)
   const codes = typedArray('initEmaState', 'codebook', codebook, 'Float32Array')
   const k = codesOf('initEmaState', 'codebook', codes, dim)
+  const at = codes.findIndex(value => !Number.isFinite(value))
+  if (at >= 0)
+    throw new VqValueError({
+      operation: 'initEmaState',
+      expected: 'finite codes',
+      received: `row ${Math.floor(at / dim)} holds ${codes[at]} at element ${at % dim}`,
+      remedy: 'Remove or mend that row.',
+    })
   return { codebook: codes.slice(), counts: new Float32Array(k).fill(1), sums: codes.slice() }
 }
 
@@ -39,8 +48,8 @@ export function initEmaState(codebook: Float32Array, options: { dim: number }): 
  * smoothed = (counts + ε) / (Σ counts + K·ε) · Σ counts. All float32, rows of a code added in ascending order, so the
  * thread count changes nothing. A code whose smoothed count is 0 stays as it is.
  *
- * Errors: VqConfigError, VqShapeError; VqValueError for an index outside the codebook or a row that is not finite. The
- * state is then unchanged.
+ * Errors: VqConfigError, VqShapeError; VqValueError for an index outside the codebook, or a row, count or sum that is not
+ * finite. The state is then unchanged.
  * Source: van den Oord, Vinyals, Kavukcuoglu 2017, https://arxiv.org/abs/1711.00937, appendix A.1.
  */
 export function emaUpdate(

@@ -122,7 +122,13 @@ function prepare(
   expectInteger(operation, 'iterations', iterations, 0, 1e9)
   expectNumber(operation, 'tolerance', tolerance, 0, Number.MAX_VALUE)
   expectInteger(operation, 'seed', seed, 0)
-  expectOneOf(operation, 'spherical', String(spherical), ['true', 'false'])
+  expectConfig(
+    typeof spherical === 'boolean',
+    operation,
+    'spherical to be true or false',
+    spherical,
+    'Pass one of these.',
+  )
   const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
   const n = rowsOf(operation, 'vectors', x, dim)
   expectConfig(n >= k, operation, `k to be at most the ${n} rows`, k, 'Pass more rows or a smaller k.')
