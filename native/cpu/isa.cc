@@ -10,13 +10,14 @@ namespace vq {
 namespace {
 
 const std::vector<const QuantKernels*>& offered() {
-  static const std::vector<const QuantKernels*> all = [] {
-    std::vector<const QuantKernels*> list{scalar_kernels()};
+  // Never destroyed: asynchronous calls may still look at it while the process ends.
+  static const auto* const all = [] {
+    auto* list = new std::vector<const QuantKernels*>{scalar_kernels()};
     for (const QuantKernels* k : {neon_kernels(), avx2_kernels(), avx512_kernels(), avx512_bf16_kernels()})
-      if (k) list.push_back(k);
+      if (k) list->push_back(k);
     return list;
   }();
-  return all;
+  return *all;
 }
 
 std::atomic<const QuantKernels*> chosen{nullptr};

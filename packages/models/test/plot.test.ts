@@ -87,6 +87,10 @@ describe('charts', () => {
     expect(curves.svg).not.toContain('perplexity')
     expect(curves.svg).not.toMatch(/NaN|undefined/)
     expect(() => trainingCurves([])).toThrow(VqShapeError)
+    // One measurement is the only mark of its axis.
+    const once = await trainingCurves([{ step: 1, reconstructionLoss: 1, validationPsnr: 20.685124 }])
+    expect(once.svg).toContain('>20.69<')
+    expect(once.svg).not.toContain('20.685124<')
   })
 
   test('a figure is saved as its name says', async () => {

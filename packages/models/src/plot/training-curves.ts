@@ -91,7 +91,7 @@ export function trainingCurves(
       type: 'quantitative',
       title: name,
       scale: { zero, nice: true },
-      axis: { tickCount: 5 },
+      axis: { tickCount: 5, format: ',.2~f' },
     } as const
     panels.push({
       width,
