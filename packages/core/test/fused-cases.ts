@@ -1,0 +1,237 @@
+import { gelu, layerNorm, linear, logSoftmax, silu, softmax, softmaxCrossEntropy, tf } from '@vq/core'
+
+/** A fused op on small tensors and the same formula in float64, as plain as can be. */
+export interface Case {
+  name: string
+  /** Of the inputs that gradients are taken by. */
+  shapes: number[][]
+  op: (...x: tf.Tensor[]) => tf.Tensor
+  oracle: (...x: number[][]) => number[]
+  /** Multiplies the inputs, which are otherwise in [−1, 1). */
+  scale?: number
+}
+
+const size = (shape: number[]): number => shape.reduce((a, b) => a * b, 1)
+const total = (x: number[]): number => x.reduce((a, b) => a + b, 0)
+
+/** Rows of length n. */
+function rows(x: number[], n: number): number[][] {
+  return n === 0 ? [] : Array.from({ length: x.length / n }, (_, r) => x.slice(r * n, (r + 1) * n))
+}
+
+/** The error function in float64: a Taylor series, which converges everywhere. */
+export function erf(x: number): number {
+  if (Math.abs(x) > 5.5) return Math.sign(x)
+  let term = x
+  let sum = x
+  for (let n = 1; n < 200; n++) {
+    term *= (-x * x) / n
+    sum += term / (2 * n + 1)
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
+export const activationOracle: Record<string, (x: number) => number> = {
+  linear: x => x,
+  relu: x => Math.max(0, x),
+  gelu: x => (x * (1 + erf(x / Math.SQRT2))) / 2,
+  gelu_tanh: x => (x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))) / 2,
+  silu: x => x * sigmoid(x),
+  tanh: Math.tanh,
+  sigmoid,
+}
+
+function layerNormOracle(
+  x: number[],
+  n: number,
+  gamma?: number[],
+  beta?: number[],
+  epsilon = 1e-5,
+): number[] {
+  return rows(x, n).flatMap(row => {
+    const mean = total(row) / n
+    const variance = total(row.map(v => (v - mean) ** 2)) / n
+    return row.map(
+      (v, i) => ((v - mean) / Math.sqrt(variance + epsilon)) * (gamma?.[i] ?? 1) + (beta?.[i] ?? 0),
+    )
+  })
+}
+
+function logSoftmaxRow(row: number[]): number[] {
+  const top = Math.max(...row)
+  const lse = top + Math.log(total(row.map(v => Math.exp(v - top))))
+  return row.map(v => v - lse)
+}
+
+function matMul(a: number[], m: number, k: number, b: number[], n: number): number[] {
+  const c = new Array<number>(m * n).fill(0)
+  for (let i = 0; i < m; i++)
+    for (let j = 0; j < n; j++) for (let l = 0; l < k; l++) c[i * n + j] += a[i * k + l] * b[l * n + j]
+  return c
+}
+
+const cases: Case[] = []
+const T1 = (x: tf.Tensor): tf.Tensor1D => x as tf.Tensor1D
+
+for (const shape of [[3, 5], [2, 3, 17], [1, 1], [4, 1], [70], [0, 4], [3, 64], [5, 100]]) // biome-ignore format: shapes
+  cases.push({
+    name: `layerNorm [${shape}]`,
+    shapes: [shape, [shape[shape.length - 1]], [shape[shape.length - 1]]],
+    op: (x, g, b) => layerNorm(x, T1(g), T1(b)),
+    oracle: (x, g, b) => layerNormOracle(x, g.length, g, b),
+  })
+cases.push(
+  {
+    name: 'layerNorm without parameters',
+    shapes: [[4, 9]],
+    op: x => layerNorm(x, undefined, undefined, { epsilon: 1e-3 }),
+    oracle: x => layerNormOracle(x, 9, undefined, undefined, 1e-3),
+  },
+  {
+    name: 'layerNorm with beta alone',
+    shapes: [[4, 9], [9]],
+    op: (x, b) => layerNorm(x, undefined, T1(b)),
+    oracle: (x, b) => layerNormOracle(x, 9, undefined, b),
+  },
+  {
+    name: 'layerNorm with gamma alone',
+    shapes: [[4, 9], [9]],
+    op: (x, g) => layerNorm(x, T1(g)),
+    oracle: (x, g) => layerNormOracle(x, 9, g),
+  },
+)
+
+for (const shape of [[37], [2, 3], [0], []])
+  for (const scale of [1, 6]) {
+    cases.push(
+      {
+        name: `gelu [${shape}] in ±${scale}`,
+        shapes: [shape],
+        scale,
+        op: x => gelu(x),
+        oracle: x => x.map(activationOracle.gelu),
+      },
+      {
+        name: `gelu tanh [${shape}] in ±${scale}`,
+        shapes: [shape],
+        scale,
+        op: x => gelu(x, { approximate: 'tanh' }),
+        oracle: x => x.map(activationOracle.gelu_tanh),
+      },
+      {
+        name: `silu [${shape}] in ±${scale}`,
+        shapes: [shape],
+        scale,
+        op: x => silu(x),
+        oracle: x => x.map(activationOracle.silu),
+      },
+    )
+  }
+
+for (const [shape, axis] of [
+  [[3, 5], -1],
+  [[2, 3, 40], 2],
+  [[4, 1], -1],
+  [[19], 0],
+  [[3, 4, 2], 0],
+  [[2, 7, 3], 1],
+  [[0, 3], -1],
+  [[2, 66], -1],
+] as const) {
+  // biome-ignore format: shapes
+  const along = (f: (row: number[]) => number[]) => (x: number[]): number[] => {
+    const at = axis < 0 ? shape.length - 1 : axis
+    const [n, inner] = [shape[at], size(shape.slice(at + 1) as unknown as number[])]
+    const out = x.slice()
+    for (let o = 0; o < x.length / (n * inner); o++)
+      for (let i = 0; i < inner; i++) {
+        const index = Array.from({ length: n }, (_, k) => (o * n + k) * inner + i)
+        for (const [k, v] of f(index.map(j => x[j])).entries()) out[index[k]] = v
+      }
+    return out
+  }
+  cases.push(
+    {
+      name: `softmax [${shape}] axis ${axis}`,
+      shapes: [[...shape]],
+      scale: 4,
+      op: x => softmax(x, axis),
+      oracle: along(row => logSoftmaxRow(row).map(Math.exp)),
+    },
+    {
+      name: `logSoftmax [${shape}] axis ${axis}`,
+      shapes: [[...shape]],
+      scale: 4,
+      op: x => logSoftmax(x, axis),
+      oracle: along(logSoftmaxRow),
+    },
+  )
+}
+
+for (const reduction of ['mean', 'sum', 'none'] as const)
+  for (const labelSmoothing of [0, 0.1])
+    for (const [shape, labels, ignoreIndex] of [
+      [[5, 7], [0, 6, -1, 3, 3], -1],
+      [[2, 2, 1], [0, 0, 0, -100], -100],
+      [[3, 40], [39, 17, 2], 2],
+      [[1, 3], [1], -1],
+    ] as const) {
+      const classes = shape[shape.length - 1]
+      cases.push({
+        name: `softmaxCrossEntropy [${shape}] ${reduction} smoothing ${labelSmoothing} ignoring ${ignoreIndex}`,
+        shapes: [[...shape]],
+        scale: 3,
+        op: x =>
+          softmaxCrossEntropy(x, tf.tensor([...labels], [...shape.slice(0, -1)], 'int32'), {
+            reduction,
+            labelSmoothing,
+            ignoreIndex,
+          }),
+        oracle: x => {
+          const loss = rows(x, classes).map((row, r) => {
+            const label: number = labels[r]
+            if (label === ignoreIndex) return 0
+            const logs = logSoftmaxRow(row)
+            const target = row.map(
+              (_, k) => labelSmoothing / classes + (k === label ? 1 - labelSmoothing : 0),
+            )
+            return -total(logs.map((v, k) => v * target[k]))
+          })
+          if (reduction === 'none') return loss
+          const counted = labels.filter(l => l !== ignoreIndex).length
+          return [total(loss) / (reduction === 'mean' ? counted : 1)]
+        },
+      })
+    }
+
+for (const activation of ['linear', 'relu', 'gelu', 'gelu_tanh', 'silu', 'tanh', 'sigmoid'] as const)
+  for (const [shape, out] of [
+    [[3, 5], 4],
+    [[2, 2, 3], 19],
+    [[1], 1],
+    [[0, 3], 2],
+    [[2, 0], 3],
+  ] as const) {
+    // biome-ignore format: shapes
+    const inputs = shape[shape.length - 1]
+    const product = (x: number[], w: number[], b?: number[]): number[] =>
+      matMul(x, size(shape.slice(0, -1) as unknown as number[]), inputs, w, out)
+        .map((v, i) => v + (b?.[i % out] ?? 0))
+        .map(activationOracle[activation])
+    cases.push({
+      name: `linear [${shape}] to ${out}, ${activation}`,
+      shapes: [[...shape], [inputs, out], [out]],
+      op: (x, w, b) => linear(x, w as tf.Tensor2D, T1(b), activation),
+      oracle: product,
+    })
+    if (out === 19)
+      cases.push({
+        name: `linear [${shape}] to ${out}, ${activation}, without bias`,
+        shapes: [[...shape], [inputs, out]],
+        op: (x, w) => linear(x, w as tf.Tensor2D, undefined, activation),
+        oracle: product,
+      })
+  }
+
+export { cases }
