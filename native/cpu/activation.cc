@@ -33,14 +33,12 @@ struct Relu {
   static HWY_INLINE VF gradient(VF dy, VF y) { return hn::IfThenElseZero(hn::Gt(y, zero()), dy); }
 };
 struct Gelu {
-  static HWY_INLINE VF value(VF x) {
-    // −∞ · 0 would be NaN.
-    return hn::Mul(hn::Max(x, set(-3.0e38f)), normal_cdf(x));
-  }
+  static HWY_INLINE VF bell(VF x) { return exp_negative(hn::Mul(set(-0.5f), hn::Mul(x, x))); }
+  // −∞ · 0 would be NaN.
+  static HWY_INLINE VF value(VF x) { return hn::Mul(hn::Max(set(-3.0e38f), x), normal_cdf(x, bell(x))); }
   static HWY_INLINE VF gradient(VF dy, VF x) {
-    const VF density = hn::Mul(set(0.3989422804f), exp(hn::Mul(set(-0.5f), hn::Mul(x, x))));
-    const VF bounded = hn::Min(hn::Max(x, set(-3.0e38f)), set(3.0e38f));
-    return hn::Mul(dy, hn::MulAdd(bounded, density, normal_cdf(x)));
+    const VF b = bell(x), bounded = hn::Min(set(3.0e38f), hn::Max(set(-3.0e38f), x));
+    return hn::Mul(dy, hn::MulAdd(bounded, hn::Mul(set(0.3989422804f), b), normal_cdf(x, b)));
   }
 };
 struct GeluTanh {
@@ -53,7 +51,7 @@ struct GeluTanh {
     const VF u = inner(x);
     return sigmoid(hn::Add(u, u));
   }
-  static HWY_INLINE VF value(VF x) { return hn::Mul(hn::Max(x, set(-3.0e38f)), share(x)); }
+  static HWY_INLINE VF value(VF x) { return hn::Mul(hn::Max(set(-3.0e38f), x), share(x)); }
   static HWY_INLINE VF gradient(VF dy, VF x) {
     const VF bounded = hn::Min(hn::Max(x, set(-1.0e12f)), set(1.0e12f));
     const VF s = share(bounded), x2 = hn::Mul(bounded, bounded);
@@ -63,9 +61,9 @@ struct GeluTanh {
   }
 };
 struct Silu {
-  static HWY_INLINE VF value(VF x) { return hn::Mul(hn::Max(x, set(-3.0e38f)), sigmoid(x)); }
+  static HWY_INLINE VF value(VF x) { return hn::Mul(hn::Max(set(-3.0e38f), x), sigmoid(x)); }
   static HWY_INLINE VF gradient(VF dy, VF x) {
-    const VF s = sigmoid(x), bounded = hn::Min(hn::Max(x, set(-3.0e38f)), set(3.0e38f));
+    const VF s = sigmoid(x), bounded = hn::Min(set(3.0e38f), hn::Max(set(-3.0e38f), x));
     return hn::Mul(dy, hn::MulAdd(hn::Mul(s, hn::Sub(set(1.0f), s)), bounded, s));
   }
 };

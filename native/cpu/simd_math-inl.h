@@ -76,23 +76,42 @@ HWY_INLINE VF power_of_two(VI n) {
   return hn::BitCast(F(), hn::ShiftLeft<23>(hn::Add(n, hn::Set(I(), 127))));
 }
 
-HWY_INLINE VF exp(VF x) {
-  const VF bounded = hn::Min(hn::Max(x, set(-104.0f)), set(89.0f));
-  const VI n = hn::NearestInt(hn::Mul(bounded, set(1.44269504088896341f)));
-  const VF whole = hn::ConvertTo(F(), n);
-  VF r = hn::NegMulAdd(whole, set(0.693359375f), bounded);
-  r = hn::NegMulAdd(whole, set(-2.12194440e-4f), r);
+// e^r for |r| ≤ ½ log 2.
+HWY_INLINE VF exp_polynomial(VF r) {
   VF p = set(1.9875691500e-4f);
   p = hn::MulAdd(p, r, set(1.3981999507e-3f));
   p = hn::MulAdd(p, r, set(8.3334519073e-3f));
   p = hn::MulAdd(p, r, set(4.1665795894e-2f));
   p = hn::MulAdd(p, r, set(1.6666665459e-1f));
   p = hn::MulAdd(p, r, set(5.0000001201e-1f));
-  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), set(1.0f));
+  return hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), set(1.0f));
+}
+
+HWY_INLINE VF exp(VF x) {
+  const VF bounded = hn::Min(hn::Max(x, set(-104.0f)), set(89.0f));
+  const VI n = hn::NearestInt(hn::Mul(bounded, set(1.44269504088896341f)));
+  const VF whole = hn::ConvertTo(F(), n);
+  VF r = hn::NegMulAdd(whole, set(0.693359375f), bounded);
+  r = hn::NegMulAdd(whole, set(-2.12194440e-4f), r);
+  const VF p = exp_polynomial(r);
   // In two factors, so that what overflows and what is subnormal comes out right.
   const VI half = hn::ShiftRight<1>(n);
   const VF y = hn::Mul(hn::Mul(p, power_of_two(half)), power_of_two(hn::Sub(n, half)));
   return hn::IfThenElse(hn::IsNaN(x), x, y);
+}
+
+// e^x for x ≤ 0 (and NaN); what would be subnormal is 0.
+HWY_INLINE VF exp_negative(VF x) {
+  const VF least = set(-87.33f);
+  const VF bounded = hn::Max(least, x);  // in this order NaN stays
+  const VI n = hn::NearestInt(hn::Mul(bounded, set(1.44269504088896341f)));
+  const VF whole = hn::ConvertTo(F(), n);
+  VF r = hn::NegMulAdd(whole, set(0.693359375f), bounded);
+  r = hn::NegMulAdd(whole, set(-2.12194440e-4f), r);
+  VF p = exp_polynomial(r);
+  p = hn::BitCast(F(), hn::Add(hn::BitCast(I(), p), hn::ShiftLeft<23>(n)));
+  p = hn::IfThenZeroElse(hn::Lt(x, least), p);
+  return hn::IfThenElse(hn::IsNaN(x), x, p);
 }
 
 HWY_INLINE VF log(VF x) {
@@ -172,9 +191,18 @@ HWY_INLINE VF erf(VF x) {
   return hn::IfThenElse(hn::Lt(a, set(0.9f)), hn::Mul(p, x), far);
 }
 
-// The standard normal distribution function ½·(1 + erf(x/√2)), without cancellation in the left tail.
-HWY_INLINE VF normal_cdf(VF x) {
-  const VF tail = hn::Mul(set(0.5f), erfc_positive(hn::Mul(hn::Abs(x), set(0.70710678118f))));
+// Φ(x), the standard normal distribution function, given e^(−x²/2); no cancellation in the left tail. erfc(t)·e^(t²) is a
+// polynomial in 1 / (1 + 0.36t): 2e-8 absolute, 1e-5 relative down to Φ = 1e-3.
+HWY_INLINE VF normal_cdf(VF x, VF bell) {
+  const VF s = hn::Div(set(1.0f), hn::MulAdd(hn::Abs(x), set(0.36f * 0.70710678118f), set(1.0f)));
+  VF p = set(-0.1621154546737671f);
+  p = hn::MulAdd(p, s, set(0.557529091835022f));
+  p = hn::MulAdd(p, s, set(-0.34380075335502625f));
+  p = hn::MulAdd(p, s, set(0.41778165102005005f));
+  p = hn::MulAdd(p, s, set(0.11302537471055984f));
+  p = hn::MulAdd(p, s, set(0.21523968875408173f));
+  p = hn::MulAdd(p, s, set(0.20234043896198273f));
+  const VF tail = hn::Mul(hn::Mul(set(0.5f), bell), hn::Mul(p, s));
   return hn::IfThenElse(hn::Lt(x, zero()), tail, hn::Sub(set(1.0f), tail));
 }
 

@@ -70,7 +70,7 @@ HWY_INLINE double exp_sum(const float* x, int64_t n, float top) {
   const VF t = set(top);
   // A lane that does not count holds −∞, whose exponential is 0 whatever `top` is, unless that is −∞ too.
   return row_sum(n, [&](int64_t i, int64_t k) HWY_ATTR {
-    const VF e = exp(hn::Sub(part(x + i, k, -kInf), t));
+    const VF e = exp_negative(hn::Sub(part(x + i, k, -kInf), t));
     return k == lanes() ? e : keep_first(e, k);
   });
 }
@@ -87,7 +87,7 @@ void forward(bool logarithm, const float* x, int64_t rows, int64_t c, float* out
     } else {
       const VF scale = set(static_cast<float>(1 / total));
       write_row<kStream>(c, out, [&](int64_t i, int64_t k) HWY_ATTR {
-        return hn::Mul(exp(hn::Sub(part(x + i, k), t)), scale);
+        return hn::Mul(exp_negative(hn::Sub(part(x + i, k), t)), scale);
       });
     }
   }
@@ -101,7 +101,7 @@ void backward(bool logarithm, const float* y, const float* dy, int64_t rows, int
       const double total = row_sum(c, [&](int64_t i, int64_t k) HWY_ATTR { return part(dy + i, k); });
       const VF s = set(static_cast<float>(total));
       write_row<kStream>(c, dx, [&](int64_t i, int64_t k) HWY_ATTR {
-        return hn::NegMulAdd(exp(part(y + i, k)), s, part(dy + i, k));
+        return hn::NegMulAdd(exp_negative(part(y + i, k)), s, part(dy + i, k));
       });
     } else {
       const double total = row_sum(c, [&](int64_t i, int64_t k) HWY_ATTR { return hn::Mul(part(y + i, k), part(dy + i, k)); });
@@ -143,7 +143,7 @@ void cross_entropy_gradient_rows(const float* x, const float* lse, const float* 
       continue;
     }
     const VF l = set(lse[r]), s = set(scale[r]), u = set(uniform);
-    write_row<false>(c, dx, [&](int64_t i, int64_t k) HWY_ATTR { return hn::Mul(s, hn::Sub(exp(hn::Sub(part(x + i, k), l)), u)); });
+    write_row<false>(c, dx, [&](int64_t i, int64_t k) HWY_ATTR { return hn::Mul(s, hn::Sub(exp_negative(hn::Sub(part(x + i, k), l)), u)); });
   }
 }
 
