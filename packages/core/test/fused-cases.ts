@@ -1,4 +1,15 @@
-import { gelu, layerNorm, linear, logSoftmax, silu, softmax, softmaxCrossEntropy, tf } from '@vq/core'
+import {
+  gelu,
+  layerNorm,
+  linear,
+  logSoftmax,
+  Random,
+  scaledDotProductAttention,
+  silu,
+  softmax,
+  softmaxCrossEntropy,
+  tf,
+} from '@vq/core'
 
 /** A fused op on small tensors and the same formula in float64, as plain as can be. */
 export interface Case {
@@ -232,6 +243,102 @@ for (const activation of ['linear', 'relu', 'gelu', 'gelu_tanh', 'silu', 'tanh',
         op: (x, w) => linear(x, w as tf.Tensor2D, undefined, activation),
         oracle: product,
       })
+  }
+
+interface AttentionCase {
+  sizes: [b: number, h: number, tq: number, tk: number, d: number]
+  causal?: boolean
+  padding?: number[]
+  bias?: [shape: number[], values: number[]]
+  allowed?: [shape: number[], values: number[]]
+  dropout?: number
+}
+
+// Element of a tensor that broadcasts to [B, H, Tq, Tk].
+function broadcastAt([shape, values]: [number[], number[]], at: number[]): number {
+  let index = 0
+  for (const [i, n] of shape.entries()) index = index * n + (n === 1 ? 0 : at[4 - shape.length + i])
+  return values[index]
+}
+
+function attentionOracle(c: AttentionCase, scale: number, q: number[], k: number[], v: number[]): number[] {
+  const [b, h, tq, tk, d] = c.sizes
+  const out = new Array<number>(b * h * tq * d).fill(0)
+  const drawn = new Random(77)
+  const width = Math.ceil(tk / 4) * 4
+  for (let n = 0; n < b * h; n++)
+    for (let i = 0; i < tq; i++) {
+      const factors = Array.from({ length: width }, () =>
+        c.dropout && (drawn.bits() >>> 8) * 2 ** -24 < c.dropout ? 0 : 1 / (1 - (c.dropout ?? 0)),
+      )
+      const scores = Array.from({ length: tk }, (_, j) => {
+        let s = 0
+        for (let e = 0; e < d; e++) s += q[(n * tq + i) * d + e] * k[(n * tk + j) * d + e]
+        const at = [Math.floor(n / h), n % h, i, j]
+        const seen =
+          (!c.causal || j <= i + tk - tq) &&
+          (c.padding === undefined || c.padding[at[0] * tk + j] !== 0) &&
+          (c.allowed === undefined || broadcastAt(c.allowed, at) !== 0)
+        return seen ? s * scale + (c.bias ? broadcastAt(c.bias, at) : 0) : Number.NEGATIVE_INFINITY
+      })
+      const top = Math.max(...scores)
+      if (top === Number.NEGATIVE_INFINITY) continue
+      const weights = scores.map(s => Math.exp(s - top))
+      const sum = total(weights)
+      for (let j = 0; j < tk; j++)
+        for (let e = 0; e < d; e++)
+          out[(n * tq + i) * d + e] += ((weights[j] * factors[j]) / sum) * v[(n * tk + j) * d + e]
+    }
+  return out
+}
+
+const bits = (n: number): number[] =>
+  Array.from({ length: n }, (_, i) => Number((i * 7 + (i >> 2)) % 3 !== 0))
+const ramp = (n: number): number[] => Array.from({ length: n }, (_, i) => Math.sin(i * 1.7))
+const attentionCases: [name: string, c: AttentionCase][] = [
+  ['plain', { sizes: [2, 2, 3, 5, 4] }],
+  ['causal', { sizes: [1, 2, 5, 5, 3], causal: true }],
+  ['causal with earlier keys', { sizes: [1, 1, 2, 7, 3], causal: true }],
+  ['causal with fewer keys than queries', { sizes: [1, 2, 5, 3, 2], causal: true }],
+  ['one query, one key', { sizes: [1, 1, 1, 1, 1] }],
+  ['no keys', { sizes: [1, 2, 2, 0, 3] }],
+  ['no queries', { sizes: [1, 2, 0, 2, 3] }],
+  ['no batch', { sizes: [0, 2, 2, 2, 3] }],
+  ['padding', { sizes: [2, 2, 3, 4, 3], padding: [1, 1, 0, 1, 0, 0, 1, 0] }],
+  ['padding of everything', { sizes: [2, 1, 2, 3, 2], padding: [1, 0, 1, 0, 0, 0], causal: true }],
+  ['bias per head', { sizes: [2, 2, 3, 4, 2], bias: [[2, 1, 4], ramp(8)] }],
+  ['bias everywhere', { sizes: [1, 2, 3, 20, 2], bias: [[1, 2, 3, 20], ramp(120)] }],
+  ['allowed per query', { sizes: [2, 2, 3, 4, 2], allowed: [[3, 4], bits(12)] }],
+  ['allowed per batch', { sizes: [2, 1, 3, 4, 2], allowed: [[2, 1, 3, 1], bits(6)], causal: true }],
+  ['dropout', { sizes: [2, 2, 3, 7, 3], dropout: 0.4 }],
+  [
+    'dropout, causal, padding',
+    { sizes: [1, 2, 4, 4, 3], dropout: 0.25, causal: true, padding: [1, 0, 1, 1] },
+  ],
+]
+for (const [name, c] of attentionCases)
+  for (const scale of [undefined, 0.9]) {
+    const [b, h, tq, tk, d] = c.sizes
+    cases.push({
+      name: `attention, ${name}, scale ${scale}`,
+      shapes: [[b, h, tq, d], [b, h, tk, d], [b, h, tk, d]], // biome-ignore format: shapes
+      scale: 2,
+      op: (q, k, v) => {
+        const masks = [
+          c.padding && tf.tensor(c.padding, [b, tk], 'bool'),
+          c.bias && tf.tensor(c.bias[1], c.bias[0]),
+          c.allowed && tf.tensor(c.allowed[1], c.allowed[0], 'int32'),
+        ]
+        const mask = masks.find(m => m !== undefined)
+        return scaledDotProductAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {
+          causal: c.causal ?? false,
+          ...(mask && { mask }),
+          ...(scale && { scale }),
+          ...(c.dropout && { dropout: c.dropout, generator: new Random(77) }),
+        })
+      },
+      oracle: (q, k, v) => attentionOracle(c, scale ?? 1 / Math.sqrt(d), q, k, v),
+    })
   }
 
 export { cases }

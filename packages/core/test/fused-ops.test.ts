@@ -5,6 +5,8 @@ import {
   layerNorm,
   linear,
   logSoftmax,
+  Random,
+  scaledDotProductAttention,
   softmax,
   softmaxCrossEntropy,
   tf,
@@ -85,6 +87,20 @@ const large: [string, number[][], (...x: tf.Tensor[]) => tf.Tensor][] = [
     x =>
       softmaxCrossEntropy(x, tf.mod(tf.range(0, 900, 1, 'int32'), tf.scalar(130, 'int32')), {
         labelSmoothing: 0.1,
+      }),
+  ],
+  [
+    'scaledDotProductAttention',
+    [
+      [1, 3, 300, 20],
+      [1, 3, 1100, 20],
+      [1, 3, 1100, 20],
+    ],
+    (q, k, v) =>
+      scaledDotProductAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {
+        causal: true,
+        dropout: 0.1,
+        generator: new Random(5),
       }),
   ],
   [

@@ -1,5 +1,6 @@
 export { type Activation, type GeluOptions, gelu, silu } from './activation.js'
 export * from './adam.js'
+export { type AttentionOptions, scaledDotProductAttention } from './attention.js'
 export * from './batch-norm.js'
 export * from './conv.js'
 export * from './custom-gradient.js'

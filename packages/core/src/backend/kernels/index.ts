@@ -1,5 +1,6 @@
 import type { KernelTable } from '../kernel.js'
 import { activation } from './activation.js'
+import { attention } from './attention.js'
 import { elementwise } from './elementwise.js'
 import { fused } from './fused.js'
 import { layerNorm } from './layer-norm.js'
@@ -13,6 +14,7 @@ import { softmax } from './softmax.js'
 /** Every kernel of `vq-cpu`. */
 export const kernels: KernelTable = {
   ...activation,
+  ...attention,
   ...elementwise,
   ...fused,
   ...layerNorm,
