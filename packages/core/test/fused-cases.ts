@@ -1,5 +1,8 @@
 import {
+  dropout,
+  embedding,
   gelu,
+  groupNorm,
   layerNorm,
   linear,
   logSoftmax,
@@ -340,5 +343,82 @@ for (const [name, c] of attentionCases)
       oracle: (q, k, v) => attentionOracle(c, scale ?? 1 / Math.sqrt(d), q, k, v),
     })
   }
+
+for (const [shape, groups] of [
+  [[2, 3, 3, 8], 2],
+  [[1, 70, 2, 3], 3],
+  [[3, 5, 20], 1],
+  [[2, 2, 2, 2], 2],
+  [[0, 4, 4], 2],
+  [[2, 1, 1, 6], 3],
+] as const) {
+  // biome-ignore format: shapes
+  const channels = shape[shape.length - 1]
+  cases.push({
+    name: `groupNorm [${shape}] in ${groups}`,
+    shapes: [[...shape], [channels], [channels]],
+    op: (x, g, b) => groupNorm(x, groups, T1(g), T1(b)),
+    oracle: (x, gamma, beta) => {
+      const y = x.slice()
+      const image = size([...shape.slice(1)])
+      for (let n = 0; n < shape[0]; n++)
+        for (let g = 0; g < groups; g++) {
+          const at = Array.from({ length: image }, (_, i) => n * image + i).filter(
+            i => Math.floor((i % channels) / (channels / groups)) === g,
+          )
+          const mean = total(at.map(i => x[i])) / at.length
+          const variance = total(at.map(i => (x[i] - mean) ** 2)) / at.length
+          for (const i of at)
+            y[i] = ((x[i] - mean) / Math.sqrt(variance + 1e-5)) * gamma[i % channels] + beta[i % channels]
+        }
+      return y
+    },
+  })
+}
+cases.push({
+  name: 'groupNorm without parameters',
+  shapes: [[2, 3, 4]],
+  op: x => groupNorm(x, 4, undefined, undefined, { epsilon: 1e-2 }),
+  oracle: x =>
+    x.map((v, i) => {
+      const own = [0, 1, 2].map(r => x[Math.floor(i / 12) * 12 + r * 4 + (i % 4)])
+      const mean = total(own) / 3
+      return (v - mean) / Math.sqrt(total(own.map(o => (o - mean) ** 2)) / 3 + 1e-2)
+    }),
+})
+
+for (const [ids, table] of [
+  [
+    [2, 3],
+    [4, 5],
+  ],
+  [[7], [3, 17]],
+  [[], [2, 3]],
+  [[0], [2, 3]],
+  [
+    [3, 1, 2],
+    [5, 1],
+  ],
+]) {
+  // biome-ignore format: shapes
+  const numbers = Array.from({ length: size(ids) }, (_, i) => (i * 5 + 1) % table[0])
+  cases.push({
+    name: `embedding [${ids}] of [${table}]`,
+    shapes: [table],
+    op: t => embedding(tf.tensor(numbers, ids, 'int32'), t as tf.Tensor2D),
+    oracle: t => numbers.flatMap(id => t.slice(id * table[1], (id + 1) * table[1])),
+  })
+}
+
+for (const [shape, rate] of [[[3, 7], 0.3], [[130], 0.5], [[0, 2], 0.1], [[2, 2], 0], [[5], 1]] as const) // biome-ignore format: shapes
+  cases.push({
+    name: `dropout [${shape}] at ${rate}`,
+    shapes: [[...shape]],
+    op: x => dropout(x, rate, { seed: 9 }),
+    oracle: x => {
+      const drawn = new Random(9)
+      return x.map(v => ((drawn.bits() >>> 8) * 2 ** -24 >= rate ? v / (1 - rate) : 0))
+    },
+  })
 
 export { cases }

@@ -1,7 +1,10 @@
 import '@tensorflow/tfjs-backend-cpu'
 import {
   device,
+  dropout,
+  embedding,
   gelu,
+  groupNorm,
   layerNorm,
   linear,
   logSoftmax,
@@ -89,6 +92,17 @@ const large: [string, number[][], (...x: tf.Tensor[]) => tf.Tensor][] = [
         labelSmoothing: 0.1,
       }),
   ],
+  [
+    'groupNorm',
+    [[3, 40, 40, 24], [24], [24]],
+    (x, g, b) => groupNorm(x, 4, g as tf.Tensor1D, b as tf.Tensor1D),
+  ],
+  [
+    'embedding',
+    [[50, 70]],
+    t => embedding(tf.mod(tf.range(0, 3000, 1, 'int32'), tf.scalar(50, 'int32')), t as tf.Tensor2D),
+  ],
+  ['dropout', [[50001]], x => dropout(x, 0.4, { generator: new Random(3, 4) })],
   [
     'scaledDotProductAttention',
     [

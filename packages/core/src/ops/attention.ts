@@ -5,6 +5,7 @@ import { customGradient } from './custom-gradient.js'
 import { detach } from './detach.js'
 import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernels } from './kernel.js'
+import { keptFactors } from './random.js'
 
 export interface AttentionOptions {
   /** Query i of Tq sees keys up to i + Tk − Tq: the last query sees all, as with a cache of earlier keys. Default false. */
@@ -132,11 +133,8 @@ function composed(
     const weights = tf.exp(tf.sub(scores, top))
     let share = tf.div(weights, tf.maximum(tf.sum(weights, -1, true), 0.5))
     if (dropout > 0) {
-      const drawn = Random.at(blocks)
       const width = Math.ceil(tk / 4) * 4
-      const kept = Float32Array.from({ length: b * h * tq * width }, () =>
-        (drawn.bits() >>> 8) * 2 ** -24 >= dropout ? 1 / (1 - dropout) : 0,
-      )
+      const kept = keptFactors(blocks, b * h * tq * width, dropout)
       const factors = tf.slice(tf.tensor4d(kept, [b, h, tq, width]), [0, 0, 0, 0], [b, h, tq, tk])
       share = tf.mul(share, factors)
     }
