@@ -212,14 +212,17 @@ LstmSizes sizes(Args& args) {
   return s;
 }
 
-// [batch, steps, width] to or from [steps in the order taken, batch, width].
+// [batch, steps, width] to or from [steps in the order taken, batch, width]; what stands behind a sequence's end is 0, so that
+// padding of any value changes nothing.
 void reorder(Context& ctx, const LstmSizes& s, int64_t width, const float* from, float* to, bool back) {
   if (width == 0) return;
   parallel_for(s.steps, std::max<int64_t>(1, (1 << 14) / (s.batch * width + 1)), ctx.threads, [&](int64_t b, int64_t e) {
     for (int64_t t = b; t < e; ++t)
       for (int64_t n = 0; n < s.batch; ++n) {
         const int64_t plain = (n * s.steps + s.time(t)) * width, taken = (t * s.batch + n) * width;
-        std::memcpy(to + (back ? plain : taken), from + (back ? taken : plain), width * sizeof(float));
+        float* out = to + (back ? plain : taken);
+        if (s.active(n, t)) std::memcpy(out, from + (back ? taken : plain), width * sizeof(float));
+        else std::fill(out, out + width, 0.0f);
       }
   });
 }
@@ -253,7 +256,7 @@ int64_t grain(const LstmSizes& s, int64_t floats) { return std::max<int64_t>(1, 
 
 // Arguments: batch, steps, inputs, hidden, reverse, lengths or -1, x [batch, steps, inputs], kernel [inputs, 4 hidden],
 // recurrent [hidden, 4 hidden], bias or -1, first h or -1, first c or -1, y [batch, steps, hidden], gates
-// [steps, batch, 4 hidden], states and cells [steps + 1, batch, hidden], the last two with the first state in front.
+// [steps, batch, 4 hidden], states and cells [steps + 1, batch, hidden] with the first state in front, last h, last c.
 VQ_OP(Lstm) {
   const LstmSizes s = sizes(args);
   const int64_t rows = s.batch * s.steps, hidden = s.hidden, each = s.batch * hidden;
@@ -262,11 +265,16 @@ VQ_OP(Lstm) {
   const float *h0 = args.optional<float>(each), *c0 = args.optional<float>(each);
   float *y = args.tensor<float>(rows * hidden), *gates = args.tensor<float>(rows * 4 * hidden);
   float *states = args.tensor<float>(each * (s.steps + 1)), *cells = args.tensor<float>(each * (s.steps + 1));
+  float *hn = args.tensor<float>(each), *cn = args.tensor<float>(each);
   if (h0) std::copy(h0, h0 + each, states);
   else std::fill(states, states + each, 0.0f);
   if (c0) std::copy(c0, c0 + each, cells);
   else std::fill(cells, cells + each, 0.0f);
-  if (rows * hidden == 0) return;
+  if (rows * hidden == 0) {
+    std::copy(states, states + each, hn);
+    std::copy(cells, cells + each, cn);
+    return;
+  }
   const int64_t packed = Panels::size(hidden, false);
   float* room = static_cast<float*>(args.ctx.scratch((packed + rows * s.inputs) * sizeof(float)));
   reorder(args.ctx, s, s.inputs, x, room + packed, false);
@@ -280,10 +288,12 @@ VQ_OP(Lstm) {
       for (int64_t p = b; p < e; ++p) HWY_DYNAMIC_DISPATCH(lstm_forward_panel)(s, step, p, panels.at(p));
     });
   }
+  std::copy(states + s.steps * each, states + (s.steps + 1) * each, hn);
+  std::copy(cells + s.steps * each, cells + (s.steps + 1) * each, cn);
 }
 
 // Arguments: batch, steps, inputs, hidden, reverse, lengths or -1, x, kernel, recurrent, gates, states, cells, dy, gradients
-// of the last h and c (in place: those of the first afterwards), dx, dkernel, drecurrent, dbias or -1.
+// of the last h and c, gradients of the first h and c, dx, dkernel, drecurrent, dbias or -1.
 VQ_OP(LstmGrad) {
   const LstmSizes s = sizes(args);
   const int64_t rows = s.batch * s.steps, hidden = s.hidden, each = s.batch * hidden;
@@ -292,9 +302,12 @@ VQ_OP(LstmGrad) {
   const float* gates = args.tensor<float>(rows * 4 * hidden);
   const float *states = args.tensor<float>(each * (s.steps + 1)), *cells = args.tensor<float>(each * (s.steps + 1));
   const float* dy = args.tensor<float>(rows * hidden);
+  const float *dhn = args.tensor<float>(each), *dcn = args.tensor<float>(each);
   float *dh = args.tensor<float>(each), *dc = args.tensor<float>(each);
   float *dx = args.tensor<float>(rows * s.inputs), *dkernel = args.tensor<float>(s.inputs * 4 * hidden);
   float *drecurrent = args.tensor<float>(hidden * 4 * hidden), *dbias = args.optional<float>(4 * hidden);
+  std::copy(dhn, dhn + each, dh);
+  std::copy(dcn, dcn + each, dc);
   if (rows * hidden == 0) {
     std::fill(dx, dx + rows * s.inputs, 0.0f);
     std::fill(dkernel, dkernel + s.inputs * 4 * hidden, 0.0f);

@@ -6,6 +6,7 @@ import {
   layerNorm,
   linear,
   logSoftmax,
+  lstm,
   Random,
   scaledDotProductAttention,
   silu,
@@ -420,5 +421,98 @@ for (const [shape, rate] of [[[3, 7], 0.3], [[130], 0.5], [[0, 2], 0.1], [[2, 2]
       return x.map(v => ((drawn.bits() >>> 8) * 2 ** -24 >= rate ? v / (1 - rate) : 0))
     },
   })
+
+interface LstmCase {
+  sizes: [batch: number, steps: number, inputs: number, hidden: number]
+  both?: boolean
+  lengths?: number[]
+  state?: boolean
+  bias?: boolean
+}
+
+// Output, last h and last c of all directions, flat, by the equations.
+function lstmOracle(c: LstmCase, values: number[][]): number[] {
+  const [batch, steps, inputs, hidden] = c.sizes
+  const rest = values.slice()
+  const x = rest.shift() as number[]
+  const directions = c.both ? 2 : 1
+  const width = directions * hidden
+  const output = new Array<number>(batch * steps * width).fill(0)
+  const weights = Array.from({ length: directions }, () => ({
+    kernel: rest.shift() as number[],
+    recurrent: rest.shift() as number[],
+    bias: c.bias ? (rest.shift() as number[]) : new Array<number>(4 * hidden).fill(0),
+  }))
+  const zeros = new Array<number>(directions * batch * hidden).fill(0)
+  const h = (c.state ? rest[0] : zeros).slice()
+  const cell = (c.state ? rest[1] : zeros).slice()
+  for (let d = 0; d < directions; d++)
+    for (let n = 0; n < batch; n++) {
+      const length = c.lengths?.[n] ?? steps
+      const at = (d * batch + n) * hidden
+      for (let s = 0; s < length; s++) {
+        const t = d === 1 ? length - 1 - s : s
+        const { kernel, recurrent, bias } = weights[d]
+        const z = bias.map((b, j) => {
+          let sum = b
+          for (let i = 0; i < inputs; i++) sum += x[(n * steps + t) * inputs + i] * kernel[i * 4 * hidden + j]
+          for (let k = 0; k < hidden; k++) sum += h[at + k] * recurrent[k * 4 * hidden + j]
+          return sum
+        })
+        for (let k = 0; k < hidden; k++) {
+          const [i, f, g, o] = [0, 1, 2, 3].map(gate => z[gate * hidden + k])
+          cell[at + k] = sigmoid(f) * cell[at + k] + sigmoid(i) * Math.tanh(g)
+          h[at + k] = sigmoid(o) * Math.tanh(cell[at + k])
+          output[(n * steps + t) * width + d * hidden + k] = h[at + k]
+        }
+      }
+    }
+  return [...output, ...h, ...cell]
+}
+
+const lstmCases: [name: string, c: LstmCase][] = [
+  ['plain', { sizes: [2, 3, 4, 3], bias: true }],
+  ['one of everything', { sizes: [1, 1, 1, 1] }],
+  ['more rows than a tile', { sizes: [14, 2, 1, 2], bias: true }],
+  ['more units than a vector', { sizes: [1, 2, 1, 19] }],
+  ['initial state', { sizes: [2, 3, 2, 3], state: true }],
+  ['lengths', { sizes: [4, 3, 2, 3], lengths: [3, 0, 1, 2], state: true, bias: true }],
+  ['both directions', { sizes: [2, 3, 2, 3], both: true, bias: true }],
+  ['both, lengths, state', { sizes: [3, 4, 2, 2], both: true, lengths: [2, 4, 1], state: true, bias: true }],
+  ['no steps', { sizes: [2, 0, 3, 2], state: true }],
+  ['no rows', { sizes: [0, 2, 3, 2] }],
+  ['no inputs', { sizes: [2, 2, 0, 2], bias: true }],
+]
+for (const [name, c] of lstmCases) {
+  const [batch, steps, inputs, hidden] = c.sizes
+  const directions = c.both ? 2 : 1
+  const perDirection = [[inputs, 4 * hidden], [hidden, 4 * hidden], ...(c.bias ? [[4 * hidden]] : [])] // biome-ignore format: shapes
+  const state = [directions, batch, hidden]
+  cases.push({
+    name: `lstm, ${name}`,
+    shapes: [
+      [batch, steps, inputs],
+      ...Array.from({ length: directions }, () => perDirection).flat(),
+      ...(c.state ? [state, state] : []),
+    ],
+    op: (...all) => {
+      const rest = all.slice(1)
+      const weights = Array.from({ length: directions }, () => ({
+        kernel: rest.shift() as tf.Tensor2D,
+        recurrentKernel: rest.shift() as tf.Tensor2D,
+        bias: c.bias ? (rest.shift() as tf.Tensor1D) : undefined,
+      }))
+      const [h, cell] = rest as tf.Tensor3D[]
+      return tf.tidy(() => {
+        const result = lstm(all[0] as tf.Tensor3D, c.both ? [weights[0], weights[1]] : weights[0], {
+          ...(c.lengths && { lengths: c.lengths }),
+          ...(c.state && { initialState: { h, c: cell } }),
+        })
+        return tf.concat([result.output, result.h, result.c].map(t => tf.reshape(t, [t.size])))
+      })
+    },
+    oracle: (...values) => lstmOracle(c, values),
+  })
+}
 
 export { cases }

@@ -5,9 +5,11 @@ import {
   embedding,
   gelu,
   groupNorm,
+  type LstmWeights,
   layerNorm,
   linear,
   logSoftmax,
+  lstm,
   Random,
   scaledDotProductAttention,
   softmax,
@@ -101,6 +103,12 @@ const large: [string, number[][], (...x: tf.Tensor[]) => tf.Tensor][] = [
     'embedding',
     [[50, 70]],
     t => embedding(tf.mod(tf.range(0, 3000, 1, 'int32'), tf.scalar(50, 'int32')), t as tf.Tensor2D),
+  ],
+  [
+    'lstm',
+    [[20, 12, 30], [30, 160], [40, 160], [160]],
+    (x, kernel, recurrentKernel, bias) =>
+      lstm(x as tf.Tensor3D, { kernel, recurrentKernel, bias } as LstmWeights).output,
   ],
   ['dropout', [[50001]], x => dropout(x, 0.4, { generator: new Random(3, 4) })],
   [

@@ -7,6 +7,7 @@ import { fused } from './fused.js'
 import { groupNorm } from './group-norm.js'
 import { layerNorm } from './layer-norm.js'
 import { linear } from './linear.js'
+import { lstm } from './lstm.js'
 import { movement } from './movement.js'
 import { normalization } from './normalization.js'
 import { quantize } from './quantize.js'
@@ -24,6 +25,7 @@ export const kernels: KernelTable = {
   ...groupNorm,
   ...layerNorm,
   ...linear,
+  ...lstm,
   ...movement,
   ...normalization,
   ...quantize,
