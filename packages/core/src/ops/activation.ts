@@ -68,3 +68,19 @@ tf.registerGradient({
     x: () => runKernel('VqActivationGrad', { z, dy: dy as tf.Tensor }, attrs as never),
   }),
 })
+
+// tfjs makes three passes over it. The output is positive where the input is, so the input need not be kept.
+tf.registerGradient({
+  kernelName: 'Relu',
+  outputsToSave: [true],
+  gradFunc: (gradient, [z]) => {
+    const dy = gradient as tf.Tensor
+    const fused = hasKernel('VqActivationGrad') && dy.dtype === 'float32' && z.dtype === 'float32'
+    return {
+      x: () =>
+        fused
+          ? runKernel('VqActivationGrad', { z, dy }, { activation: 'relu' })
+          : tf.mul(dy, tf.cast(tf.step(z), 'float32')),
+    }
+  },
+})
