@@ -1,4 +1,5 @@
 import '#gradients'
+import './gradients/index.js'
 import { registerCpuBackend } from './backend/register.js'
 
 registerCpuBackend()
