@@ -13,6 +13,7 @@ struct State {
   vq::Context context;
   Napi::Reference<Napi::Float64Array> block;
   double* args = nullptr;
+  int64_t told = 0;  // bytes in use that the garbage collector knows of
 };
 
 State& state(const Napi::CallbackInfo& info) { return *static_cast<State*>(info.Data()); }
@@ -90,6 +91,15 @@ Napi::Value trim(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// Tells the garbage collector how much memory hangs on its objects, so that it runs when that grows.
+Napi::Value account(const Napi::CallbackInfo& info) {
+  State& s = state(info);
+  const int64_t now = static_cast<int64_t>(s.context.bytes_in_use);
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), now - s.told);
+  s.told = now;
+  return info.Env().Undefined();
+}
+
 Napi::Value memory(const Napi::CallbackInfo& info) {
   const vq::Context& c = state(info).context;
   Napi::Object o = Napi::Object::New(info.Env());
@@ -125,6 +135,7 @@ void register_tensors(Napi::Env env, Napi::Object exports) {
   exports.Set("read", Napi::Function::New(env, read, "read", s));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads", s));
   exports.Set("trim", Napi::Function::New(env, trim, "trim", s));
+  exports.Set("account", Napi::Function::New(env, account, "account", s));
   exports.Set("memory", Napi::Function::New(env, memory, "memory", s));
   napi_value fn;
   napi_create_function(env, "run", NAPI_AUTO_LENGTH, run, s, &fn);

@@ -10,6 +10,8 @@
 namespace vq {
 namespace {
 
+constexpr size_t kSpare = size_t{256} << 20;  // spare memory that may always be kept
+
 // Eight size classes per power of two: at most 12.5% is wasted, and training steps of equal shapes hit the cache.
 size_t size_class(size_t bytes) {
   if (bytes <= 256) return 256;
@@ -36,19 +38,33 @@ Context::~Context() {
 
 void Context::trim() {
   for (auto& entry : cache_)
-    for (void* p : entry.second) std::free(p);
+    for (void* p : entry.second.blocks) std::free(p);
   cache_.clear();
   bytes_cached = 0;
+}
+
+// Sizes that nobody asked for in the longest time go first.
+void Context::evict() {
+  const size_t allowed = std::max(kSpare, bytes_peak);
+  while (bytes_cached > allowed) {
+    auto oldest = cache_.end();
+    for (auto it = cache_.begin(); it != cache_.end(); ++it)
+      if (!it->second.blocks.empty() && (oldest == cache_.end() || it->second.used < oldest->second.used)) oldest = it;
+    bytes_cached -= oldest->first * oldest->second.blocks.size();
+    for (void* p : oldest->second.blocks) std::free(p);
+    cache_.erase(oldest);
+  }
 }
 
 int32_t Context::allocate(size_t bytes) {
   if (bytes > (size_t{1} << 46)) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
   const size_t capacity = size_class(bytes);
   void* p = nullptr;
-  auto found = cache_.find(capacity);
-  if (found != cache_.end() && !found->second.empty()) {
-    p = found->second.back();
-    found->second.pop_back();
+  Spare& spare = cache_[capacity];
+  spare.used = ++clock_;
+  if (!spare.blocks.empty()) {
+    p = spare.blocks.back();
+    spare.blocks.pop_back();
     bytes_cached -= capacity;
   } else {
     p = system_allocate(capacity);
@@ -77,10 +93,11 @@ void Context::release(int32_t handle) {
   Buffer& b = at(handle);
   bytes_in_use -= b.capacity;
   bytes_cached += b.capacity;
-  cache_[b.capacity].push_back(b.data);
+  cache_[b.capacity].blocks.push_back(b.data);
   b = {};
   free_slots_.push_back(handle);
   --buffers;
+  if (bytes_cached > std::max(kSpare, bytes_peak)) evict();
 }
 
 Buffer& Context::at(int32_t handle) {

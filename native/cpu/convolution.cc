@@ -274,8 +274,7 @@ void matrix_product(Context& c, bool transpose_a, bool transpose_b, int64_t m, i
 
 void matrix_product_alone(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
                           float beta, float* out) {
-  // Inside a parallel region oneDNN stays on one thread by itself; outside it has to be told.
-  if (!omp_in_parallel() && omp_get_max_threads() != 1) omp_set_num_threads(1);
+  if (omp_get_max_threads() != 1) omp_set_num_threads(1);  // of this thread; the setting is each thread's own
   sgemm(transpose_a, transpose_b, m, n, k, a, b, beta, out);
 }
 

@@ -12,7 +12,7 @@ namespace {
 const std::vector<const QuantKernels*>& offered() {
   static const std::vector<const QuantKernels*> all = [] {
     std::vector<const QuantKernels*> list{scalar_kernels()};
-    for (const QuantKernels* k : {neon_kernels(), avx2_kernels(), avx512_kernels()})
+    for (const QuantKernels* k : {neon_kernels(), avx2_kernels(), avx512_kernels(), avx512_bf16_kernels()})
       if (k) list.push_back(k);
     return list;
   }();

@@ -239,7 +239,7 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
   std::fill_n(before.data(), n, -1);
   KmeansResult result;
   for (int iteration = 0;; ++iteration) {
-    packed.pack(centroids, o.k, dim, Metric::kL2, call.threads, "centroids");
+    packed.pack(centroids, o.k, dim, Metric::kL2, call.threads, "centroids", nullptr, PackedCodebook::use_for(n));
     nearest(x, n, packed, assignments, nullptr, call);
     result.inertia = measure(x, n, dim, o, centroids, assignments, clusters, threads);
     result.history.push_back(result.inertia);

@@ -37,6 +37,10 @@ struct QuantKernels {
   // out[i] = sum_d (a_i[d] - c[d])^2, likewise.
   void (*squared_to)(const float* const* a, const float* c, int64_t n, int64_t dim, float* out);
 
+  // out[i] = start[i] - sum_d a_i[d] b_i[d], the contract's score of a pair; norms[i], where given, = sum_d a_i[d]^2.
+  void (*scores)(const float* const* a, const float* const* b, const float* start, int64_t n, int64_t dim, float* out,
+                 float* norms);
+
   // sum[d] += x[rows[i]][d] for i ascending.
   void (*add_rows)(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum);
 
@@ -44,6 +48,8 @@ struct QuantKernels {
   // collect w (x - c_k)^2: element d goes to lane d mod 16, those after the last whole 16 to the second 16.
   void (*add_rows_spread)(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
                           const int32_t* codes, const float* centres, double* sums, double* lanes);
+
+  const struct FilterKernels* filter;  // a faster route to the nearest code, or null
 };
 
 constexpr int kSpreadLanes = 16;
@@ -57,6 +63,7 @@ const QuantKernels& quant_kernels();  // of the instruction set in use
 const QuantKernels* scalar_kernels();
 const QuantKernels* avx2_kernels();    // null where not compiled in
 const QuantKernels* avx512_kernels();
+const QuantKernels* avx512_bf16_kernels();  // the same, with the filter
 const QuantKernels* neon_kernels();
 int64_t supported_targets();  // Highway's bits for this machine
 

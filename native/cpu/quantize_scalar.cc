@@ -65,6 +65,14 @@ void squared_to(const float* const* a, const float* c, int64_t n, int64_t dim, f
   for (int64_t i = 0; i < n; ++i) squared(a + i, &c, 1, dim, out + i);
 }
 
+void scores(const float* const* a, const float* const* b, const float* start, int64_t n, int64_t dim, float* out,
+            float* norms) {
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = score(a[i], b[i], start[i], dim);
+    if (norms) squared(a + i, nullptr, 1, dim, norms + i);
+  }
+}
+
 void add_rows(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum) {
   for (int64_t i = 0; i < count; ++i)
     for (int64_t d = 0; d < dim; ++d) sum[d] += x[static_cast<int64_t>(rows[i]) * dim + d];
@@ -88,7 +96,8 @@ void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t
 }  // namespace
 
 const QuantKernels* scalar_kernels() {
-  static const QuantKernels table = {"scalar", 1, 1, 1, pack, assign, top, squared, squared_to, add_rows, add_rows_spread};
+  static const QuantKernels table = {"scalar", 1,          1,      1,        pack,            assign, top,
+                                     squared,  squared_to, scores, add_rows, add_rows_spread, nullptr};
   return &table;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cpu/code_filter.h"
 #include "cpu/quantize_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -370,6 +371,57 @@ void squared_to(const float* const* a, const float* c, int64_t n, int64_t dim, f
   squared_rows<kOne>(a, &c, n, dim, out);
 }
 
+template <int G>
+HWY_INLINE void score_groups(const float* const* a, const float* const* b, const float* start, int64_t n, int64_t dim,
+                             float* out, float* norms) {
+  const F f;
+  const float *ra[G * kLanes], *rb[G * kLanes];
+  HWY_ALIGN float lane[G * kLanes];
+  for (int64_t l = 0; l < G * kLanes; ++l) {
+    const int64_t i = std::min<int64_t>(l, n - 1);
+    ra[l] = a[i], rb[l] = b[i], lane[l] = start[i];
+  }
+  VF s[G], norm[G];
+  for (int g = 0; g < G; ++g) s[g] = hn::Load(f, lane + g * kLanes), norm[g] = hn::Zero(f);
+  int64_t d = 0;
+  for (; d + 4 <= dim; d += 4)
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) {
+      const Four v = load_four(ra + g * kLanes, d), e = load_four(rb + g * kLanes, d);
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        s[g] = hn::NegMulAdd(v.v[j], e.v[j], s[g]);
+        norm[g] = hn::MulAdd(v.v[j], v.v[j], norm[g]);
+      }
+    }
+  for (; d < dim; ++d)
+    for (int g = 0; g < G; ++g) {
+      const VF v = load_one(ra + g * kLanes, d);
+      s[g] = hn::NegMulAdd(v, load_one(rb + g * kLanes, d), s[g]);
+      norm[g] = hn::MulAdd(v, v, norm[g]);
+    }
+  const int64_t count = std::min<int64_t>(n, G * kLanes);
+  for (int g = 0; g < G; ++g) hn::Store(s[g], f, lane + g * kLanes);
+  std::copy_n(lane, count, out);
+  if (!norms) return;
+  for (int g = 0; g < G; ++g) hn::Store(norm[g], f, lane + g * kLanes);
+  std::copy_n(lane, count, norms);
+}
+
+void scores(const float* const* a, const float* const* b, const float* start, int64_t n, int64_t dim, float* out,
+            float* norms) {
+  for (int64_t i = 0; i < n;) {
+    float* to = norms ? norms + i : nullptr;
+    if (n - i > kLanes) {
+      score_groups<2>(a + i, b + i, start + i, n - i, dim, out + i, to);
+      i += 2 * kLanes;
+    } else {
+      score_groups<1>(a + i, b + i, start + i, n - i, dim, out + i, to);
+      i += kLanes;
+    }
+  }
+}
+
 template <int W>
 HWY_INLINE void add_columns(const float* x, const int32_t* rows, int64_t count, int64_t dim, float* sum) {
   const F f;
@@ -432,8 +484,8 @@ void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t
 }
 
 const QuantKernels* table(const char* name) {
-  static const QuantKernels t = {name, kPanel,  kLanes,     kRows,    pack,           assign,
-                                 top,  squared, squared_to, add_rows, add_rows_spread};
+  static const QuantKernels t = {name,    kPanel,     kLanes, kRows,    pack,            assign, top,
+                                 squared, squared_to, scores, add_rows, add_rows_spread, nullptr};
   return &t;
 }
 
@@ -464,6 +516,16 @@ VQ_TABLE(avx512_kernels, HWY_AVX3, N_AVX3, "avx512")
 #else
 VQ_NO_TABLE(avx512_kernels)
 #endif
+const QuantKernels* avx512_bf16_kernels() {
+  if (!avx512_kernels() || !bf16_filter()) return nullptr;
+  static const QuantKernels t = [] {
+    QuantKernels same = *avx512_kernels();
+    same.name = "avx512_bf16";
+    same.filter = bf16_filter();
+    return same;
+  }();
+  return &t;
+}
 #if HWY_TARGETS & HWY_NEON
 VQ_TABLE(neon_kernels, HWY_NEON, N_NEON, "neon")
 #else

@@ -35,15 +35,16 @@ void add_codes(const Job& job, int64_t row) {
 
 void greedy(const Job& job, const QuantKernels& q, RowBlocks& blocks, FirstRow& bad) {
   const int64_t most = blocks.rows(), dim = job.dim;
-  Scratch<float> residual(most * dim), best(most * q.state), partial(most * q.panel), scores(most);
-  Scratch<int32_t> arg(most * q.state), found(most);
+  Scratch<float> residual(most * dim), scores(most);
+  Scratch<int32_t> found(most);
   Scratch<const float*> rows(most);
+  std::vector<std::unique_ptr<PackedCodebook::Space>> space;
+  for (const PackedCodebook& book : job.packed) space.push_back(std::make_unique<PackedCodebook::Space>(book, most));
   for (int64_t begin, count; blocks.next(begin, count);) {
     const float* from = job.x + begin * dim;
     for (int64_t level = 0; level < job.levels; ++level) {
       const PackedCodebook& book = job.packed[level];
-      q.assign(from, count, dim, book.data(), book.bias(), book.panels(), best.data(), arg.data(), partial.data(),
-               found.data(), scores.data());
+      book.assign(from, count, *space[level], found.data(), scores.data(), nullptr, false);
       for (int64_t i = 0; i < count; ++i) {
         if (!std::isfinite(scores[i])) bad.note(begin + i);
         const float* e = job.codebooks[level] + found[i] * dim;
@@ -150,7 +151,8 @@ void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<c
   std::vector<PackedCodebook> packed(levels);
   for (int64_t level = 0; level < levels; ++level)
     packed[level].pack(codebooks[level], sizes[level], dim, Metric::kL2, options.threads,
-                       ("codebook " + std::to_string(level)).c_str(), &q);
+                       ("codebook " + std::to_string(level)).c_str(), &q,
+                       beam == 1 ? PackedCodebook::use_for(n) : PackedCodebook::kPanels);
   if (n <= 0) return;
   const Job job{x, dim, levels, beam, codebooks, packed, codes, quantized, errors};
   FirstRow bad;

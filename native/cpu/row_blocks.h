@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "cpu/code_filter.h"
 #include "cpu/quantize_kernels.h"
 #include "vq/quantize.h"
 #include "vq/threads.h"
@@ -27,6 +28,12 @@ class FirstRow {
  private:
   std::atomic<int64_t> row_{INT64_MAX};
 };
+
+inline bool finite(const float* row, int64_t dim) {
+  for (int64_t d = 0; d < dim; ++d)
+    if (!std::isfinite(row[d])) return false;
+  return true;
+}
 
 std::string describe_row(const float* row, int64_t dim, const char* otherwise);
 
@@ -60,7 +67,8 @@ inline void for_row_blocks(int64_t n, int64_t dim, int64_t codes, const QuantKer
                            const std::function<void(RowBlocks&)>& body, int64_t bytes_per_row = 0) {
   const double worth = static_cast<double>(n) * dim * codes / (1 << 18);
   const int64_t threads = std::max<int64_t>(1, static_cast<int64_t>(std::min<double>(options.threads, worth)));
-  const int64_t per_row = 4 * dim + 8 * q.state + 4 * q.panel + 16 + bytes_per_row;
+  const int64_t per_row = 4 * dim + 8 * q.state + 4 * q.panel + 16 + bytes_per_row +
+                          (q.filter ? CodeFilter::bytes_per_row(dim) : 0);
   int64_t rows = std::min<int64_t>(240, std::max<int64_t>(1, (int64_t{900} << 10) / threads / per_row));
   rows = std::min(rows, (n + threads - 1) / threads);
   if (rows >= q.tile) rows = rows / q.tile * q.tile;

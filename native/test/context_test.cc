@@ -21,3 +21,17 @@ VQ_TEST(a_released_buffer_is_reused_and_counted) {
   }
   VQ_EXPECT(refused);
 }
+
+VQ_TEST(spare_memory_stays_below_the_most_that_was_in_use) {
+  vq::Context c;
+  const size_t mb = size_t{1} << 20;
+  for (size_t size = 1; size < 400; ++size) {  // sizes that never come again
+    c.release(c.allocate(size * mb / 2));
+    VQ_EXPECT(c.bytes_cached <= 256 * mb);
+  }
+  const int32_t a = c.allocate(199 * mb);
+  VQ_EXPECT(c.bytes_in_use >= 199 * mb && c.bytes_peak == c.bytes_in_use);
+  c.release(a);
+  c.trim();
+  VQ_EXPECT(c.bytes_cached == 0 && c.bytes_in_use == 0);
+}

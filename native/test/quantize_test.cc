@@ -50,7 +50,8 @@ std::string message_of(F&& f) {
 VQ_TEST(nearest_gives_the_reference_bits_at_every_setting_and_close_to_float64) {
   const int sizes[][3] = {{0, 3, 4},    {1, 1, 1},   {7, 1, 5},    {13, 33, 1},  {241, 31, 3},
                           {500, 65, 17}, {37, 257, 64}, {250, 40, 130}, {25, 100, 7}, {1000, 16, 2},
-                          {37, 70, 161}, {250, 260, 321}, {19, 33, 500}};  // wider ones are met in parts
+                          {37, 70, 161}, {250, 260, 321}, {19, 33, 500},
+                          {300, 2000, 24}};  // wider ones are met in parts
   for (auto& s : sizes)
     for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine, vq::Metric::kDot}) {
       const int n = s[0], k = s[1], dim = s[2];
@@ -79,6 +80,75 @@ VQ_TEST(nearest_gives_the_reference_bits_at_every_setting_and_close_to_float64) 
         for (int d = 0; d < dim; ++d) norm += std::pow(x[i * dim + d], 2);
         VQ_EXPECT(chosen - best <= 1e-5 * (norm + best) && std::abs(far[i] - chosen) <= 1e-5 * (norm + chosen));
         VQ_EXPECT(want[i] != 20 || k <= 20);
+      }
+    }
+}
+
+// What a filter with an error bound may get wrong: near ties, duplicates, far from the origin, an outlier, the ends of
+// float32, rows that are nowhere near. `without` distances take another way through it.
+VQ_TEST(nearest_gives_the_reference_bits_on_hard_data) {
+  const int sizes[][3] = {{140, 97, 33}, {130, 128, 32}, {150, 300, 63}, {130, 520, 32},
+                          {129, 131, 385}, {133, 100, 700}};
+  int seed = 40;
+  for (auto& s : sizes)
+    for (int kind = 0; kind < 10; ++kind) {
+      const int n = s[0], k = s[1], dim = s[2];
+      auto x = draw(static_cast<size_t>(n) * dim, ++seed), codes = draw(static_cast<size_t>(k) * dim, ++seed);
+      const auto noise = draw(codes.size(), ++seed);
+      switch (kind) {
+        case 0:  // codes that differ in their last bits
+          for (int i = 0; i < k * dim; ++i) codes[i] = codes[i % dim] * (1 + 1e-7f * std::round(noise[i]));
+          break;
+        case 1:  // every code again and again
+          for (int i = 0; i < k * dim; ++i) codes[i] = codes[i % (7 * dim)];
+          break;
+        case 2:  // far from the origin
+          for (float& v : x) v = 1000 + 1e-2f * v;
+          for (float& v : codes) v = 1000 + 1e-2f * v;
+          break;
+        case 3:  // one code is an outlier, and one row
+          for (int d = 0; d < dim; ++d) codes[d] *= 1e6f, x[d] *= 1e6f;
+          break;
+        case 4:
+          for (float& v : x) v *= 1e-38f;
+          for (float& v : codes) v *= 1e-38f;
+          break;
+        case 5:
+          for (float& v : x) v *= 1e-22f;
+          for (float& v : codes) v *= 1e-22f;
+          break;
+        case 6:  // squares come near the end of float32, and beyond it
+          for (int i = 0; i < k * dim; ++i) codes[i] *= i < k * dim / 2 ? 1e17f : 1e19f;
+          break;
+        case 7:  // rows from every scale
+          for (int i = 0; i < n * dim; ++i) x[i] *= std::ldexp(1.0f, (i / dim % 40) * 3 - 60);
+          break;
+        case 8:  // codes from every scale
+          for (int i = 0; i < k * dim; ++i) codes[i] *= std::ldexp(1.0f, (i / dim % 40) * 3 - 60);
+          break;
+        default:  // rows half way between two codes, codes on a bfloat16 grid
+          for (float& v : codes) v = std::round(v * 4) / 4;
+          for (int i = 0; i < n * dim; ++i) x[i] = 0.5f * (codes[i % (k / 2 * dim)] + codes[k / 2 * dim + i % (k / 2 * dim)]);
+      }
+      for (vq::Metric metric : {vq::Metric::kL2, vq::Metric::kCosine, vq::Metric::kDot}) {
+        std::vector<int32_t> want;
+        std::vector<float> far;
+        std::string wrong;
+        for (const std::string& name : vq::isa_list()) {
+          vq::set_isa(name);
+          std::vector<int32_t> idx(n), without(n);
+          std::vector<float> dist(n);
+          const std::string said = message_of([&] {
+            vq::nearest(x.data(), n, dim, codes.data(), k, metric, idx.data(), dist.data(), {2});
+            vq::nearest(x.data(), n, dim, codes.data(), k, metric, without.data(), nullptr, {1});
+          });
+          if (name == "scalar") want = idx, far = dist, wrong = said;
+          VQ_EXPECT(said == wrong);
+          if (!said.empty()) continue;
+          VQ_EXPECT(idx == want && without == want);
+          VQ_EXPECT(dist == far);
+        }
+        vq::set_isa("auto");
       }
     }
 }

@@ -1,4 +1,5 @@
-// One Context per Node environment (main thread or worker): the buffers behind tensor handles and a caching allocator.
+// One Context per Node environment (main thread or worker): the buffers behind tensor handles and a caching allocator, which keeps no more
+// spare memory than the most that was ever in use.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -34,7 +35,13 @@ class Context {
  private:
   std::vector<Buffer> slots_;
   std::vector<int32_t> free_slots_;
-  std::unordered_map<size_t, std::vector<void*>> cache_;
+  struct Spare {
+    std::vector<void*> blocks;
+    uint64_t used = 0;  // when a block of this size was last asked for
+  };
+  void evict();
+  std::unordered_map<size_t, Spare> cache_;
+  uint64_t clock_ = 0;
   Buffer scratch_;
 };
 

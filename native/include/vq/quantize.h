@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "vq/scratch.h"
@@ -23,28 +24,56 @@ struct CallOptions {
 };
 struct Stopped {};
 
-// A codebook rearranged for the kernels of one instruction set: panels of lanes-many codes, element by element.
+class CodeFilter;
+
+// A codebook made ready for the kernels of one instruction set: panels of lanes-many codes, element by element, or the
+// form of the filter of cpu/code_filter.h where there is one and it pays for itself.
 class PackedCodebook {
  public:
-  PackedCodebook() = default;
-  // Throws kValue naming the first code that is not finite. `what` names the codebook in that message.
-  // Without `kernels`, those of the instruction set in use.
+  // kPanels: data() and bias() are there. Making the filter's form costs more; it pays from about a hundred rows on.
+  enum Use { kFilter, kPanels };
+  static Use use_for(int64_t rows) { return rows < 128 ? kPanels : kFilter; }
+  PackedCodebook();
+  PackedCodebook(PackedCodebook&&) noexcept;
+  PackedCodebook& operator=(PackedCodebook&&) noexcept;
+  ~PackedCodebook();
+  // The codes must stay as they are. Throws kValue naming the first code that is not finite; `what` names the codebook in
+  // that message. Without `kernels`, those of the instruction set in use.
   void pack(const float* codes, int64_t k, int64_t dim, Metric metric, int threads, const char* what = "codebook",
-            const struct QuantKernels* kernels = nullptr);
+            const struct QuantKernels* kernels = nullptr, Use use = kFilter);
   int64_t size() const { return k_; }
   int64_t dim() const { return dim_; }
-  int64_t bytes() const { return static_cast<int64_t>(data_.bytes() + bias_.bytes()); }
+  int64_t bytes() const;
   const float* data() const { return data_.data(); }
   const float* bias() const { return bias_.data(); }
   int64_t panels() const { return panels_; }
   Metric metric() const { return metric_; }
   const struct QuantKernels& kernels() const { return *kernels_; }
 
+  // One thread's working memory for up to `rows` rows at a time.
+  class Space {
+   public:
+    Space(const PackedCodebook& codebook, int64_t rows);
+    ~Space();
+
+   private:
+    friend class PackedCodebook;
+    struct Arrays;
+    std::unique_ptr<Arrays> arrays_;
+  };
+  // Smallest score and its code for each row; score +inf and code 0 where no score is below +inf. Rows are unit rows for
+  // cosine. `norms`, where given, receives the squared norms. Without `exact` a score only tells whether it is finite.
+  void assign(const float* x, int64_t count, Space& space, int32_t* codes, float* scores, float* norms, bool exact) const;
+
  private:
+  [[noreturn]] void fail_at(int64_t code, const char* what) const;
+
   const struct QuantKernels* kernels_ = nullptr;
+  const float* codes_ = nullptr;
   int64_t k_ = 0, dim_ = 0, panels_ = 0;
   Metric metric_ = Metric::kL2;
   Scratch<float> data_, bias_;
+  std::unique_ptr<CodeFilter> filter_;
 };
 
 // indices [n]; distances [n] or null: squared distance for l2, 1 - cos for cosine, the product for dot.

@@ -8,7 +8,7 @@ import { setThreadCount, threadCount } from './threads.js'
 /** A device that VQ can compute on, or the reason why it cannot. */
 export interface DeviceInfo {
   name: 'vq-cpu' | 'vq-cuda'
-  /** Instruction set of the quantization kernels: 'scalar', 'avx2', 'avx512' or 'neon'. */
+  /** Instruction set of the quantization kernels: 'scalar', 'avx2', 'avx512', 'avx512_bf16' or 'neon'. */
   isa?: string
   threads?: number
   /** Why the device cannot be used; absent where it can. */

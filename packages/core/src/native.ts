@@ -16,6 +16,7 @@ export interface NativeCore extends QuantizeCore {
   run(op: number, argumentCount: number): void
   setThreads(threads: number): void
   trim(): void
+  account(): void
   memory(): { buffers: number; bytesInUse: number; bytesCached: number; bytesPeak: number }
 }
 
@@ -36,7 +37,7 @@ export function tryNative(): NativeCore | undefined {
   const tried: string[] = []
   for (const place of places()) {
     try {
-      loaded = require(place) as NativeCore
+      loaded = load(place)
       return loaded
     } catch (error) {
       tried.push(`${place} (${(error as Error).message.split('\n')[0]})`)
@@ -50,6 +51,19 @@ export function tryNative(): NativeCore | undefined {
       'Reinstall @vq/core without --omit=optional; in a clone run `npm run build`; or set VQ_NATIVE_PATH to a built vq.node.',
   })
   return undefined
+}
+
+// OpenMP, which oneDNN runs on, reads its settings when it is loaded. Threads that wait by spinning would keep a core from
+// those that have work; the setting is ours alone, child processes do not see it.
+function load(place: string): NativeCore {
+  const { env } = process
+  const ours = env.OMP_WAIT_POLICY === undefined
+  if (ours) env.OMP_WAIT_POLICY = 'passive'
+  try {
+    return require(place) as NativeCore
+  } finally {
+    if (ours) delete env.OMP_WAIT_POLICY
+  }
 }
 
 export function nativeFailure(): VqDeviceError | undefined {

@@ -152,7 +152,7 @@ describe('the command line', () => {
     const { code, out } = await command('doctor')
     expect(code).toBe(0)
     expect(out).toContain(process.versions.node)
-    expect(out).toMatch(/native core +loaded, (scalar|avx2|avx512|neon), \d+ threads/)
+    expect(out).toMatch(/native core +loaded, (scalar|avx2|avx512|avx512_bf16|neon), \d+ threads/)
     expect(out).toMatch(/backends +.*in use: vq-cpu/)
   })
 })

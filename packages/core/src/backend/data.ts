@@ -4,6 +4,8 @@ import { VqDeviceError } from '../errors.js'
 /** What stands behind a data id of ours: a native buffer, or JavaScript values where the dtype is string. */
 export class NativeData {
   refs = 1
+  /** What is left to free when this object is forgotten; there once it has lived for a while (forgotten.ts). */
+  estate: Estate | undefined = undefined
   readonly dtype: DataType
   readonly size: number
   readonly handle: number
@@ -15,6 +17,16 @@ export class NativeData {
     this.handle = handle
     this.strings = strings
   }
+
+  get bytes(): number {
+    return this.size * bytesPerElement(this.dtype)
+  }
+}
+
+export interface Estate {
+  readonly handle: number
+  readonly bytes: number
+  refs: number
 }
 
 /** How the native core numbers element types (native/include/vq/dtype.h). */

@@ -13,11 +13,13 @@ import {
   bytesPerElement,
   type DataId,
   dtypeCode,
+  type Estate,
   NativeData,
   sizeOf,
   stridesOf,
   type TypedValues,
 } from './data.js'
+import { Forgotten } from './forgotten.js'
 
 /** An argument of a native kernel: a tensor (its handle), a number, a flag, a shape (rank and sizes), or nothing (-1). */
 export type Argument = TensorInfo | number | boolean | readonly number[] | null | undefined
@@ -30,6 +32,10 @@ export class VqCpuBackend extends KernelBackend {
   private count = 0
   // References taken by the kernel that is running.
   private taken: NativeData[] | undefined
+  private readonly forgotten = new Forgotten(
+    estate => this.bury(estate),
+    () => this.core.account(),
+  )
 
   constructor(core: NativeCore) {
     super()
@@ -67,7 +73,18 @@ export class VqCpuBackend extends KernelBackend {
       typed('allocating a tensor', () => this.core.allocate(bytes)),
     )
     this.count++
+    this.forgotten.watch(data, bytes)
     return data
+  }
+
+  // The engine's counts follow, as if each tensor over this data had been disposed of.
+  private bury({ handle, bytes, refs }: Estate): void {
+    this.core.release(handle)
+    this.count--
+    const { state } = engine()
+    state.numTensors -= refs
+    state.numBytes -= refs * bytes
+    state.numDataBuffers--
   }
 
   /** Calls native kernel `name`. */
@@ -157,6 +174,7 @@ export class VqCpuBackend extends KernelBackend {
   ): void {
     const data = this.store(values, shape, dtype)
     data.refs = refCount
+    if (data.estate !== undefined) data.estate.refs = refCount
     this.moved.set(dataId, data)
   }
 
@@ -201,8 +219,10 @@ export class VqCpuBackend extends KernelBackend {
     const taken = this.taken?.lastIndexOf(data) ?? -1
     if (taken >= 0) this.taken?.splice(taken, 1)
     data.refs--
+    if (data.estate !== undefined) data.estate.refs = data.refs
     if (!force && data.refs > 0) return false
     data.refs = 0
+    this.forgotten.unwatch(data)
     if (data.handle >= 0) this.core.release(data.handle)
     this.moved.delete(dataId)
     this.count--
@@ -216,6 +236,7 @@ export class VqCpuBackend extends KernelBackend {
   override incRef(dataId: DataId): void {
     const data = this.data(dataId)
     data.refs++
+    if (data.estate !== undefined) data.estate.refs = data.refs
     this.taken?.push(data)
   }
 
