@@ -152,7 +152,7 @@ HWY_INLINE VF tanh(VF x) {
   p = hn::MulAdd(p, z, set(-3.33332819422e-1f));
   const VF near = hn::MulAdd(hn::Mul(p, z), x, x);
   const VF far = hn::Sub(set(1.0f), hn::Div(set(2.0f), hn::Add(exp(hn::Add(a, a)), set(1.0f))));
-  return hn::IfThenElse(hn::Lt(a, set(0.625f)), near, hn::CopySign(far, x));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(a, set(0.625f)), near, far), x);
 }
 
 HWY_INLINE VF sigmoid(VF x) {
