@@ -1,5 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core'
+import type * as tf from '@tensorflow/tfjs-core'
 import { expectInteger, expectShape } from '../check.js'
+import { linear } from '../ops/linear.js'
 import type { Random } from '../random.js'
 import { kaimingUniform } from './init.js'
 import { Layer } from './layer.js'
@@ -31,7 +32,7 @@ export class Linear extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
-    const [inFeatures, outFeatures] = this.weight.shape
+    const [inFeatures] = this.weight.shape
     expectShape(
       x.rank >= 1 && x.shape[x.rank - 1] === inFeatures,
       'Linear.forward',
@@ -39,9 +40,6 @@ export class Linear extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Pass vectors of that length.',
     )
-    const rows = tf.reshape(x, [-1, inFeatures]) as tf.Tensor2D
-    const y = tf.matMul(rows, this.weight)
-    const shifted = this.bias === undefined ? y : tf.add(y, this.bias)
-    return tf.reshape(shifted, [...x.shape.slice(0, -1), outFeatures])
+    return linear(x, this.weight, this.bias)
   }
 }
