@@ -84,13 +84,6 @@ HWY_INLINE const float* row_factors(const Attention& a, const ScoreBlock& s, int
                a.dropout.keep, s.factors);
   return s.factors;
 }
-HWY_INLINE VF part(const float* p, int64_t n, float fill = 0.0f) {
-  return n == lanes() ? load(p) : load_part(p, n, fill);
-}
-HWY_INLINE void put_part(VF v, float* p, int64_t n) {
-  if (n == lanes()) store(v, p);
-  else store_part(v, p, n);
-}
 
 }  // namespace
 

@@ -42,9 +42,6 @@ HWY_INLINE double row_sum(int64_t n, const Function& f) {
   }
   return total;
 }
-HWY_INLINE VF part(const float* p, int64_t n, float fill = 0.0f) {
-  return n == lanes() ? load(p) : load_part(p, n, fill);
-}
 
 template <bool kStream>
 void forward_rows(const float* x, const float* gamma, const float* beta, int64_t rows, int64_t c, double epsilon, float* y,

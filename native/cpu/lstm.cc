@@ -61,12 +61,6 @@ constexpr int kForwardRows = HWY_TARGET == HWY_AVX2 ? 2 : 6;  // times four vect
 constexpr int kBackRows = HWY_TARGET == HWY_AVX2 ? 5 : 12;    // times two vectors
 constexpr int kBackWide = 2;
 
-HWY_INLINE VF part(const float* p, int64_t n) { return n == lanes() ? load(p) : load_part(p, n); }
-HWY_INLINE void put_part(VF v, float* p, int64_t n) {
-  if (n == lanes()) store(v, p);
-  else store_part(v, p, n);
-}
-
 // acc += a·panel; rows of a are `stride` apart, the panel holds N vectors per step of the inner axis.
 template <int R, int N>
 HWY_INLINE void add_product(const float* a, int64_t stride, int64_t inner, const float* panel, VF (&acc)[R][N]) {

@@ -56,6 +56,12 @@ HWY_INLINE void store_part(VF v, float* p, int64_t n) {
   std::memcpy(p, lane, static_cast<size_t>(n) * sizeof(float));
 #endif
 }
+// The same for n up to a vector's length.
+HWY_INLINE VF part(const float* p, int64_t n, float fill = 0.0f) { return n == lanes() ? load(p) : load_part(p, n, fill); }
+HWY_INLINE void put_part(VF v, float* p, int64_t n) {
+  if (n == lanes()) store(v, p);
+  else store_part(v, p, n);
+}
 // v where n lanes count, `fill` in the others.
 HWY_INLINE VF keep_first(VF v, int64_t n, float fill = 0.0f) {
   const F f;
@@ -152,7 +158,7 @@ HWY_INLINE VF tanh(VF x) {
   p = hn::MulAdd(p, z, set(-3.33332819422e-1f));
   const VF near = hn::MulAdd(hn::Mul(p, z), x, x);
   const VF far = hn::Sub(set(1.0f), hn::Div(set(2.0f), hn::Add(exp(hn::Add(a, a)), set(1.0f))));
-  return hn::IfThenElse(hn::Lt(a, set(0.625f)), near, hn::CopySign(far, x));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(a, set(0.625f)), near, far), x);
 }
 
 HWY_INLINE VF sigmoid(VF x) {

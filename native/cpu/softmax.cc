@@ -54,9 +54,6 @@ HWY_INLINE double row_sum(int64_t n, const Function& f) {
   }
   return total;
 }
-HWY_INLINE VF part(const float* p, int64_t n, float fill = 0.0f) {
-  return n == lanes() ? load(p) : load_part(p, n, fill);
-}
 template <bool kStream, class Function>
 HWY_INLINE void write_row(int64_t n, float* out, const Function& f) {
   const int64_t step = lanes();

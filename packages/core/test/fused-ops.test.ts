@@ -1,4 +1,3 @@
-import '@tensorflow/tfjs-backend-cpu'
 import {
   device,
   dropout,
@@ -18,15 +17,9 @@ import {
   VqValueError,
 } from '@vq/core'
 import { expect, test } from 'vitest'
+import { backends, use } from './backends.js'
 import { uniform } from './draw.js'
 import { cases } from './fused-cases.js'
-
-const backends = ['vq-cpu', 'cpu']
-
-async function use(backend: string): Promise<void> {
-  await tf.setBackend(backend)
-  expect(tf.getBackend()).toBe(backend)
-}
 
 /** float32 values in [−scale, scale). */
 function noise(count: number, seed: number, scale = 1): number[] {

@@ -1,4 +1,3 @@
-import '@tensorflow/tfjs-backend-cpu'
 import {
   bernoulli,
   clipByGlobalNorm,
@@ -14,13 +13,9 @@ import {
   VqValueError,
 } from '@vq/core'
 import { expect, test } from 'vitest'
+import { backends, use } from './backends.js'
 import { draw } from './draw.js'
 
-const backends = ['vq-cpu', 'cpu']
-async function use(backend: string): Promise<void> {
-  await tf.setBackend(backend)
-  expect(tf.getBackend()).toBe(backend)
-}
 function values(make: () => tf.Tensor): Float32Array {
   return tf.tidy(() => make().dataSync() as Float32Array)
 }

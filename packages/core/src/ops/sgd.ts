@@ -30,16 +30,17 @@ export function sgdStep(
   options: SgdStepOptions,
 ): void {
   const { learningRate, momentum = 0, nesterov = false, weightDecay = 0, gradientScale = 1 } = options
-  for (const [i, p] of parameters.entries())
+  for (const [i, p] of parameters.entries()) {
+    const tensors = [gradients[i] === null ? p : gradients[i], momentum === 0 ? p : velocities[i]]
+    if (tensors.every(t => t !== undefined && tf.util.arraysEqual(t.shape, p.shape))) continue
     expectShape(
-      [gradients[i] ?? p, momentum === 0 ? p : velocities[i]].every(
-        t => t !== undefined && tf.util.arraysEqual(t.shape, p.shape),
-      ),
+      false,
       'sgdStep',
       `gradient${momentum === 0 ? '' : ' and velocity'} of parameter ${i} to be [${p.shape}]`,
-      `${gradients[i]?.shape}${momentum === 0 ? '' : `, ${velocities[i]?.shape}`}`,
+      tensors.map(t => (t ? `[${t.shape}]` : String(t))).join(', '),
       'Pass gradients and velocities in the order of the parameters.',
     )
+  }
   const { backend } = tf.engine()
   if (backend instanceof VqCpuBackend) {
     const used = parameters.map((_, i) => i).filter(i => gradients[i] !== null)
