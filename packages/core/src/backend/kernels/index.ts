@@ -47,7 +47,6 @@ const numeric: KernelTable = {
   ...linear,
   ...lstm,
   ...movement,
-  ...moving,
   ...normalization,
   ...order,
   ...pooling,
