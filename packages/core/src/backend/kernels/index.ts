@@ -1,33 +1,45 @@
 import type { KernelTable } from '../kernel.js'
 import { blocks } from './blocks.js'
 import { complex, overParts } from './complex.js'
+import { convolution } from './convolution.js'
+import { convolution3d } from './convolution-3d.js'
+import { dilation } from './dilation.js'
 import { einsums } from './einsum.js'
 import { elementwise } from './elementwise.js'
 import { fused } from './fused.js'
+import { image } from './image.js'
 import { linear } from './linear.js'
 import { movement } from './movement.js'
 import { normalization } from './normalization.js'
 import { order } from './order.js'
+import { pooling } from './pooling.js'
 import { quantize } from './quantize.js'
 import { ragged } from './ragged.js'
 import { reductions } from './reduce.js'
 import { scatters } from './scatter.js'
 import { sparse } from './sparse.js'
 import { overStrings, strings } from './strings.js'
+import { suppression } from './suppression.js'
 
 const numeric: KernelTable = {
+  ...convolution,
+  ...convolution3d,
+  ...dilation,
   ...blocks,
   ...complex,
   ...einsums,
   ...elementwise,
   ...fused,
+  ...image,
   ...linear,
   ...movement,
   ...normalization,
+  ...pooling,
   ...order,
   ...quantize,
   ...ragged,
   ...reductions,
+  ...suppression,
   ...scatters,
   ...sparse,
 }
