@@ -8,9 +8,11 @@
 #include <map>
 #include <string>
 
+#include "convolution_part.h"
 #include "dnnl_compat.h"
 #include "vq/error.h"
 #include "vq/filter_gradient.h"
+#include "vq/scratch.h"
 #include "vq/threads.h"
 #include "vq/winograd.h"
 
@@ -32,7 +34,7 @@ struct Primitive {
   size_t scratch = 0;
   bool reorders = false;
 };
-using Key = std::array<int64_t, 21>;
+using Key = std::array<int64_t, 29>;
 
 struct Dnnl {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
@@ -63,17 +65,28 @@ int64_t far_pad(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t
 }
 
 Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation act) {
-  const memory::dims strides{s.stride_h, s.stride_w}, dilates{s.dilation_h - 1, s.dilation_w - 1};
-  const memory::dims pad_l{s.pad_top, s.pad_left};
-  const memory::dims pad_r{far_pad(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top, s.pad_bottom),
-                           far_pad(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left, s.pad_right)};
+  const int64_t far_d = far_pad(s.in_d, s.out_d, s.kernel_d, s.stride_d, s.dilation_d, s.pad_front, s.pad_back),
+                far_h = far_pad(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top, s.pad_bottom),
+                far_w = far_pad(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left, s.pad_right);
   Primitive p;
-  p.x = memory::desc({s.batch, s.in_c, s.in_h, s.in_w}, kF32, Tag::nhwc);
-  p.y = memory::desc({s.batch, s.out_c, s.out_h, s.out_w}, kF32, Tag::nhwc);
-  const memory::dims filter{s.out_c, s.in_c, s.kernel_h, s.kernel_w};
-  const int64_t tap = s.in_c * s.out_c;
-  const memory::dims swapped{s.in_c, 1, s.kernel_w * tap, tap};
-  p.w_plain = kind == kFlipped ? memory::desc(filter, kF32, swapped) : memory::desc(filter, kF32, Tag::hwio);
+  memory::dims strides, dilates, pad_l, pad_r, filter;
+  if (s.planar) {
+    strides = {s.stride_h, s.stride_w}, dilates = {s.dilation_h - 1, s.dilation_w - 1};
+    pad_l = {s.pad_top, s.pad_left}, pad_r = {far_h, far_w};
+    p.x = memory::desc({s.batch, s.in_c, s.in_h, s.in_w}, kF32, Tag::nhwc);
+    p.y = memory::desc({s.batch, s.out_c, s.out_h, s.out_w}, kF32, Tag::nhwc);
+    filter = {s.out_c, s.in_c, s.kernel_h, s.kernel_w};
+    const int64_t tap = s.in_c * s.out_c;
+    const memory::dims swapped{s.in_c, 1, s.kernel_w * tap, tap};
+    p.w_plain = kind == kFlipped ? memory::desc(filter, kF32, swapped) : memory::desc(filter, kF32, Tag::hwio);
+  } else {
+    strides = {s.stride_d, s.stride_h, s.stride_w}, dilates = {s.dilation_d - 1, s.dilation_h - 1, s.dilation_w - 1};
+    pad_l = {s.pad_front, s.pad_top, s.pad_left}, pad_r = {far_d, far_h, far_w};
+    p.x = memory::desc({s.batch, s.in_c, s.in_d, s.in_h, s.in_w}, kF32, Tag::ndhwc);
+    p.y = memory::desc({s.batch, s.out_c, s.out_d, s.out_h, s.out_w}, kF32, Tag::ndhwc);
+    filter = {s.out_c, s.in_c, s.kernel_d, s.kernel_h, s.kernel_w};
+    p.w_plain = memory::desc(filter, kF32, Tag::dhwio);
+  }
   const memory::desc any(filter, kF32, Tag::any);
   p.bias = bias ? memory::desc({s.out_c}, kF32, Tag::a) : memory::desc();
 
@@ -118,11 +131,12 @@ Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation
 
 Primitive& find(Context& c, Kind kind, const Convolution& s, bool bias, Activation act) {
   Dnnl& d = dnnl_of(c);
-  const int threads = use_threads(c, s.output_size() * s.kernel_h * s.kernel_w * s.in_c);
+  const int threads = use_threads(c, s.output_size() * s.kernel_d * s.kernel_h * s.kernel_w * s.in_c);
   const Key key{kind,         bias,         static_cast<int64_t>(act), threads,  s.batch,        s.in_h,
                 s.in_w,       s.in_c,       s.out_h,                   s.out_w,    s.out_c,        s.kernel_h,
                 s.kernel_w,   s.stride_h,   s.stride_w,                s.dilation_h, s.dilation_w, s.pad_top,
-                s.pad_bottom, s.pad_left,   s.pad_right};
+                s.pad_bottom, s.pad_left,   s.pad_right,               s.planar, s.in_d,         s.out_d,
+                s.kernel_d,   s.stride_d,   s.dilation_d,              s.pad_front, s.pad_back};
   auto at = d.primitives.find(key);
   if (at != d.primitives.end()) return at->second;
   if (d.primitives.size() >= 1024) d.primitives.clear();  // shapes that never repeat must not pile up
@@ -140,7 +154,7 @@ void run(Dnnl& d, Primitive& p, std::unordered_map<int, memory>& arguments, char
 
 // oneDNN's primitive for the gradient by input runs at 75–80% of the FMA limit, its forward one at 90%; so where the stride is 1 the gradient by input is computed as the forward convolution that it is.
 bool runs_as_forward(const Convolution& s) {
-  return s.stride_h == 1 && s.stride_w == 1 && s.pad_top < s.kernel_h && s.pad_left < s.kernel_w && s.dilation_h == 1 &&
+  return s.planar && s.stride_h == 1 && s.stride_w == 1 && s.pad_top < s.kernel_h && s.pad_left < s.kernel_w && s.dilation_h == 1 &&
          s.dilation_w == 1 && s.out_h == s.in_h + s.pad_top + s.pad_bottom - s.kernel_h + 1 &&
          s.out_w == s.in_w + s.pad_left + s.pad_right - s.kernel_w + 1 && s.pad_bottom < s.kernel_h && s.pad_right < s.kernel_w;
 }
@@ -173,7 +187,7 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
 
 // Few image channels leave vectors empty in a direct convolution. Instead: one product gives what every output place
 // sends to each tap, and each image place adds up what it is sent, taps in ascending order.
-bool few_channels(const Convolution& s) { return s.in_c < 16 && s.out_c >= 16; }
+bool few_channels(const Convolution& s) { return s.planar && s.in_c < 16 && s.out_c >= 16; }
 
 void backward_input_by_columns(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
   const int64_t taps = s.kernel_h * s.kernel_w, columns = taps * s.in_c, area = s.out_h * s.out_w;
@@ -207,11 +221,28 @@ void backward_input_by_columns(Context& c, const Convolution& s, const float* dy
 
 void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act,
               float* y) {
+  if (reads_part(s)) {
+    const Convolution part = part_of(s);
+    Scratch<float> in(part.input_size());
+    take_part(s, part, x, in.data(), c.threads);
+    if (part.input_size() > 0) return convolve(c, part, in.data(), w, bias, act, y);
+    for (int64_t i = 0; i < s.output_size(); ++i) {
+      const float v = bias ? bias[i % s.out_c] : 0.0f;
+      y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
+    }
+    return;
+  }
   if (winograd_fits(s)) return winograd_forward(c, s, x, w, bias, act, y);
   run_forward(c, kForward, s, x, w, bias, act, y);
 }
 
 void convolve_backward_input(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
+  if (reads_part(s)) {
+    const Convolution part = part_of(s);
+    Scratch<float> in(part.input_size());
+    if (part.input_size() > 0) convolve_backward_input(c, part, dy, w, in.data());
+    return put_part(s, part, in.data(), dx, c.threads);
+  }
   if (winograd_fits(s)) return winograd_backward_input(c, s, dy, w, dx);
   if (runs_as_forward(s)) {
     const Convolution turned{s.batch, s.out_h, s.out_w, s.out_c, s.in_h, s.in_w, s.in_c, s.kernel_h, s.kernel_w, 1, 1, 1, 1,
@@ -236,6 +267,13 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
 }
 
 void convolve_backward_filter(Context& c, const Convolution& s, const float* x, const float* dy, float* dw) {
+  if (reads_part(s)) {
+    const Convolution part = part_of(s);
+    Scratch<float> in(part.input_size());
+    take_part(s, part, x, in.data(), c.threads);
+    if (part.input_size() == 0) return std::fill(dw, dw + s.filter_size(), 0.0f);
+    return convolve_backward_filter(c, part, in.data(), dy, dw);
+  }
   if (winograd_fits(s)) return winograd_backward_filter(c, s, x, dy, dw);
   if (filter_gradient_fits(s))
     return filter_gradient(s, x, dy, dw, use_threads(c, s.output_size() * s.kernel_h * s.kernel_w * s.in_c));

@@ -30,7 +30,12 @@ namespace vq {
   X(Maximum, larger(a, b))                                                            \
   X(Minimum, smaller(a, b))                                                           \
   X(Pow, power(a, b))                                                                 \
-  X(SquaredDifference, (a - b) * (a - b))
+  X(SquaredDifference, (a - b) * (a - b))                                             \
+  X(Atan2, arc_tangent(a, b))                                                         \
+  X(Prelu, a < 0 ? a * b : a)                                                         \
+  X(EluGrad, b >= 0 ? a : a * (b + 1))                                                \
+  X(ComplexAbs, length(a, b))                                                         \
+  X(BitwiseAnd, both_bits(a, b))
 // Results are bool.
 #define VQ_COMPARISONS(X)  \
   X(Equal, a == b)         \
@@ -55,6 +60,17 @@ namespace vq {
   X(Sigmoid, 1.0f / (1.0f + std::exp(-a)))                          \
   X(Tanh, std::tanh(a))                                             \
   X(Sin, std::sin(a))                                               \
+  X(Tan, static_cast<float>(std::tan(static_cast<double>(a))))                                               \
+  X(Asin, std::asin(a))                                             \
+  X(Acos, std::acos(a))                                             \
+  X(Atan, std::atan(a))                                             \
+  X(Sinh, std::sinh(a))                                             \
+  X(Cosh, std::cosh(a))                                             \
+  X(Asinh, std::asinh(a))                                           \
+  X(Acosh, std::acosh(a))                                           \
+  X(Atanh, std::atanh(a))                                           \
+  X(Erf, std::erf(a))                                               \
+  X(Selu, a >= 0 ? 1.0507009873554805f * a : 1.7580993408473768f * std::expm1(a)) \
   X(Cos, std::cos(a))                                               \
   X(Floor, std::floor(a))                                           \
   X(Ceil, std::ceil(a))                                             \
@@ -65,7 +81,7 @@ namespace vq {
   X(LeakyRelu, a < 0 ? a * p : a)                                   \
   X(Elu, a < 0 ? std::expm1(a) : a)                                 \
   X(Softplus, (a > 0 ? a : 0.0f) + std::log1p(std::exp(-std::fabs(a)))) \
-  X(Sign, a != a ? a : static_cast<float>((a > 0) - (a < 0)))       \
+  X(Sign, static_cast<float>((a > 0) - (a < 0)))                    \
   X(Step, a != a ? a : (a > 0 ? 1.0f : p))                          \
   X(ClipByValue, a < p ? p : (a > q ? q : a))
 
@@ -116,6 +132,17 @@ inline float power(float a, float b) { return std::pow(a, b); }
 inline int32_t power(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<int64_t>(std::pow(static_cast<double>(a), b)));
 }
+
+template <class T>
+T arc_tangent(T a, T b) {
+  return static_cast<T>(std::atan2(a, b));
+}
+template <class T>
+T length(T re, T im) {
+  return static_cast<T>(std::hypot(re, im));
+}
+inline int32_t both_bits(int32_t a, int32_t b) { return a & b; }
+inline float both_bits(float, float) { fail(Error::kValue, "bits are of integers"); }
 
 }  // namespace vq
 #endif  // VQ_ELEMENTWISE_ONCE
@@ -170,6 +197,7 @@ bool unary_vectors(Unary op, const float* x, float* out, int64_t n) {
       simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::hn::Div(simd::set(1.0f), simd::hn::Sqrt(v)); });
       return true;
     case Unary::kExp: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::exp(v); }); return true;
+    case Unary::kErf: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::erf(v); }); return true;
     case Unary::kLog: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::log(v); }); return true;
     case Unary::kTanh: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::tanh(v); }); return true;
     case Unary::kSigmoid: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::sigmoid(v); }); return true;

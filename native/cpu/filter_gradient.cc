@@ -157,7 +157,7 @@ void places_of(const Convolution& s, const Pass& p, const float* x, int64_t imag
 
 }  // namespace
 
-bool filter_gradient_fits(const Convolution& s) { return s.in_c >= 16 && s.out_c >= 16; }
+bool filter_gradient_fits(const Convolution& s) { return s.planar && s.in_c >= 16 && s.out_c >= 16; }
 
 void filter_gradient(const Convolution& s, const float* x, const float* dy, float* dw, int threads) {
   const int64_t width = HWY_DYNAMIC_DISPATCH(panel_width)(), tile = HWY_DYNAMIC_DISPATCH(tile_rows)();

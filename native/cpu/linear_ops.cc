@@ -4,9 +4,25 @@
 #include "vq/convolution.h"
 #include "vq/op.h"
 #include "vq/threads.h"
+#include "vq/window.h"
 
 namespace vq {
 namespace {
+
+// Sizes that could overflow, or divide by zero, are errors.
+Convolution checked(const Convolution& s) {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  for (int64_t step : {s.stride_d, s.stride_h, s.stride_w, s.dilation_d, s.dilation_h, s.dilation_w})
+    check(step >= 1 && step <= kMost, "strides and dilations start at 1");
+  for (int64_t pad : {s.pad_front, s.pad_back, s.pad_top, s.pad_bottom, s.pad_left, s.pad_right})
+    check(pad >= -kMost && pad <= kMost, "padding is out of range");
+  for (int64_t size : {s.in_d, s.in_h, s.in_w, s.out_d, s.out_h, s.out_w, s.kernel_d, s.kernel_h, s.kernel_w, s.in_c, s.out_c})
+    check(size >= 0 && size <= kMost, "a size is out of range");
+  checked_product({s.batch, s.in_d, s.in_h, s.in_w, s.in_c});
+  checked_product({s.batch, s.out_d, s.out_h, s.out_w, s.out_c});
+  checked_product({s.kernel_d, s.kernel_h, s.kernel_w, s.in_c, s.out_c});
+  return s;
+}
 
 // batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w,
 // pad_top, pad_bottom, pad_left, pad_right
@@ -16,30 +32,43 @@ Convolution convolution(Args& args) {
                          &s.stride_h, &s.stride_w, &s.dilation_h, &s.dilation_w, &s.pad_top, &s.pad_bottom, &s.pad_left,
                          &s.pad_right})
     *field = args.integer();
-  return s;
+  return checked(s);
+}
+
+// The same for three spatial axes: batch, channels in and out, then for depth, height and width: in, out, kernel, stride,
+// dilation, padding before and after.
+Convolution convolution_3d(Args& args) {
+  Convolution s;
+  s.planar = false;
+  for (int64_t* field : {&s.batch, &s.in_c, &s.out_c, &s.in_d, &s.out_d, &s.kernel_d, &s.stride_d, &s.dilation_d, &s.pad_front,
+                         &s.pad_back, &s.in_h, &s.out_h, &s.kernel_h, &s.stride_h, &s.dilation_h, &s.pad_top, &s.pad_bottom,
+                         &s.in_w, &s.out_w, &s.kernel_w, &s.stride_w, &s.dilation_w, &s.pad_left, &s.pad_right})
+    *field = args.integer();
+  return checked(s);
 }
 
 bool empty(const Convolution& s) { return s.input_size() == 0 || s.output_size() == 0 || s.filter_size() == 0; }
 
 }  // namespace
 
-// Arguments: the convolution, relu, x, filter, bias or -1, y.
-VQ_OP(Conv2D) {
-  const Convolution s = convolution(args);
+namespace {
+
+void forward(Args& args, const Convolution& s) {
   const Activation act = args.flag() ? Activation::kRelu : Activation::kNone;
   const float *x = args.tensor<float>(s.input_size()), *w = args.tensor<float>(s.filter_size());
   const float* bias = args.optional<float>(s.out_c);
   float* y = args.tensor<float>(s.output_size());
   if (empty(s)) {
-    for (int64_t i = 0; i < s.output_size(); ++i) y[i] = bias ? bias[i % s.out_c] : 0.0f;
+    for (int64_t i = 0; i < s.output_size(); ++i) {
+      const float v = bias ? bias[i % s.out_c] : 0.0f;
+      y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
+    }
     return;
   }
   convolve(args.ctx, s, x, w, bias, act, y);
 }
 
-// Arguments: the convolution, dy, filter, bias over the input's channels or -1, dx. The bias serves transposed convolution.
-VQ_OP(Conv2DBackpropInput) {
-  const Convolution s = convolution(args);
+void backward_input(Args& args, const Convolution& s) {
   const float *dy = args.tensor<float>(s.output_size()), *w = args.tensor<float>(s.filter_size());
   const float* bias = args.optional<float>(s.in_c);
   float* dx = args.tensor<float>(s.input_size());
@@ -53,14 +82,26 @@ VQ_OP(Conv2DBackpropInput) {
   });
 }
 
-// Arguments: the convolution, x, dy, dw.
-VQ_OP(Conv2DBackpropFilter) {
-  const Convolution s = convolution(args);
+void backward_filter(Args& args, const Convolution& s) {
   const float *x = args.tensor<float>(s.input_size()), *dy = args.tensor<float>(s.output_size());
   float* dw = args.tensor<float>(s.filter_size());
   if (empty(s)) return std::fill(dw, dw + s.filter_size(), 0.0f);
   convolve_backward_filter(args.ctx, s, x, dy, dw);
 }
+
+}  // namespace
+
+// Arguments: the convolution, relu, x, filter, bias or -1, y.
+VQ_OP(Conv2D) { forward(args, convolution(args)); }
+VQ_OP(Conv3D) { forward(args, convolution_3d(args)); }
+
+// Arguments: the convolution, dy, filter, bias over the input's channels or -1, dx. The bias serves transposed convolution.
+VQ_OP(Conv2DBackpropInput) { backward_input(args, convolution(args)); }
+VQ_OP(Conv3DBackpropInput) { backward_input(args, convolution_3d(args)); }
+
+// Arguments: the convolution, x, dy, dw.
+VQ_OP(Conv2DBackpropFilter) { backward_filter(args, convolution(args)); }
+VQ_OP(Conv3DBackpropFilter) { backward_filter(args, convolution_3d(args)); }
 
 // Arguments: batch, batch of a, batch of b (1 or batch), m, n, k, transpose a, transpose b, a, b, c.
 VQ_OP(MatMul) {

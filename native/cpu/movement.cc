@@ -10,8 +10,46 @@
 namespace vq {
 namespace {
 
+// Transposes: the last axis is written in order, another is read in order. Going along both in turn, in tiles that the cache
+// holds, uses whole cache lines of either. Returns whether the walk is of that kind.
+template <class T>
+bool copy_tiles(const Walk<2>& walk, const T* src, T* dst, int threads) {
+  constexpr int64_t kTile = 32;
+  const int last = walk.rank - 1;
+  int other = -1;
+  for (int i = 0; i < last; ++i)
+    if (walk.stride[0][i] == 1) other = i;
+  if (other < 0 || walk.stride[1][last] != 1 || walk.stride[0][last] < 8 || walk.inner() < 8 || walk.size[other] < 8) return false;
+  Walk<2> rest;  // every other axis, and one of a single place in the end
+  for (int i = 0; i < last; ++i) {
+    if (i == other) continue;
+    rest.size[rest.rank] = walk.size[i];
+    for (int o = 0; o < 2; ++o) rest.stride[o][rest.rank] = walk.stride[o][i];
+    ++rest.rank;
+  }
+  rest.size[rest.rank++] = 1;
+  const int64_t n = walk.inner(), m = walk.size[other], ss = walk.stride[0][last], sd = walk.stride[1][other];
+  const int64_t strips = (m + kTile - 1) / kTile;
+  parallel_for(rest.outer() * strips, std::max<int64_t>(1, (1 << 15) / (kTile * n)), threads, [&](int64_t b, int64_t e) {
+    for (int64_t task = b; task < e; ++task) {
+      const auto at = rest.offsets(task / strips);
+      const int64_t j0 = task % strips * kTile, j1 = std::min(m, j0 + kTile);
+      for (int64_t k0 = 0; k0 < n; k0 += kTile) {
+        const int64_t k1 = std::min(n, k0 + kTile);
+        for (int64_t j = j0; j < j1; ++j) {
+          const T* s = src + at[0] + j;
+          T* d = dst + at[1] + j * sd;
+          for (int64_t k = k0; k < k1; ++k) d[k] = s[k * ss];
+        }
+      }
+    }
+  });
+  return true;
+}
+
 template <class T>
 void copy_walk(const Walk<2>& walk, const T* src, T* dst, int threads) {
+  if (copy_tiles(walk, src, dst, threads)) return;
   const int64_t inner = walk.inner(), ss = walk.stride[0][walk.rank - 1], sd = walk.stride[1][walk.rank - 1];
   const int64_t grain = std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, inner));
   parallel_for(walk.outer(), grain, threads, [&](int64_t b, int64_t e) {
@@ -67,21 +105,23 @@ VQ_OP(StridedCopy) {
     copy_walk(walk, static_cast<const uint8_t*>(buffers[0]->data) + offset[0], static_cast<uint8_t*>(buffers[1]->data) + offset[1], args.ctx.threads);
 }
 
-// out[o, i, :] = x[o, indices[i], :]. Arguments: dtype, outer, axis size, count, inner, x, indices, out.
-VQ_OP(Gather) {
+// out[b, o, i, :] = x[b, o, indices[b, i], :]. Arguments: dtype, batch, outer, axis size, count, inner, x, indices, out.
+VQ_OP(GatherV2) {
   const size_t each = bytes_of(dtype_of(args.number()));
-  const int64_t outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
-  const uint8_t* x = args.tensor<uint8_t>(outer * axis * inner * each);
-  const int32_t* indices = args.tensor<int32_t>(count);
-  uint8_t* out = args.tensor<uint8_t>(outer * count * inner * each);
-  for (int64_t i = 0; i < count; ++i)
+  const int64_t batch = args.integer(), outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
+  const uint8_t* x = args.tensor<uint8_t>(batch * outer * axis * inner * each);
+  const int32_t* indices = args.tensor<int32_t>(batch * count);
+  uint8_t* out = args.tensor<uint8_t>(batch * outer * count * inner * each);
+  for (int64_t i = 0; i < batch * count; ++i)
     if (indices[i] < 0 || indices[i] >= axis)
-      fail(Error::kValue, "index " + std::to_string(indices[i]) + " is outside an axis of size " + std::to_string(axis));
+      fail(Error::kValue, "the index value " + std::to_string(indices[i]) + " is not in [0, " + std::to_string(axis - 1) + "]");
   const size_t row = inner * each;
-  parallel_for(outer * count, std::max<int64_t>(1, (1 << 16) / std::max<size_t>(1, row)), args.ctx.threads,
+  parallel_for(batch * outer * count, std::max<int64_t>(1, (1 << 16) / std::max<size_t>(1, row)), args.ctx.threads,
                [&](int64_t b, int64_t e) {
-                 for (int64_t r = b; r < e; ++r)
-                   std::memcpy(out + r * row, x + (r / count * axis + indices[r % count]) * row, row);
+                 for (int64_t r = b; r < e; ++r) {
+                   const int64_t line = r / count, i = line / outer * count + r % count;
+                   std::memcpy(out + r * row, x + (line * axis + indices[i]) * row, row);
+                 }
                });
 }
 

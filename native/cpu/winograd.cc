@@ -321,7 +321,7 @@ void for_points(Context& c, const Scheme& f, const Product& product) {
 
 bool winograd_fits(const Convolution& s) {
   const int64_t covered = (s.out_h + 3) / 4 * ((s.out_w + 3) / 4) * 16, k = s.kernel_h, stride = s.stride_h;
-  return s.kernel_w == k && s.stride_w == stride && ((k == 3 && stride == 1) || (k == 4 && stride == 2)) && s.dilation_h == 1 &&
+  return s.planar && s.kernel_w == k && s.stride_w == stride && ((k == 3 && stride == 1) || (k == 4 && stride == 2)) && s.dilation_h == 1 &&
          s.dilation_w == 1 && s.in_c % kMultiple == 0 && s.out_c % kMultiple == 0 && s.in_c >= 32 && s.out_c >= 32 && s.pad_top < k &&
          s.pad_left < k && s.pad_bottom < k && s.pad_right < k && s.batch * covered >= 1024 && covered * 10 <= s.out_h * s.out_w * 16;
 }

@@ -1,4 +1,5 @@
-// Convolution and matrix product through oneDNN. Images are NHWC, filters HWIO, as TensorFlow.js keeps them.
+// Convolution and matrix product through oneDNN. Images are NHWC or NDHWC, filters HWIO or DHWIO, as TensorFlow.js keeps
+// them.
 #pragma once
 #include <cstdint>
 
@@ -10,9 +11,12 @@ struct Convolution {
   int64_t batch, in_h, in_w, in_c, out_h, out_w, out_c;
   int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
   int64_t pad_top, pad_bottom, pad_left, pad_right;
-  int64_t input_size() const { return batch * in_h * in_w * in_c; }
-  int64_t output_size() const { return batch * out_h * out_w * out_c; }
-  int64_t filter_size() const { return kernel_h * kernel_w * in_c * out_c; }
+  // The third spatial axis; planar convolutions leave it as it is here.
+  bool planar = true;
+  int64_t in_d = 1, out_d = 1, kernel_d = 1, stride_d = 1, dilation_d = 1, pad_front = 0, pad_back = 0;
+  int64_t input_size() const { return batch * in_d * in_h * in_w * in_c; }
+  int64_t output_size() const { return batch * out_d * out_h * out_w * out_c; }
+  int64_t filter_size() const { return kernel_d * kernel_h * kernel_w * in_c * out_c; }
 };
 
 enum class Activation { kNone = 0, kRelu = 1 };

@@ -5,6 +5,8 @@ export interface ErrorDetails {
   received: string
   remedy: string
   cause?: unknown
+  /** The exact message, where tfjs prescribes one for its kernels; else it is composed of the fields above. */
+  message?: string | undefined
 }
 
 /** Base of all typed errors. */
@@ -15,9 +17,9 @@ export class VqError extends Error {
   readonly remedy: string
 
   constructor(details: ErrorDetails) {
-    const { operation, expected, received, remedy, cause } = details
+    const { operation, expected, received, remedy, cause, message } = details
     super(
-      `${operation}: expected ${expected}, received ${received}. ${remedy}`,
+      message ?? `${operation}: expected ${expected}, received ${received}. ${remedy}`,
       cause === undefined ? {} : { cause },
     )
     this.name = new.target.name

@@ -57,3 +57,24 @@ test('what is kept, aliased or disposed of stays right while others are collecte
     view.dispose()
   }
 })
+
+test('a forgotten complex tensor is counted once, and frees both its parts', async () => {
+  await collect()
+  const [re, im] = [tf.ones([256, 1024]), tf.zeros([256, 1024])]
+  for (let i = 0; i < 1100; i++) tf.ones([10]).dispose()
+  await collect()
+  const before = device.memory()
+  for (let i = 0; i < 200; i++) {
+    tf.complex(re, im)
+    if (i % 10 === 0) await new Promise(setImmediate)
+  }
+  // What came last is watched once the list of new ones is full.
+  for (let i = 0; i < 1100; i++) tf.ones([10]).dispose()
+  await collect()
+  const after = device.memory()
+  expect(after.tensors).toBe(before.tensors)
+  expect(after.bytes).toBe(before.bytes)
+  expect(after.native?.buffers).toBe(before.native?.buffers)
+  expect(Array.from(tf.slice(re, [0, 0], [1, 2]).dataSync())).toEqual([1, 1])
+  tf.dispose([re, im])
+})

@@ -1,30 +1,44 @@
 import type { DataId, DataType, TensorInfo } from '@tensorflow/tfjs-core'
 import { VqDeviceError } from '../errors.js'
 
-/** What stands behind a data id of ours: a native buffer, or JavaScript values where the dtype is string. */
+/** What stands behind a data id of ours: a native buffer, two of them for complex64, or JavaScript values for strings. */
 export class NativeData {
   refs = 1
   /** What is left to free when this object is forgotten; there once it has lived for a while (forgotten.ts). */
   estate: Estate | undefined = undefined
+  /** Part of a complex tensor: it is freed with that. */
+  inner = false
   readonly dtype: DataType
   readonly size: number
   readonly handle: number
   readonly strings: Uint8Array[] | undefined
+  /** Real and imaginary part, a reference to each held by this. */
+  readonly parts: readonly [NativeData, NativeData] | undefined
 
-  constructor(dtype: DataType, size: number, handle: number, strings?: Uint8Array[]) {
+  constructor(
+    dtype: DataType,
+    size: number,
+    handle: number,
+    strings?: Uint8Array[],
+    parts?: readonly [NativeData, NativeData],
+  ) {
     this.dtype = dtype
     this.size = size
     this.handle = handle
     this.strings = strings
+    this.parts = parts
   }
 
+  /** What tfjs counts for one tensor over this: nothing for complex numbers. */
   get bytes(): number {
-    return this.size * bytesPerElement(this.dtype)
+    return this.parts === undefined ? this.size * bytesPerElement(this.dtype) : 0
   }
 }
 
 export interface Estate {
-  readonly handle: number
+  readonly handles: readonly number[]
+  /** How many data ids of ours end with it. */
+  readonly ids: number
   readonly bytes: number
   refs: number
 }

@@ -37,8 +37,10 @@ export class Forgotten {
     for (let i = 0; i < this.count; i++) {
       const data = this.young[i] as NativeData
       this.young[i] = undefined
-      if (data.refs === 0 || data.handle < 0) continue
-      data.estate = { handle: data.handle, bytes: data.bytes, refs: data.refs }
+      if (data.refs === 0 || data.inner || data.strings !== undefined) continue
+      const parts = data.parts ?? []
+      const handles = parts.length > 0 ? parts.map(part => part.handle) : [data.handle]
+      data.estate = { handles, ids: 1 + parts.length, bytes: data.bytes, refs: data.refs }
       this.registry.register(data, data.estate, data)
     }
     this.count = 0

@@ -21,9 +21,12 @@ export function registerCpuBackend(): boolean {
   return true
 }
 
-// tfjs exports each kernel's name as a constant of that name. The ones we lack answer with an error that says so.
+// tfjs exports each kernel's name as a constant of that name. The ones we lack answer with an error that says so. Pixels
+// tfjs reads itself where no kernel of that name is registered.
 function missingKernels(): KernelTable {
-  const names = Object.entries(tfjs).filter(([key, value]) => key === value && !(key in kernels))
+  const names = Object.entries(tfjs).filter(
+    ([key, value]) => key === value && !(key in kernels) && key !== tfjs.FromPixels,
+  )
   return Object.fromEntries(names.map(([name]) => [name, () => notImplemented(name)]))
 }
 

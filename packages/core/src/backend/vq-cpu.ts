@@ -1,5 +1,6 @@
 import {
   type BackendValues,
+  backend_util,
   type DataType,
   engine,
   KernelBackend,
@@ -16,7 +17,6 @@ import {
   type Estate,
   NativeData,
   sizeOf,
-  stridesOf,
   type TypedValues,
 } from './data.js'
 import { Forgotten } from './forgotten.js'
@@ -78,9 +78,9 @@ export class VqCpuBackend extends KernelBackend {
   }
 
   // The engine's counts follow, as if each tensor over this data had been disposed of.
-  private bury({ handle, bytes, refs }: Estate): void {
-    this.core.release(handle)
-    this.count--
+  private bury({ handles, bytes, refs, ids }: Estate): void {
+    for (const handle of handles) this.core.release(handle)
+    this.count -= ids
     const { state } = engine()
     state.numTensors -= refs
     state.numBytes -= refs * bytes
@@ -131,6 +131,55 @@ export class VqCpuBackend extends KernelBackend {
     return dataId instanceof NativeData && dataId.refs > 0 ? dataId : this.moved.get(dataId)
   }
 
+  /** A tensor of given values: numbers in the dtype's own array, or encoded strings. */
+  tensor(values: BackendValues, shape: readonly number[], dtype: DataType): TensorInfo {
+    const dataId = this.store(values, shape, dtype)
+    this.taken?.push(dataId)
+    return { dataId, shape: shape as number[], dtype }
+  }
+
+  /** A complex tensor of two float32 tensors, whose references it takes over. */
+  join(real: TensorInfo, imaginary: TensorInfo): TensorInfo {
+    const parts = [this.sole(real), this.sole(imaginary)] as const
+    for (const part of parts) this.forget(part)
+    const dataId = this.joined(sizeOf(real.shape), parts)
+    this.taken?.push(dataId)
+    return { dataId, shape: real.shape, dtype: 'complex64' }
+  }
+
+  // The engine counts data by id: what a complex tensor holds is known to nobody else.
+  private sole(x: TensorInfo): NativeData {
+    const data = this.data(x.dataId)
+    if (data.refs === 1) return data
+    const copy = this.copy(x)
+    this.disposeData(data)
+    return copy.dataId as NativeData
+  }
+
+  private joined(size: number, parts: readonly [NativeData, NativeData]): NativeData {
+    this.count++
+    const data = new NativeData('complex64', size, -1, undefined, parts)
+    for (const part of parts) {
+      part.inner = true
+      this.forgotten.unwatch(part)
+    }
+    this.forgotten.watch(data, 0)
+    return data
+  }
+
+  /** The real or imaginary part of a complex tensor; no reference is taken. */
+  part(x: TensorInfo, which: 0 | 1): TensorInfo {
+    const { parts } = this.data(x.dataId)
+    if (parts === undefined)
+      throw new VqValueError({
+        operation: 'vq-cpu',
+        expected: 'a tensor of complex64',
+        received: `a tensor of ${x.dtype}`,
+        remedy: 'Make it complex with tf.complex or tf.cast.',
+      })
+    return { dataId: parts[which], shape: x.shape, dtype: 'float32' }
+  }
+
   /** Another tensor over the same data. */
   alias(x: TensorInfo, shape: readonly number[]): TensorInfo {
     this.incRef(x.dataId)
@@ -143,22 +192,18 @@ export class VqCpuBackend extends KernelBackend {
    */
   own(variable: Variable): void {
     if (this.data(variable.dataId).refs === 1) return
-    const copy = this.allocate(variable.shape, variable.dtype)
-    const strides = stridesOf(variable.shape)
-    this.run(
-      'StridedCopy',
-      dtypeCode(variable.dtype),
-      variable.shape,
-      variable,
-      0,
-      ...strides,
-      copy,
-      0,
-      ...strides,
-    )
+    const copy = this.copy(variable)
     const tensor = engine().makeTensorFromTensorInfo(copy)
     variable.assign(tensor)
     tensor.dispose()
+  }
+
+  /** A copy that shares nothing. */
+  copy(x: TensorInfo): TensorInfo {
+    const out = this.allocate(x.shape, x.dtype)
+    const size = sizeOf(x.shape)
+    this.run('StridedCopy', dtypeCode(x.dtype), [size], x, 0, 1, out, 0, 1)
+    return out
   }
 
   override write(values: BackendValues | null, shape: number[], dtype: DataType): DataId {
@@ -184,6 +229,15 @@ export class VqCpuBackend extends KernelBackend {
       this.count++
       return new NativeData(dtype, size, -1, encodeStrings(values, size))
     }
+    if (dtype === 'complex64') {
+      const { real, imag } = backend_util.splitRealAndImagArrays(
+        (values as Float32Array | null) ?? new Float32Array(2 * size),
+      )
+      return this.joined(size, [
+        this.store(real as Float32Array, shape, 'float32'),
+        this.store(imag as Float32Array, shape, 'float32'),
+      ])
+    }
     dtypeCode(dtype)
     const data = this.create(size, dtype)
     if (values === null) return data
@@ -199,6 +253,10 @@ export class VqCpuBackend extends KernelBackend {
   override readSync(dataId: DataId): BackendValues {
     const data = this.data(dataId)
     if (data.strings !== undefined) return data.strings
+    if (data.parts !== undefined) {
+      const [real, imaginary] = data.parts.map(part => this.readSync(part) as Float32Array)
+      return backend_util.mergeRealAndImagArrays(real, imaginary)
+    }
     const values =
       data.dtype === 'bool'
         ? new Uint8Array(data.size)
@@ -216,8 +274,7 @@ export class VqCpuBackend extends KernelBackend {
   override disposeData(dataId: DataId, force = false): boolean {
     const data = this.find(dataId)
     if (data === undefined) return true
-    const taken = this.taken?.lastIndexOf(data) ?? -1
-    if (taken >= 0) this.taken?.splice(taken, 1)
+    this.forget(data)
     data.refs--
     if (data.estate !== undefined) data.estate.refs = data.refs
     if (!force && data.refs > 0) return false
@@ -226,7 +283,14 @@ export class VqCpuBackend extends KernelBackend {
     if (data.handle >= 0) this.core.release(data.handle)
     this.moved.delete(dataId)
     this.count--
+    for (const part of data.parts ?? []) this.disposeData(part)
     return true
+  }
+
+  // A reference that the running kernel took is no longer its own to give back.
+  private forget(data: NativeData): void {
+    const at = this.taken?.lastIndexOf(data) ?? -1
+    if (at >= 0) this.taken?.splice(at, 1)
   }
 
   override refCount(dataId: DataId): number {
@@ -283,7 +347,6 @@ function asDtype(values: TypedValues, dtype: DataType): TypedValues {
 
 function encodeStrings(values: BackendValues | null, size: number): Uint8Array[] {
   if (values === null) return Array.from({ length: size }, () => new Uint8Array())
-  return Array.from(values as ArrayLike<Uint8Array | string>, v =>
-    typeof v === 'string' ? util.encodeString(v) : v,
-  )
+  // Not Array.from: what a tf.buffer left unset stays a hole, which tfjs does not decode.
+  return (values as (Uint8Array | string)[]).map(v => (typeof v === 'string' ? util.encodeString(v) : v))
 }

@@ -3,6 +3,9 @@ export * from './adam.js'
 export { type AttentionOptions, scaledDotProductAttention } from './attention.js'
 export * from './batch-norm.js'
 export * from './conv.js'
+
+import './convolution-gradients.js'
+
 export * from './custom-gradient.js'
 export * from './detach.js'
 export * from './ema-update.js'

@@ -1,21 +1,30 @@
-import { backend_util, type DataType, type TensorInfo, upcastType } from '@tensorflow/tfjs-core'
+import { backend_util, type DataType, type TensorInfo, upcastType, util } from '@tensorflow/tfjs-core'
+import { VqValueError } from '../../errors.js'
 import { dtypeCode, sizeOf } from '../data.js'
 import type { Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 
 const arithmetic = [
   'Add', 'Sub', 'Multiply', 'RealDiv', 'FloorDiv', 'Mod', 'Maximum', 'Minimum', 'Pow', 'SquaredDifference',
+  'BitwiseAnd',
 ] // biome-ignore format: a list
 const comparisons = [
   'Equal', 'NotEqual', 'Greater', 'GreaterEqual', 'Less', 'LessEqual', 'LogicalAnd', 'LogicalOr',
 ] // biome-ignore format: a list
 const floatOnly = [
   'Sqrt', 'Rsqrt', 'Exp', 'Expm1', 'Log', 'Log1p', 'Sigmoid', 'Tanh', 'Sin', 'Cos', 'Reciprocal', 'Elu', 'Softplus',
+  'Tan', 'Asin', 'Acos', 'Atan', 'Sinh', 'Cosh', 'Asinh', 'Acosh', 'Atanh', 'Erf', 'Selu',
 ] // biome-ignore format: a list
 
 /** Copies x into a tensor of another dtype. */
 export function cast(backend: VqCpuBackend, x: TensorInfo, dtype: DataType): TensorInfo {
   if (x.dtype === dtype) return backend.alias(x, x.shape)
+  if (x.dtype === 'complex64') {
+    const real = backend.part(x, 0)
+    return dtype === 'float32' ? backend.copy(real) : cast(backend, real, dtype)
+  }
+  if (dtype === 'complex64')
+    return backend.join(cast(backend, x, 'float32'), fill(backend, x.shape, 'float32', 0))
   const out = backend.allocate(x.shape, dtype)
   backend.run('Cast', dtypeCode(x.dtype), dtypeCode(dtype), sizeOf(x.shape), x, out)
   return out
@@ -29,6 +38,7 @@ export function binary(
   b: TensorInfo,
   result?: DataType,
 ): TensorInfo {
+  if (a.dtype === 'complex64' || b.dtype === 'complex64') return complexBinary(backend, name, a, b)
   const dtype = a.dtype === b.dtype ? a.dtype : upcastType(a.dtype, b.dtype)
   const left = cast(backend, a, dtype)
   const right = cast(backend, b, dtype)
@@ -37,6 +47,33 @@ export function binary(
   backend.run(name, dtypeCode(dtype), left, a.shape, right, b.shape, out, shape)
   backend.disposeData(left.dataId)
   backend.disposeData(right.dataId)
+  return out
+}
+
+function complexBinary(backend: VqCpuBackend, name: string, a: TensorInfo, b: TensorInfo): TensorInfo {
+  const [left, right] = [cast(backend, a, 'complex64'), cast(backend, b, 'complex64')]
+  const combine = (kernel: string, i: 0 | 1, j: 0 | 1): TensorInfo =>
+    binary(backend, kernel, backend.part(left, i), backend.part(right, j))
+  const join = (kernel: string, one: TensorInfo, other: TensorInfo): TensorInfo => {
+    const out = binary(backend, kernel, one, other)
+    for (const x of [one, other]) backend.disposeData(x.dataId)
+    return out
+  }
+  let out: TensorInfo
+  if (name === 'Add' || name === 'Sub') out = backend.join(combine(name, 0, 0), combine(name, 1, 1))
+  else if (name === 'Multiply')
+    out = backend.join(
+      join('Sub', combine(name, 0, 0), combine(name, 1, 1)),
+      join('Add', combine(name, 0, 1), combine(name, 1, 0)),
+    )
+  else
+    throw new VqValueError({
+      operation: `kernel ${name} on vq-cpu`,
+      expected: 'real operands; complex ones can be added, subtracted and multiplied',
+      received: `${a.dtype} and ${b.dtype}`,
+      remedy: 'Compute on tf.real(x) and tf.imag(x).',
+    })
+  for (const x of [left, right]) backend.disposeData(x.dataId)
   return out
 }
 
@@ -144,8 +181,22 @@ export const elementwise: KernelTable = {
     backend.disposeData(quotient.dataId)
     return out
   },
+  Prelu: ({ x, alpha }, _, backend) => binary(backend, 'Prelu', x, alpha),
+  EluGrad: ({ dy, y }, _, backend) => binary(backend, 'EluGrad', dy, y),
+  // The angle is no integer, whatever the operands are.
+  Atan2: ({ a, b }, _, backend) => {
+    const y = cast(backend, a, 'float32')
+    const out = binary(backend, 'Atan2', y, b)
+    backend.disposeData(y.dataId)
+    return out
+  },
   LeakyRelu: unaryWith('LeakyRelu', ({ alpha }) => [alpha as number, 0]),
-  Step: unaryWith('Step', ({ alpha }) => [alpha as number, 0]),
+  Step: ({ x }, { alpha }, backend) => {
+    const steps = unary(backend, 'Step', x, alpha as number)
+    const out = cast(backend, steps, x.dtype)
+    backend.disposeData(steps.dataId)
+    return out
+  },
   ClipByValue: unaryWith('ClipByValue', ({ clipValueMin, clipValueMax }) => [
     clipValueMin as number,
     clipValueMax as number,
@@ -170,9 +221,18 @@ export const elementwise: KernelTable = {
   },
   Cast: ({ x }, { dtype }, backend) => cast(backend, x, dtype as DataType),
   Fill: (_, { shape, value, dtype }, backend) =>
-    fill(backend, shape as number[], (dtype as DataType | undefined) ?? 'float32', Number(value)),
+    typeof value === 'string'
+      ? backend.tensor(
+          new Array<Uint8Array>(sizeOf(shape as number[])).fill(util.encodeString(value)),
+          shape as number[],
+          'string',
+        )
+      : fill(backend, shape as number[], (dtype as DataType | undefined) ?? 'float32', Number(value)),
   ZerosLike: ({ x }, _, backend) => fill(backend, x.shape, x.dtype, 0),
-  OnesLike: ({ x }, _, backend) => fill(backend, x.shape, x.dtype, 1),
+  OnesLike: ({ x }, _, backend) =>
+    x.dtype === 'complex64'
+      ? backend.join(fill(backend, x.shape, 'float32', 1), fill(backend, x.shape, 'float32', 0))
+      : fill(backend, x.shape, x.dtype, 1),
   Select: ({ condition, t, e }, _, backend) => {
     const dtype = upcastType(t.dtype, e.dtype)
     const [then, otherwise] = [cast(backend, t, dtype), cast(backend, e, dtype)]

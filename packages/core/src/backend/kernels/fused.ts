@@ -1,7 +1,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core'
 import { sizeOf } from '../data.js'
 import type { KernelTable } from '../kernel.js'
-import { convInfo, convolutionArguments } from './linear.js'
+import { convInfo, convolutionArguments } from './convolution.js'
 
 const rowsOf = (x: TensorInfo, channels: number): number => sizeOf(x.shape) / Math.max(1, channels)
 

@@ -1,18 +1,18 @@
 import { backend_util, type DataType, slice_util, type TensorInfo, util } from '@tensorflow/tfjs-core'
-import { VqShapeError } from '../../errors.js'
+import { VqShapeError, VqValueError } from '../../errors.js'
 import { dtypeCode, sizeOf, stridesOf } from '../data.js'
 import type { KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 import { cast, fill } from './elementwise.js'
 
-interface View {
+export interface View {
   tensor: TensorInfo
   offset: number
   strides: readonly number[]
 }
 
 /** Copies an array of `shape` from one strided view to another. */
-function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
+export function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: View): void {
   const code = dtypeCode(from.tensor.dtype)
   backend.run(
     'StridedCopy',
@@ -27,7 +27,7 @@ function copy(backend: VqCpuBackend, shape: readonly number[], from: View, to: V
   )
 }
 
-const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
+export const whole = (tensor: TensorInfo): View => ({ tensor, offset: 0, strides: stridesOf(tensor.shape) })
 
 export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly number[]): TensorInfo {
   const strides = stridesOf(x.shape)
@@ -38,7 +38,7 @@ export function transpose(backend: VqCpuBackend, x: TensorInfo, perm: readonly n
 }
 
 /** The part of x that starts at `begin` and steps by `step` (1 unless given, negative allowed). */
-function slice(
+export function slice(
   backend: VqCpuBackend,
   x: TensorInfo,
   begin: readonly number[],
@@ -53,7 +53,16 @@ function slice(
 }
 
 // The result has the first part's dtype, as on tfjs's own backends.
-function concat(backend: VqCpuBackend, given: TensorInfo[], axis: number): TensorInfo {
+export function concat(backend: VqCpuBackend, given: TensorInfo[], axis: number): TensorInfo {
+  const { shape: first } = given[0]
+  for (const { shape } of given)
+    if (shape.length !== first.length || shape.some((d, i) => i !== axis && d !== first[i]))
+      throw new VqShapeError({
+        operation: 'Concat',
+        expected: `parts that differ from [${first}] on axis ${axis} alone`,
+        received: `[${shape}]`,
+        remedy: 'Pad or reshape them.',
+      })
   const parts = given.map(part => cast(backend, part, given[0].dtype))
   const shape = backend_util.computeOutShape(
     parts.map(p => p.shape),
@@ -102,6 +111,14 @@ export const movement: KernelTable = {
     return backend.alias(x, wanted)
   },
   ExpandDims: ({ input }, { dim }, backend) => {
+    const rank = input.shape.length
+    if ((dim as number) < -rank - 1 || (dim as number) > rank)
+      throw new VqShapeError({
+        operation: 'ExpandDims',
+        expected: `an axis of ${-rank - 1} to ${rank}`,
+        received: `${dim}`,
+        remedy: 'Name a place among the axes of the tensor.',
+      })
     const shape = input.shape.slice()
     shape.splice(nonNegative(dim as number, input.shape.length + 1), 0, 1)
     return backend.alias(input, shape)
@@ -127,8 +144,8 @@ export const movement: KernelTable = {
       shrinkAxisMask,
     )
     if (info.isIdentity) return backend.alias(x, info.finalShape)
-    const size = info.finalShapeSparse
-    if (size.some(d => d === 0)) return backend.allocate(info.finalShape, x.dtype)
+    const size = slice_util.computeOutShape(info.begin, info.end, info.strides)
+    if (size.some(d => d <= 0)) return backend.allocate(info.finalShape, x.dtype)
     const out = slice(backend, x, info.begin, size, info.strides)
     return { ...out, shape: info.finalShape }
   },
@@ -149,6 +166,14 @@ export const movement: KernelTable = {
   },
   Pack: (inputs, { axis }, backend) => {
     const parts = Object.values(inputs)
+    const odd = parts.find(p => p.dtype !== parts[0].dtype)
+    if (odd !== undefined)
+      throw new VqValueError({
+        operation: 'Pack',
+        expected: `tensors of one dtype, as the first (${parts[0].dtype})`,
+        received: `one of ${odd.dtype}`,
+        remedy: 'Convert them with tf.cast.',
+      })
     const at = nonNegative(axis as number, parts[0].shape.length + 1)
     const expand = (shape: number[]): number[] => [...shape.slice(0, at), 1, ...shape.slice(at)]
     return concat(
@@ -203,30 +228,36 @@ export const movement: KernelTable = {
   },
   GatherV2: ({ x, indices }, { axis, batchDims }, backend) => {
     const at = util.parseAxisParam(axis as number, x.shape)[0]
-    const batch = (batchDims as number | undefined) ?? 0
-    if (batch !== 0)
-      throw new VqShapeError({
-        operation: 'kernel GatherV2 on vq-cpu',
-        expected: 'batchDims 0',
-        received: `batchDims ${batch}`,
-        remedy: "Gather batch by batch, or use tf.setBackend('cpu').",
+    const rank = indices.shape.length
+    const batch = nonNegative((batchDims as number | undefined) ?? 0, rank)
+    const lead = x.shape.slice(0, batch)
+    const wrong = (expected: string, received: string): VqShapeError =>
+      new VqShapeError({
+        operation: 'GatherV2',
+        expected,
+        received,
+        remedy: 'Give x and the indices the same leading axes.',
       })
+    if (batch < 0 || batch > rank)
+      throw wrong(`Expect batchDims in the range of [-${rank}, ${rank}]`, `${batchDims}`)
+    if (batch > at) throw wrong(`batchDims, which must be less than or equal to axis (${at})`, `${batch}`)
+    const odd = lead.findIndex((d, i) => d !== indices.shape[i])
+    if (odd >= 0)
+      throw wrong(
+        `x.shape[${odd}]: ${x.shape[odd]}, which should be equal to indices.shape[${odd}]`,
+        `${indices.shape[odd]}`,
+      )
     const wanted = cast(backend, indices, 'int32')
-    const shape = [...x.shape.slice(0, at), ...indices.shape, ...x.shape.slice(at + 1)]
+    const shape = [...x.shape.slice(0, at), ...indices.shape.slice(batch), ...x.shape.slice(at + 1)]
     const out = backend.allocate(shape, x.dtype)
-    const outer = sizeOf(x.shape.slice(0, at))
-    const inner = sizeOf(x.shape.slice(at + 1))
-    backend.run(
-      'Gather',
-      dtypeCode(x.dtype),
-      outer,
-      x.shape[at],
-      sizeOf(indices.shape),
-      inner,
-      x,
-      wanted,
-      out,
-    )
+    const sizes = [
+      lead,
+      x.shape.slice(batch, at),
+      [x.shape[at]],
+      indices.shape.slice(batch),
+      x.shape.slice(at + 1),
+    ]
+    backend.run('GatherV2', dtypeCode(x.dtype), ...sizes.map(sizeOf), x, wanted, out)
     backend.disposeData(wanted.dataId)
     return out
   },

@@ -1,0 +1,126 @@
+import { backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core'
+import { VqShapeError, VqValueError } from '../../errors.js'
+import { sizeOf, stridesOf } from '../data.js'
+import type { KernelTable } from '../kernel.js'
+
+function rank(operation: string, name: string, x: TensorInfo, wanted: number): void {
+  if (x.shape.length !== wanted)
+    throw new VqShapeError({
+      operation,
+      expected: `${name} of rank ${wanted}`,
+      received: `shape [${x.shape}]`,
+      remedy: 'Reshape it.',
+    })
+}
+
+function wrong(operation: string, received: string): VqValueError {
+  return new VqValueError({
+    operation,
+    expected: 'indices and shapes that fit each other',
+    received,
+    remedy: 'Check the indices against the dense shape.',
+    message: received,
+  })
+}
+
+function reshaped(inputShape: number[], wanted: number[]): number[] {
+  const operation = 'SparseReshape'
+  const open = wanted.flatMap((d, i) => (d === -1 ? [i] : []))
+  if (open.length > 1)
+    throw wrong(
+      operation,
+      backend_util.getSparseReshapeMultipleNegativeOneOutputDimErrorMessage(open[0], open[1]),
+    )
+  const negative = wanted.findIndex(d => d < -1)
+  if (negative >= 0)
+    throw wrong(
+      operation,
+      backend_util.getSparseReshapeNegativeOutputDimErrorMessage(negative, wanted[negative]),
+    )
+  const size = sizeOf(inputShape)
+  const shape = wanted.map(d => (d === -1 ? 1 : d))
+  if (open.length === 1) {
+    const known = sizeOf(shape)
+    if (known === 0)
+      throw wrong(operation, backend_util.getSparseReshapeEmptyTensorZeroOutputDimErrorMessage())
+    if (size % known !== 0)
+      throw wrong(operation, backend_util.getSparseReshapeInputOutputMultipleErrorMessage(inputShape, shape))
+    shape[open[0]] = size / known
+  }
+  if (sizeOf(shape) !== size)
+    throw wrong(operation, backend_util.getSparseReshapeInputOutputMismatchErrorMessage(inputShape, shape))
+  return shape
+}
+
+/** Kernels of tensors kept as lists of indices and values; the lists are read. */
+export const sparse: KernelTable = {
+  SparseReshape: ({ inputIndices, inputShape, newShape }, _, backend) => {
+    rank('SparseReshape', 'input indices', inputIndices, 2)
+    rank('SparseReshape', 'input shape', inputShape, 1)
+    rank('SparseReshape', 'target shape', newShape, 1)
+    const read = (x: TensorInfo): number[] => Array.from(backend.readSync(x.dataId) as Int32Array)
+    const from = read(inputShape)
+    const to = reshaped(from, read(newShape))
+    const indices = read(inputIndices)
+    const [strides, outStrides] = [stridesOf(from), stridesOf(to)]
+    const count = inputIndices.shape[0]
+    const out = new Int32Array(count * to.length)
+    for (let i = 0; i < count; i++) {
+      let flat = strides.reduce((sum, step, d) => sum + indices[i * from.length + d] * step, 0)
+      for (let d = 0; d < to.length; d++) {
+        out[i * to.length + d] = Math.trunc(flat / outStrides[d])
+        flat %= outStrides[d]
+      }
+    }
+    return [
+      backend.tensor(out, [count, to.length], 'int32'),
+      backend.tensor(Int32Array.from(to), [to.length], 'int32'),
+    ]
+  },
+  SparseFillEmptyRows: ({ indices, values, denseShape, defaultValue }, _, backend) => {
+    const operation = 'SparseFillEmptyRows'
+    rank(operation, 'the dense shape', denseShape, 1)
+    rank(operation, 'indices', indices, 2)
+    rank(operation, 'values', values, 1)
+    rank(operation, 'the default value', defaultValue, 0)
+    const [count, width] = indices.shape
+    const at = backend.readSync(indices.dataId) as Int32Array
+    const rows = (backend.readSync(denseShape.dataId) as Int32Array)[0]
+    if (rows === 0 && count !== 0)
+      throw wrong(operation, backend_util.getSparseFillEmptyRowsIndicesDenseShapeMismatch(count))
+    const entries: number[][] = Array.from({ length: rows }, () => [])
+    for (let i = 0; i < count; i++) {
+      const row = at[i * width]
+      if (row < 0)
+        throw wrong(operation, backend_util.getSparseFillEmptyRowsNegativeIndexErrorMessage(i, row))
+      if (row >= rows)
+        throw wrong(operation, backend_util.getSparseFillEmptyRowsOutOfRangeIndexErrorMessage(i, row, rows))
+      entries[row].push(i)
+    }
+    const empty = Uint8Array.from(entries, e => Number(e.length === 0))
+    // Entry −1 is the default value of a row that had none.
+    const filled = entries.flatMap((e, row) => (e.length === 0 ? [[row, -1]] : e.map(i => [row, i])))
+    const outIndices = new Int32Array(filled.length * width)
+    const back = new Int32Array(count)
+    const source = backend.readSync(values.dataId) as Float32Array
+    const missing = (backend.readSync(defaultValue.dataId) as Float32Array)[0]
+    const outValues = filled.map(([row, i], j) => {
+      if (i >= 0) {
+        outIndices.set(at.subarray(i * width, (i + 1) * width), j * width)
+        back[i] = j
+      } else outIndices[j * width] = row
+      return i >= 0 ? source[i] : missing
+    })
+    return [
+      backend.tensor(outIndices, [filled.length, width], 'int32'),
+      backend.tensor(inDtype(outValues, values.dtype), [filled.length], values.dtype),
+      backend.tensor(empty, [rows], 'bool'),
+      backend.tensor(back, [count], 'int32'),
+    ]
+  },
+}
+
+function inDtype(values: number[], dtype: DataType): Float32Array | Int32Array | Uint8Array {
+  if (dtype === 'int32') return Int32Array.from(values)
+  return dtype === 'bool' ? Uint8Array.from(values) : Float32Array.from(values)
+}

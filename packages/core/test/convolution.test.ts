@@ -1,0 +1,272 @@
+import '@tensorflow/tfjs-backend-cpu'
+import { tf } from '@vq/core'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { agree, drawn, Integers, kernel, Padding, runs } from './agreement.js'
+
+// Convolution kernels against tfjs's plain backend over random shapes, strides, paddings and dilations.
+
+const side = fc.integer({ min: 1, max: 8 })
+const small = fc.integer({ min: 1, max: 3 })
+const shape = fc.record({
+  batch: fc.integer({ min: 0, max: 3 }),
+  size: fc.tuple(side, side),
+  inputs: fc.constantFrom(1, 2, 3, 16, 19),
+  outputs: fc.constantFrom(1, 3, 4, 16, 21),
+  filter: fc.tuple(small, small),
+  step: fc.tuple(small, small),
+  dilated: fc.boolean(),
+  pad: Padding,
+  seed: Integers,
+})
+
+interface Geometry {
+  size: number[]
+  filter: number[]
+  step: number[]
+  dilated: boolean
+  pad: unknown
+}
+
+// tfjs allows strides or dilations over 1, not both. A number as padding takes the filter for square.
+const steps = ({ step, dilated }: Geometry) =>
+  dilated ? { strides: [1, 1], dilations: step } : { strides: step, dilations: [1, 1] }
+function fits(g: Geometry): boolean {
+  const reach = g.filter.map((f, i) => (f - 1) * steps(g).dilations[i] + 1)
+  if (typeof g.pad === 'number') return reach[0] === reach[1] && g.size.every((d, i) => d >= reach[i])
+  return g.pad === 'same' || g.size.every((d, i) => d >= reach[i])
+}
+// Spatial axes of explicit padding lie elsewhere in NCHW.
+const padOf = (pad: unknown, format: string): unknown =>
+  Array.isArray(pad) && format === 'NCHW' ? [pad[0], pad[3], pad[1], pad[2]] : pad
+
+function shapes(batch: number, size: number[], channels: number, format: string): number[] {
+  return format === 'NHWC' ? [batch, ...size, channels] : [batch, channels, ...size]
+}
+
+test('2D convolution agrees with the plain backend in both formats', () => {
+  fc.assert(
+    fc.property(shape, fc.constantFrom('NHWC', 'NCHW'), (g, dataFormat) => {
+      fc.pre(fits(g))
+      const x = drawn(shapes(g.batch, g.size, g.inputs, dataFormat), g.seed)
+      const filter = drawn([...g.filter, g.inputs, g.outputs], g.seed + 1)
+      agree('Conv2D', { x, filter }, { ...steps(g), pad: padOf(g.pad, dataFormat), dataFormat }, 1e-4)
+    }),
+    runs,
+  )
+})
+
+test('gradients of 2D convolution agree with the plain backend in both formats', () => {
+  fc.assert(
+    fc.property(shape, fc.constantFrom<'NHWC' | 'NCHW'>('NHWC', 'NCHW'), (given, dataFormat) => {
+      const g = { ...given, dilated: false }
+      fc.pre(fits(g))
+      const x = drawn(shapes(g.batch, g.size, g.inputs, dataFormat), g.seed)
+      const filter = drawn([...g.filter, g.inputs, g.outputs], g.seed + 1)
+      const pad = padOf(g.pad, dataFormat)
+      const format = tf.backend_util.convertConv2DDataFormat(dataFormat)
+      const info = tf.backend_util.computeConv2DInfo(
+        x.shape as never, filter.shape as never, g.step, 1, pad as never, undefined, false, format,
+      ) // biome-ignore format: one call
+      const dy = drawn(info.outShape, g.seed + 2)
+      const attrs = { strides: g.step, pad, dataFormat }
+      agree('Conv2DBackpropInput', { dy, filter }, { ...attrs, inputShape: x.shape }, 1e-4)
+      agree('Conv2DBackpropFilter', { x, dy }, { ...attrs, filterShape: filter.shape }, 2e-4)
+    }),
+    runs,
+  )
+})
+
+const activations = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu']
+
+test('fused 2D convolution agrees with the plain backend for every activation', () => {
+  fc.assert(
+    fc.property(
+      shape,
+      fc.constantFrom('NHWC', 'NCHW'),
+      fc.constantFrom(...activations),
+      fc.boolean(),
+      fc.constantFrom('scalar', 'channel', 'full'),
+      (g, dataFormat, activation, biased, alphas) => {
+        fc.pre(fits(g) && !Array.isArray(g.pad))
+        const x = drawn(shapes(g.batch, g.size, g.inputs, dataFormat), g.seed)
+        const filter = drawn([...g.filter, g.inputs, g.outputs], g.seed + 1)
+        const last = dataFormat === 'NHWC' ? [1, 1, g.outputs] : [g.outputs, 1, 1]
+        const alphaShape = { scalar: [1], channel: [g.outputs], full: last }[alphas]
+        const bias = drawn([g.outputs], g.seed + 2)
+        const preluActivationWeights = drawn(alphaShape, g.seed + 3)
+        const inputs = {
+          x,
+          filter,
+          ...(biased ? { bias } : {}),
+          ...(activation === 'prelu' ? { preluActivationWeights } : {}),
+        }
+        const attrs = { ...steps(g), pad: g.pad, dataFormat, activation, leakyreluAlpha: 0.3 }
+        agree('FusedConv2D', inputs, attrs, 1e-4)
+      },
+    ),
+    runs,
+  )
+})
+
+const depthwise = fc.record({
+  batch: fc.integer({ min: 0, max: 3 }),
+  size: fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 12 })),
+  channels: fc.constantFrom(1, 3, 4, 7, 16, 33),
+  multiplier: fc.constantFrom(1, 1, 1, 2, 3),
+  filter: fc.tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 })),
+  step: fc.tuple(small, small),
+  dilated: fc.boolean(),
+  pad: Padding,
+  seed: Integers,
+})
+
+test('depthwise convolution, fused too, agrees with the plain backend', () => {
+  fc.assert(
+    fc.property(depthwise, fc.constantFrom(...activations), fc.boolean(), (g, activation, biased) => {
+      fc.pre(fits(g))
+      const x = drawn([g.batch, ...g.size, g.channels], g.seed)
+      const filter = drawn([...g.filter, g.channels, g.multiplier], g.seed + 1)
+      const attrs = { ...steps(g), pad: g.pad, dataFormat: 'NHWC' }
+      agree('DepthwiseConv2dNative', { x, filter }, attrs)
+      const out = g.channels * g.multiplier
+      const inputs = {
+        x,
+        filter,
+        ...(biased ? { bias: drawn([out], g.seed + 2) } : {}),
+        ...(activation === 'prelu' ? { preluActivationWeights: drawn([out], g.seed + 3) } : {}),
+      }
+      agree('FusedDepthwiseConv2D', inputs, { ...attrs, activation, leakyreluAlpha: 0.2 })
+    }),
+    runs,
+  )
+})
+
+test('gradients of depthwise convolution agree with the plain backend', () => {
+  fc.assert(
+    fc.property(depthwise, given => {
+      const g = { ...given, dilated: false }
+      fc.pre(fits(g))
+      const x = drawn([g.batch, ...g.size, g.channels], g.seed)
+      const filter = drawn([...g.filter, g.channels, g.multiplier], g.seed + 1)
+      const info = tf.backend_util.computeConv2DInfo(
+        x.shape as never, filter.shape as never, g.step, 1, g.pad as never, undefined, true,
+      ) // biome-ignore format: one call
+      const dy = drawn(info.outShape, g.seed + 2)
+      const attrs = { strides: g.step, dilations: [1, 1], pad: g.pad }
+      agree('DepthwiseConv2dNativeBackpropInput', { dy, filter }, { ...attrs, inputShape: x.shape })
+      agree('DepthwiseConv2dNativeBackpropFilter', { x, dy }, { ...attrs, filterShape: filter.shape }, 1e-4)
+    }),
+    runs,
+  )
+})
+
+const volume = fc.record({
+  batch: fc.integer({ min: 0, max: 2 }),
+  size: fc.tuple(side, side, side),
+  inputs: fc.constantFrom(1, 3, 16),
+  outputs: fc.constantFrom(1, 4, 17),
+  filter: fc.tuple(small, small, small),
+  step: fc.tuple(small, small, small),
+  dilated: fc.boolean(),
+  pad: fc.constantFrom('same', 'valid', 1),
+  seed: Integers,
+})
+
+test('3D convolution agrees with the plain backend, negative padding included', () => {
+  fc.assert(
+    fc.property(volume, g => {
+      fc.pre(fits(g))
+      const x = drawn([g.batch, ...g.size, g.inputs], g.seed)
+      const filter = drawn([...g.filter, g.inputs, g.outputs], g.seed + 1)
+      const strides = g.dilated ? [1, 1, 1] : g.step
+      const dilations = g.dilated ? g.step : [1, 1, 1]
+      agree('Conv3D', { x, filter }, { strides, dilations, pad: g.pad }, 1e-4)
+    }),
+    runs,
+  )
+})
+
+test('gradients of 3D convolution agree with the plain backend', () => {
+  fc.assert(
+    fc.property(volume, given => {
+      const g = { ...given, dilated: false }
+      fc.pre(fits(g))
+      const x = drawn([g.batch, ...g.size, g.inputs], g.seed)
+      const filter = drawn([...g.filter, g.inputs, g.outputs], g.seed + 1)
+      const info = tf.backend_util.computeConv3DInfo(
+        x.shape as never, filter.shape as never, g.step as never, 1, g.pad as never,
+      ) // biome-ignore format: one call
+      const dy = drawn(info.outShape, g.seed + 2)
+      const attrs = { strides: g.step, pad: g.pad }
+      agree('Conv3DBackpropInputV2', { dy, filter }, { ...attrs, inputShape: x.shape }, 1e-4)
+      agree('Conv3DBackpropFilterV2', { x, dy }, { ...attrs, filterShape: filter.shape }, 2e-4)
+    }),
+    runs,
+  )
+})
+
+const dilations = fc.record({ ...{ batch: fc.integer({ min: 0, max: 3 }) }, ...{ size: fc.tuple(side, side) },
+  channels: fc.constantFrom(1, 3, 18), filter: fc.tuple(small, small), step: fc.tuple(small, small),
+  dilated: fc.boolean(), pad: fc.constantFrom('same', 'valid'), seed: Integers }) // biome-ignore format: a record
+
+for (const dtype of ['float32', 'int32'] as const)
+  test(`grayscale dilation of ${dtype} and its gradients agree with the plain backend`, () => {
+    fc.assert(
+      fc.property(dilations, g => {
+        fc.pre(fits(g))
+        const x = drawn([g.batch, ...g.size, g.channels], g.seed, dtype)
+        const filter = drawn([...g.filter, g.channels], g.seed + 1, dtype)
+        const attrs = { ...steps(g), pad: g.pad }
+        agree('Dilation2D', { x, filter }, attrs)
+        fc.pre(g.batch > 0) // the plain backend cannot nest empty arrays
+        const y = kernel('vq-cpu', 'Dilation2D', { x, filter }, attrs)[0]
+        const dy = drawn(y.shape, g.seed + 2, dtype)
+        agree('Dilation2DBackpropInput', { x, filter, dy }, attrs)
+        agree('Dilation2DBackpropFilter', { x, filter, dy }, attrs)
+      }),
+      runs,
+    )
+  })
+
+test('explicit negative padding drops the edge', () => {
+  const x = drawn([2, 6, 7, 3], 1)
+  const filter = drawn([2, 2, 3, 4], 2)
+  const pad = [[0, 0], [-2, 1], [1, -3], [0, 0]] // biome-ignore format: pairs
+  agree('Conv2D', { x, filter }, { strides: 1, dilations: 1, pad, dataFormat: 'NHWC' })
+  const dy = drawn([2, 4, 4, 4], 3)
+  const attrs = { strides: 1, pad, dataFormat: 'NHWC' }
+  agree('Conv2DBackpropInput', { dy, filter }, { ...attrs, inputShape: x.shape })
+  agree('Conv2DBackpropFilter', { x, dy }, { ...attrs, filterShape: filter.shape })
+})
+
+test('shapes that do not belong together are typed errors', () => {
+  tf.setBackend('vq-cpu')
+  expect(tf.getBackend()).toBe('vq-cpu')
+  const run = (name: string, inputs: Record<string, number[]>, attrs: object) => () =>
+    tf.tidy(() =>
+      tf
+        .engine()
+        .runKernel(
+          name,
+          Object.fromEntries(Object.entries(inputs).map(([k, s]) => [k, tf.zeros(s)])) as never,
+          attrs as never,
+        ),
+    )
+  const attrs = { strides: 1, pad: 'valid', dataFormat: 'NHWC', dilations: 1 }
+  expect(run('Conv2D', { x: [1, 4, 4, 3], filter: [2, 2, 5, 1] }, attrs)).toThrow(/a filter for 3 channels/)
+  expect(run('Conv2D', { x: [1, 4, 4, 3], filter: [9, 9, 3, 1] }, attrs)).toThrow(/whole sizes/)
+  expect(run('Conv2D', { x: [1, 4, 4, 3], filter: [2, 2, 3, 1] }, { ...attrs, dilations: 0 })).toThrow(
+    /whole sizes/,
+  )
+  const input = { ...attrs, inputShape: [1, 4, 4, 3] }
+  expect(run('Conv2DBackpropInput', { dy: [1, 9, 9, 1], filter: [2, 2, 3, 1] }, input)).toThrow(
+    /dy of shape \[1,3,3,1\].*received \[1,9,9,1\]/,
+  )
+  expect(
+    run('DepthwiseConv2dNative', { x: [1, 4, 4, 3], filter: [2, 2, 3, 1] }, { ...attrs, dataFormat: 'NCHW' }),
+  ).toThrow(/dataFormat 'NHWC'/)
+  expect(run('Conv3D', { x: [1, 4, 4, 4, 3], filter: [2, 2, 2, 4, 1] }, attrs)).toThrow(
+    /The filter takes as many/,
+  )
+})
