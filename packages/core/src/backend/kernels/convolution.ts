@@ -5,7 +5,7 @@ import type { Attributes, Inputs, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 import { binary } from './elementwise.js'
 import { transpose } from './movement.js'
-import { activate } from './named-activation.js'
+import { activate } from './activation.js'
 import { checkInfo, expectSize, onFloats, turnInto, windowArguments } from './windows.js'
 
 type ConvInfo = backend_util.Conv2DInfo

@@ -1,5 +1,4 @@
 import type { KernelTable } from '../kernel.js'
-import { activation } from './activation.js'
 import { attention } from './attention.js'
 import { blocks } from './blocks.js'
 import { complex, overParts } from './complex.js'
@@ -14,6 +13,7 @@ import { groupNorm } from './group-norm.js'
 import { image } from './image.js'
 import { layerNorm } from './layer-norm.js'
 import { linear } from './linear.js'
+import { linearLayer } from './linear-layer.js'
 import { lstm } from './lstm.js'
 import { movement } from './movement.js'
 import { normalization } from './normalization.js'
@@ -30,34 +30,34 @@ import { overStrings, strings } from './strings.js'
 import { suppression } from './suppression.js'
 
 const numeric: KernelTable = {
-  ...activation,
   ...attention,
-  ...blocks,
-  ...complex,
+  ...embedding,
+  ...groupNorm,
+  ...layerNorm,
+  ...linearLayer,
+  ...lstm,
+  ...randomKernels,
+  ...softmax,
   ...convolution,
   ...convolution3d,
   ...dilation,
+  ...blocks,
+  ...complex,
   ...einsums,
   ...elementwise,
-  ...embedding,
   ...fused,
-  ...groupNorm,
   ...image,
-  ...layerNorm,
   ...linear,
-  ...lstm,
   ...movement,
   ...normalization,
-  ...order,
   ...pooling,
+  ...order,
   ...quantize,
   ...ragged,
-  ...randomKernels,
   ...reductions,
-  ...scatters,
-  ...softmax,
-  ...sparse,
   ...suppression,
+  ...scatters,
+  ...sparse,
 }
 
 // What moves elements moves complex numbers and strings as well.

@@ -4,7 +4,7 @@ import { sizeOf } from '../data.js'
 import type { Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 import { binary, cast, fill } from './elementwise.js'
-import { activate } from './named-activation.js'
+import { activate } from './activation.js'
 
 export function batchMatMul(
   backend: VqCpuBackend,
