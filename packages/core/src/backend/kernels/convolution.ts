@@ -3,9 +3,9 @@ import { expectShape } from '../../check.js'
 import { sizeOf } from '../data.js'
 import type { Attributes, Inputs, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
+import { activate } from './activation.js'
 import { binary } from './elementwise.js'
 import { transpose } from './movement.js'
-import { activate } from './activation.js'
 import { checkInfo, expectSize, onFloats, turnInto, windowArguments } from './windows.js'
 
 type ConvInfo = backend_util.Conv2DInfo

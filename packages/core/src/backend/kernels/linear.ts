@@ -3,8 +3,8 @@ import { VqShapeError } from '../../errors.js'
 import { sizeOf } from '../data.js'
 import type { Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
-import { binary, cast, fill } from './elementwise.js'
 import { activate } from './activation.js'
+import { binary, cast, fill } from './elementwise.js'
 
 export function batchMatMul(
   backend: VqCpuBackend,
