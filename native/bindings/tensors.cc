@@ -13,7 +13,7 @@ struct State {
   vq::Context context;
   Napi::Reference<Napi::Float64Array> block;
   double* args = nullptr;
-  int64_t told = 0;  // bytes in use that the garbage collector knows of
+  int64_t told = 0;  // bytes that the garbage collector knows of
 };
 
 State& state(const Napi::CallbackInfo& info) { return *static_cast<State*>(info.Data()); }
@@ -91,10 +91,12 @@ Napi::Value trim(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Tells the garbage collector how much memory hangs on its objects, so that it runs when that grows.
+// Tells the garbage collector how much memory hangs on its objects, so that it runs when that grows: beyond the most there
+// ever was. Every step of a training goes up and down again; told of each, it would run all the time.
 Napi::Value account(const Napi::CallbackInfo& info) {
   State& s = state(info);
   const int64_t now = static_cast<int64_t>(s.context.bytes_in_use);
+  if (now <= s.told) return info.Env().Undefined();
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), now - s.told);
   s.told = now;
   return info.Env().Undefined();
