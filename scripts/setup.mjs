@@ -61,7 +61,9 @@ function build() {
     .map(f => contents(f))
     .join('')
   const key = createHash('sha256')
-    .update([arch, type, version, process.env.CXXFLAGS ?? '', libraries].join('\n'))
+    .update(
+      [arch, type, version, process.env.CXXFLAGS ?? '', process.env.LDFLAGS ?? '', libraries].join('\n'),
+    )
     .digest('hex')
   const env = { ...process.env, VQ_NATIVE_KEY: key, TURBO_TELEMETRY_DISABLED: '1' }
   pnpmWith(

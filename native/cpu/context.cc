@@ -43,10 +43,12 @@ void Context::trim() {
   bytes_cached = 0;
 }
 
+size_t Context::allowed() { return std::max({kSpare, lately_, before_}); }
+
 // Sizes that nobody asked for in the longest time go first.
 void Context::evict() {
-  const size_t allowed = std::max(kSpare, bytes_peak);
-  while (bytes_cached > allowed) {
+  const size_t most = allowed();
+  while (bytes_cached > most) {
     auto oldest = cache_.end();
     for (auto it = cache_.begin(); it != cache_.end(); ++it)
       if (!it->second.blocks.empty() && (oldest == cache_.end() || it->second.used < oldest->second.used)) oldest = it;
@@ -85,6 +87,8 @@ int32_t Context::allocate(size_t bytes) {
   slots_[handle] = {p, bytes, capacity};
   bytes_in_use += capacity;
   bytes_peak = std::max(bytes_peak, bytes_in_use);
+  if (clock_ % 1024 == 0) before_ = lately_, lately_ = 0;
+  lately_ = std::max(lately_, bytes_in_use);
   ++buffers;
   return handle;
 }
@@ -97,7 +101,7 @@ void Context::release(int32_t handle) {
   b = {};
   free_slots_.push_back(handle);
   --buffers;
-  if (bytes_cached > std::max(kSpare, bytes_peak)) evict();
+  if (bytes_cached > allowed()) evict();
 }
 
 Buffer& Context::at(int32_t handle) {

@@ -34,4 +34,12 @@ VQ_TEST(spare_memory_stays_below_the_most_that_was_in_use) {
   c.release(a);
   c.trim();
   VQ_EXPECT(c.bytes_cached == 0 && c.bytes_in_use == 0);
+
+  // A peak is forgotten after a while of smaller work.
+  std::vector<int32_t> many;
+  for (int i = 0; i < 10; ++i) many.push_back(c.allocate(100 * mb));
+  for (int32_t handle : many) c.release(handle);
+  VQ_EXPECT(c.bytes_cached >= 1000 * mb);
+  for (int i = 0; i < 4096; ++i) c.release(c.allocate(1000));
+  VQ_EXPECT(c.bytes_cached <= 256 * mb && c.bytes_peak >= 1000 * mb);
 }

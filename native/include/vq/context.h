@@ -1,5 +1,5 @@
 // One Context per Node environment (main thread or worker): the buffers behind tensor handles and a caching allocator, which keeps no more
-// spare memory than the most that was ever in use.
+// spare memory than the most that was lately in use.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -40,8 +40,11 @@ class Context {
     uint64_t used = 0;  // when a block of this size was last asked for
   };
   void evict();
+  size_t allowed();  // spare memory that may be kept
   std::unordered_map<size_t, Spare> cache_;
   uint64_t clock_ = 0;
+  // The most in use among the allocations of this thousand and of the one before.
+  size_t lately_ = 0, before_ = 0;
   Buffer scratch_;
 };
 

@@ -78,3 +78,12 @@ test('a forgotten complex tensor is counted once, and frees both its parts', asy
   expect(Array.from(tf.slice(re, [0, 0], [1, 2]).dataSync())).toEqual([1, 1])
   tf.dispose([re, im])
 })
+
+test('forgotten strings are counted down', async () => {
+  await collect()
+  const before = tf.memory().numTensors
+  for (let i = 0; i < 2100; i++) tf.tensor1d([`string ${i}`])
+  for (let i = 0; i < 1100; i++) tf.ones([2]).dispose()
+  await collect()
+  expect(tf.memory().numTensors).toBeLessThanOrEqual(before + 2)
+})

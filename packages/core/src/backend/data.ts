@@ -31,7 +31,8 @@ export class NativeData {
 
   /** What tfjs counts for one tensor over this: nothing for complex numbers. */
   get bytes(): number {
-    return this.parts === undefined ? this.size * bytesPerElement(this.dtype) : 0
+    const held = this.parts === undefined && this.strings === undefined
+    return held ? this.size * bytesPerElement(this.dtype) : 0
   }
 }
 

@@ -37,9 +37,10 @@ export class Forgotten {
     for (let i = 0; i < this.count; i++) {
       const data = this.young[i] as NativeData
       this.young[i] = undefined
-      if (data.refs === 0 || data.inner || data.strings !== undefined) continue
+      if (data.refs === 0 || data.inner) continue
       const parts = data.parts ?? []
-      const handles = parts.length > 0 ? parts.map(part => part.handle) : [data.handle]
+      const owned = parts.length > 0 ? parts : data.strings === undefined ? [data] : []
+      const handles = owned.map(part => part.handle)
       data.estate = { handles, ids: 1 + parts.length, bytes: data.bytes, refs: data.refs }
       this.registry.register(data, data.estate, data)
     }

@@ -227,7 +227,9 @@ export class VqCpuBackend extends KernelBackend {
     const size = sizeOf(shape)
     if (dtype === 'string') {
       this.count++
-      return new NativeData(dtype, size, -1, encodeStrings(values, size))
+      const data = new NativeData(dtype, size, -1, encodeStrings(values, size))
+      this.forgotten.watch(data, 0)
+      return data
     }
     if (dtype === 'complex64') {
       const { real, imag } = backend_util.splitRealAndImagArrays(

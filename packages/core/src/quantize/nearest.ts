@@ -18,7 +18,10 @@ export interface NearestOptions extends CallOptions {
 export interface NearestResult {
   /** [N], the code of each row. */
   indices: Int32Array
-  /** [N]: squared distance for l2, 1 − cosine for cosine, the product for dot (where larger is nearer). */
+  /**
+   * [N]: squared distance for l2, 1 − cosine for cosine, the product for dot (where larger is nearer). Infinity where the
+   * squared norm of a row overflows float32; its code is right all the same.
+   */
   distances: Float32Array
 }
 
