@@ -1,6 +1,7 @@
 #include "vq/context.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -18,6 +19,12 @@ size_t size_class(size_t bytes) {
   int top = 63 - __builtin_clzll(bytes);
   const size_t step = size_t{1} << (top - 3);
   return (bytes + step - 1) / step * step;
+}
+
+// The system promises more memory than it has, and ends the process that uses it.
+size_t physical_memory() {
+  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
 }
 
 void* system_allocate(size_t bytes) {
@@ -56,8 +63,8 @@ void Context::evict() {
   }
 }
 
-int32_t Context::allocate(size_t bytes) {
-  if (bytes > (size_t{1} << 46)) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
+int32_t Context::allocate(size_t bytes, int type) {
+  if (bytes > physical_memory()) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
   const size_t capacity = size_class(bytes);
   void* p = nullptr;
   Spare& spare = cache_[capacity];
@@ -82,7 +89,7 @@ int32_t Context::allocate(size_t bytes) {
     handle = static_cast<int32_t>(slots_.size());
     slots_.emplace_back();
   }
-  slots_[handle] = {p, bytes, capacity};
+  slots_[handle] = {p, bytes, capacity, type};
   bytes_in_use += capacity;
   bytes_peak = std::max(bytes_peak, bytes_in_use);
   ++buffers;

@@ -52,10 +52,13 @@ export function outcome(backend: string, name: string, call: Call, plain?: Fuzz[
         .map(([key, v]) => [key, Array.isArray(v) ? v.map(tensorOf) : tensorOf(v as Values)]),
     )
     const attrs = call.attrs ?? {}
+    // Kernels of any number of tensors take them as a list.
+    const numbered = Object.keys(inputs).length > 0 && Object.keys(inputs).every((key, i) => key === `${i}`)
+    const given = numbered ? Object.values(inputs) : inputs
     const out =
       plain === undefined
-        ? tf.engine().runKernel(name, inputs as never, attrs as never)
-        : plain(inputs as never, attrs)
+        ? tf.engine().runKernel(name, given as never, attrs as never)
+        : plain(given as never, attrs)
     return { results: ([out].flat() as tf.Tensor[]).map(read) }
   } catch (error) {
     return { error: error as Error }

@@ -188,6 +188,8 @@ export const data: FuzzTable = {
         attrs: { rowPartitionTypes: bySplits ? ['ROW_SPLITS'] : ['FIRST_DIM_SIZE', 'VALUE_ROWIDS'] },
       }
     },
+    // It takes the sizes of inner axes for their numbers.
+    plainIsWrong: ({ inputs }) => (inputs.values as Values).shape.length > 1,
   },
   StaticRegexReplace: {
     call: r => ({

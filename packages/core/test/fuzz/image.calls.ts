@@ -31,13 +31,15 @@ export const image: FuzzTable = {
   },
   ResizeNearestNeighbor: {
     call: r => ({
-      inputs: { images: r.tensor(images(r), r.pick(['float32', 'int32']), 0.1) },
+      // Small integers: it keeps them as float32 for a while.
+      inputs: { images: r.pick([r.tensor(images(r), 'float32', 0.1), r.tensor(images(r), 'int32')]) },
       attrs: { size: size(r), ...alignment(r) },
     }),
   },
   ResizeBilinearGrad: {
     call: r => {
       const shape = images(r)
+      if (r.chance(0.6)) shape[2] = shape[1]
       const dy = [shape[0], ...size(r), shape[3]]
       return { inputs: { images: r.tensor(shape), dy: r.tensor(dy) }, attrs: alignment(r) }
     },

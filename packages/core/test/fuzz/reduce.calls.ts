@@ -1,3 +1,4 @@
+import { tf } from '@vq/core'
 import type { Fuzz, FuzzTable } from './call.js'
 import { type Dtype, type Rng, sizeOf } from './rng.js'
 
@@ -36,16 +37,21 @@ const sorted = (r: Rng, rows: number, n: number, dtype: 'float32' | 'int32') => 
 
 export const reductions: FuzzTable = {
   Sum: { call: reduction(['float32', 'int32', 'bool', 'complex64'], 0.1), tolerance: 1e-5 },
-  Mean: { call: reduction(['float32', 'int32'], 0.1), tolerance: 1e-5 },
+  // The mean of nothing is NaN, as in NumPy and PyTorch, and all of nothing are true; it answers 0 to both.
+  Mean: { call: reduction(['float32', 'int32'], 0.1, false), tolerance: 1e-5 },
   Prod: { call: reduction(['float32'], 0), tolerance: 1e-5 },
   Max: { call: reduction(['float32', 'int32', 'bool'], 0.2) },
   Min: { call: reduction(['float32', 'int32', 'bool'], 0.2) },
-  All: { call: reduction(['bool'], 0) },
+  All: { call: reduction(['bool'], 0, false) },
   Any: { call: reduction(['bool'], 0) },
   ArgMax: { call: position },
   ArgMin: { call: position },
   Softmax: { call: r => ({ inputs: logits(r), attrs: { dim: -1 } }), tolerance: 1e-5 },
-  LogSoftmax: { call: r => ({ inputs: logits(r), attrs: { axis: -1 } }), tolerance: 1e-5 },
+  LogSoftmax: {
+    call: r => ({ inputs: logits(r), attrs: { axis: -1 } }),
+    tolerance: 1e-5,
+    plain: ({ logits: x }) => tf.logSoftmax(x),
+  },
   Cumsum: { call: running, tolerance: 1e-5 },
   Cumprod: { call: running, tolerance: 1e-5 },
   TopK: {
@@ -94,7 +100,8 @@ export const reductions: FuzzTable = {
       const weights = r.chance(0.5) ? r.tensor(shape, dtype) : r.tensor([0], dtype)
       return {
         inputs: { x: r.ints(shape, 0, 12), weights },
-        attrs: { size: r.int(0, 14), binaryOutput: r.chance(0.3) },
+        // It does not know binary output of a vector.
+        attrs: { size: r.int(0, 14), binaryOutput: shape.length === 2 && r.chance(0.3) },
       }
     },
     tolerance: 1e-5,

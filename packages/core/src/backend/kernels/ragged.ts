@@ -130,6 +130,24 @@ function denseShape(wanted: Numbers, rank: number): number[] {
   })
 }
 
+// The wanted shape, what it leaves open of the values' own axes filled in. (tfjs-core's function of that purpose takes the
+// sizes of axes for their numbers.)
+function combined(depth: number, wanted: readonly number[], values: readonly number[]): number[] {
+  const rank = depth + values.length
+  const size = wanted.length === 0 ? new Array<number>(rank).fill(-1) : [...wanted]
+  const fits = size.length === rank && values.every((d, i) => i === 0 || [-1, d].includes(size[depth + i]))
+  if (!fits)
+    throw new VqShapeError({
+      operation: 'RaggedTensorToTensor',
+      expected: `a shape of rank ${rank} that ends in the values' own axes [${values.slice(1)}]`,
+      received: `[${wanted}]`,
+      remedy: 'Leave axes open with -1.',
+      message: `rt input.shape and shape=${wanted} are incompatible: rt input.rank = ${rank}, values [${values}]`,
+    })
+  for (let i = 1; i < values.length; i++) size[depth + i] = values[i]
+  return size
+}
+
 /** Kernels of ragged tensors: their partitions are read, their values stay where they are. */
 export const ragged: KernelTable = {
   RaggedGather: (inputs, _, backend) => {
@@ -194,7 +212,7 @@ export const ragged: KernelTable = {
     const of = (dim: number): number => (sized ? dim + 1 : dim)
     backend_util.validateDefaultValueShape(defaultValue.shape, values.shape)
     const wanted = denseShape(backend.readSync(shape.dataId) as Int32Array, shape.shape.length)
-    const size = backend_util.combineRaggedTensorToTensorShapes(depth, wanted, values.shape)
+    const size = combined(depth, wanted, values.shape)
     if (size[0] < 0) size[0] = rows
     for (let i = 1; i <= depth; i++)
       if (size[i] < 0) size[i] = widest(types[of(i - 1)], partitions[of(i - 1)])

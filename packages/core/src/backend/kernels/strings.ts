@@ -153,6 +153,9 @@ export const strings: KernelTable = {
     const tokens = stringsOf(backend, data)
     const splits = backend.readSync(dataSplits.dataId) as Int32Array
     checkSplits(splits, tokens.length)
+    // As in TensorFlow, no tokens at all give no n-grams, not even of padding.
+    if (tokens.length === 0)
+      return [backend.tensor([], [0], 'string'), backend.tensor(splits.slice(), dataSplits.shape, 'int32')]
     const out: Uint8Array[] = []
     const outSplits = new Int32Array(splits.length)
     for (let i = 1; i < splits.length; i++) {
