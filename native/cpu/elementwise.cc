@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "vq/dtype.h"
@@ -105,7 +106,14 @@ template <>
 inline int32_t divide(int32_t a, int32_t b) {
   return b == 0 ? 0 : b == -1 ? minus(0, a) : a / b;
 }
-inline float floor_divide(float a, float b) { return std::floor(a / b); }
+// The result is an int32 whatever the operands are, and has the float's place. In double: a quotient just below a whole
+// number would round up to it in float.
+inline float floor_divide(float a, float b) {
+  const int32_t whole = to_int32(std::floor(static_cast<double>(a) / b));
+  float bits;
+  std::memcpy(&bits, &whole, sizeof(bits));
+  return bits;
+}
 inline int32_t floor_divide(int32_t a, int32_t b) {
   if (b == 0) return 0;
   return to_int32(std::floor(static_cast<double>(a) / b));
@@ -267,7 +275,8 @@ void binary(Args& args, Binary op) {
     check(b.bytes / bytes_of(type) >= static_cast<size_t>(n), "an operand's buffer is smaller than its shape");
     return static_cast<char*>(b.data);
   };
-  const DType result = is_comparison(op) ? DType::kBool : dtype;
+  const DType result = is_comparison(op) ? DType::kBool : op == Binary::kFloorDiv ? DType::kInt32 : dtype;
+  check(bytes_of(result) == 1 || dtype != DType::kBool, "booleans have no quotient; cast them first");
   const size_t in = bytes_of(dtype), out_bytes = bytes_of(result);
   const char *a = bytes(ha, sa.size(), dtype), *b = bytes(hb, sb.size(), dtype);
   char* out = bytes(ho, so.size(), result);

@@ -29,6 +29,11 @@ function plainly(name: string, entry: Fuzz, call: Call): Outcome {
   return { results }
 }
 
+// What the plain backend cannot do: complex numbers and NCHW in many kernels, strings and complex numbers without
+// elements, ends before the begin.
+const plainLacks =
+  /does not support complex64|Only NHWC|Cannot read properties of undefined|Failed to decode|Negative size values|must match the product/
+
 /** Fuzzes each kernel of a table against the plain backend. */
 export function fuzz(family: FuzzTable): void {
   for (const [name, entry] of Object.entries(family))
@@ -53,6 +58,7 @@ function check(name: string, entry: Fuzz, call: Call): string | undefined {
   if (entry.alone !== undefined || entry.plainIsWrong?.(call) === true)
     return 'error' in ours ? `refused: ${ours.error.message}` : undefined
   const plain = plainly(name, entry, call)
+  if ('error' in plain && plainLacks.test(plain.error.message)) return undefined
   if ('error' in plain)
     return 'error' in ours ? '' : `the plain backend throws: ${plain.error.message}; ours answered`
   if ('error' in ours) return `refused: ${ours.error.message}`

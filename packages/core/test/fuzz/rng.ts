@@ -9,6 +9,8 @@ export interface Values {
   shape: number[]
   dtype: Dtype
   data: (number | string)[]
+  /** What the tensor says of itself where that is not true. */
+  claims?: { shape: number[]; dtype: Dtype }
 }
 
 // NaN, infinities, −0, denormal, huge and unrepresentable numbers.
