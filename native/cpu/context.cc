@@ -64,7 +64,7 @@ void Context::evict() {
 }
 
 int32_t Context::allocate(size_t bytes, int type) {
-  if (bytes > physical_memory()) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
+  if (bytes > physical_memory() || bytes_in_use + bytes > physical_memory()) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
   const size_t capacity = size_class(bytes);
   void* p = nullptr;
   Spare& spare = cache_[capacity];

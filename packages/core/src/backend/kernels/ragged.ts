@@ -7,6 +7,7 @@ import { cast } from './elementwise.js'
 
 type Numbers = ArrayLike<number>
 const { RowPartitionType } = backend_util
+const mostValues = 2 ** 28 // of a range whose size nobody has seen
 
 function wrong(operation: string, received: string): VqValueError {
   return new VqValueError({
@@ -180,21 +181,23 @@ export const ragged: KernelTable = {
       })
     const read = given.map(t => backend.readSync(t.dataId) as Float32Array)
     const at = (which: number, row: number): number => read[which][given[which].shape.length === 0 ? 0 : row]
-    const splits = [0]
-    const values: number[] = []
-    for (let row = 0; row < (lengths[0] ?? 1); row++) {
+    const splits = new Int32Array((lengths[0] ?? 1) + 1)
+    for (let row = 0; row + 1 < splits.length; row++) {
       const [start, limit, delta] = [at(0, row), at(1, row), at(2, row)]
       if (delta === 0) throw wrong('RaggedRange', 'Requires delta != 0')
       const size = Math.max(0, Math.ceil((limit - start) / delta))
-      if (values.length + size > 2 ** 31 - 1)
-        throw wrong('RaggedRange', `Requires ((limit - start) / delta) <= ${2 ** 31 - 1}`)
-      for (let i = 0; i < size; i++) values.push(start + i * delta)
-      splits.push(values.length)
+      if (!(splits[row] + size <= mostValues))
+        throw wrong('RaggedRange', `Requires ((limit - start) / delta) <= ${mostValues}`)
+      splits[row + 1] = splits[row] + size
     }
-    const dense = starts.dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values)
+    const total = splits[splits.length - 1]
+    const dense = starts.dtype === 'int32' ? new Int32Array(total) : new Float32Array(total)
+    for (let row = 0; row + 1 < splits.length; row++)
+      for (let i = splits[row]; i < splits[row + 1]; i++)
+        dense[i] = at(0, row) + (i - splits[row]) * at(2, row)
     return [
-      backend.tensor(Int32Array.from(splits), [splits.length], 'int32'),
-      backend.tensor(dense, [values.length], starts.dtype === 'int32' ? 'int32' : 'float32'),
+      backend.tensor(splits, [splits.length], 'int32'),
+      backend.tensor(dense, [total], starts.dtype === 'int32' ? 'int32' : 'float32'),
     ]
   },
   RaggedTensorToTensor: (inputs, { rowPartitionTypes }, backend) => {

@@ -1,4 +1,5 @@
 import { type TensorInfo, util } from '@tensorflow/tfjs-core'
+import { expectInteger } from '../../check.js'
 import { VqShapeError, VqValueError } from '../../errors.js'
 import type { Attributes, Inputs, Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
@@ -180,10 +181,11 @@ export const strings: KernelTable = {
     ]
   },
   StringToHashBucketFast: ({ input }, { numBuckets }, backend) => {
+    expectInteger('StringToHashBucketFast', 'numBuckets', numBuckets, 1, 2 ** 31 - 1)
     const buckets = stringsOf(backend, input).map(s =>
       util
         .fingerPrint64(s)
-        .modulo(numBuckets as number)
+        .modulo(numBuckets)
         .getLowBitsUnsigned(),
     )
     return backend.tensor(Int32Array.from(buckets), input.shape, 'int32')
