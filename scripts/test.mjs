@@ -8,6 +8,7 @@ const steps = [
   ['native', 'native/build/Release/vq_native_test', []],
   ['native, sanitized', process.execPath, ['native/sanitize.mjs']],
   ['packages as published', process.execPath, ['scripts/check-packages.mjs']],
+  ['tfjs-core op suite', process.execPath, ['test/tfjs/run.mjs']],
   ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],
 ]
 for (const [name, command, args] of steps) {

@@ -1,4 +1,5 @@
 // Tensor handles and kernel calls. Arguments travel in one shared Float64Array, so a call costs one crossing.
+#include <chrono>
 #include <cstring>
 #include <memory>
 
@@ -13,7 +14,8 @@ struct State {
   vq::Context context;
   Napi::Reference<Napi::Float64Array> block;
   double* args = nullptr;
-  int64_t told = 0;  // bytes in use that the garbage collector knows of
+  int64_t told = 0;  // bytes that the garbage collector knows of
+  std::chrono::steady_clock::time_point lowered{};  // when it was last told of fewer
 };
 
 State& state(const Napi::CallbackInfo& info) { return *static_cast<State*>(info.Data()); }
@@ -92,10 +94,14 @@ Napi::Value trim(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// Tells the garbage collector how much memory hangs on its objects, so that it runs when that grows.
+// Tells the garbage collector how much memory hangs on its objects, so that it runs when that grows. Every step of a
+// training goes up and down again; told of each, it would run all the time: it hears of what went down once a second.
 Napi::Value account(const Napi::CallbackInfo& info) {
   State& s = state(info);
   const int64_t now = static_cast<int64_t>(s.context.bytes_in_use);
+  const auto time = std::chrono::steady_clock::now();
+  if (now < s.told && time - s.lowered < std::chrono::seconds(1)) return info.Env().Undefined();
+  if (now < s.told) s.lowered = time;
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), now - s.told);
   s.told = now;
   return info.Env().Undefined();

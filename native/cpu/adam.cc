@@ -11,6 +11,8 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
+#include "cpu/simd_math-inl.h"
+
 #ifndef VQ_ADAM_ONCE
 #define VQ_ADAM_ONCE
 namespace vq {
@@ -24,14 +26,22 @@ HWY_BEFORE_NAMESPACE();
 namespace vq {
 namespace HWY_NAMESPACE {
 
-void adam(const AdamScalars& s, const float* HWY_RESTRICT g, float* HWY_RESTRICT p, float* HWY_RESTRICT m,
-          float* HWY_RESTRICT v, int64_t n) {
-  const AdamScalars k = s;
-  for (int64_t i = 0; i < n; ++i) {
-    const float gradient = g[i] * k.gradient_scale + p[i] * k.coupled_decay;
-    m[i] = m[i] * k.beta1 + gradient * k.rest1;
-    v[i] = v[i] * k.beta2 + gradient * gradient * k.rest2;
-    p[i] = p[i] * k.shrink - m[i] * k.step_size / (std::sqrt(v[i]) * k.root_scale + k.epsilon);
+// In vectors by hand: the compiler leaves loops with std::sqrt, which may set errno, one element at a time.
+void adam(const AdamScalars& s, const float* g, float* p, float* m, float* v, int64_t n) {
+  using namespace simd;
+  const VF scale = set(s.gradient_scale), decay = set(s.coupled_decay), beta1 = set(s.beta1), rest1 = set(s.rest1);
+  const VF beta2 = set(s.beta2), rest2 = set(s.rest2), shrink = set(s.shrink), step_size = set(s.step_size);
+  const VF root_scale = set(s.root_scale), epsilon = set(s.epsilon);
+  for (int64_t i = 0; i < n; i += lanes()) {
+    const int64_t k = std::min(lanes(), n - i);
+    const VF old = part(p + i, k);
+    const VF gradient = hn::Add(hn::Mul(part(g + i, k), scale), hn::Mul(old, decay));
+    const VF first = hn::Add(hn::Mul(part(m + i, k), beta1), hn::Mul(gradient, rest1));
+    const VF second = hn::Add(hn::Mul(part(v + i, k), beta2), hn::Mul(hn::Mul(gradient, gradient), rest2));
+    const VF root = hn::Add(hn::Mul(hn::Sqrt(second), root_scale), epsilon);
+    put_part(first, m + i, k);
+    put_part(second, v + i, k);
+    put_part(hn::Sub(hn::Mul(old, shrink), hn::Div(hn::Mul(first, step_size), root)), p + i, k);
   }
 }
 

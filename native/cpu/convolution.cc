@@ -10,6 +10,7 @@
 
 #include "convolution_part.h"
 #include "dnnl_compat.h"
+#include "signal_shield.h"
 #include "vq/error.h"
 #include "vq/filter_gradient.h"
 #include "vq/scratch.h"
@@ -148,7 +149,14 @@ memory wrap(Dnnl& d, const memory::desc& md, const void* p) { return memory(md, 
 void run(Dnnl& d, Primitive& p, std::unordered_map<int, memory>& arguments, char* scratch) {
   const memory::desc pad({static_cast<memory::dim>(p.scratch)}, memory::data_type::u8, Tag::a);
   if (p.scratch) arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(d, pad, scratch));
+  const SignalShield shield;
   p.run.execute(d.stream, arguments);
+  d.stream.wait();
+}
+
+void reorder(Dnnl& d, Primitive& p, memory& from, memory& to) {
+  const SignalShield shield;
+  p.reorder_w.execute(d.stream, from, to);
   d.stream.wait();
 }
 
@@ -176,7 +184,7 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
   memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : w);
   if (p.reorders) {
     memory plain = wrap(d, p.w_plain, w);
-    p.reorder_w.execute(d.stream, plain, wm);
+    reorder(d, p, plain, wm);
   }
   std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(d, p.x, x)},
                                             {DNNL_ARG_WEIGHTS, wm},
@@ -258,7 +266,7 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
   memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : w);
   if (p.reorders) {
     memory plain = wrap(d, p.w_plain, w);
-    p.reorder_w.execute(d.stream, plain, wm);
+    reorder(d, p, plain, wm);
   }
   std::unordered_map<int, memory> arguments{{DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)},
                                             {DNNL_ARG_WEIGHTS, wm},
@@ -288,8 +296,7 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
   run(d, p, arguments, scratch + weights);
   if (p.reorders) {
     memory plain = wrap(d, p.w_plain, dw);
-    p.reorder_w.execute(d.stream, wm, plain);
-    d.stream.wait();
+    reorder(d, p, wm, plain);
   }
 }
 
@@ -297,6 +304,7 @@ namespace {
 
 void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
            float* out) {
+  const SignalShield shield;
   const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a, transpose_a ? m : k, b,
                                  transpose_b ? k : n, beta, out, n);
   if (status != dnnl_success) fail(Error::kDevice, "oneDNN's sgemm failed with status " + std::to_string(status));

@@ -16,6 +16,8 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
+#include "cpu/simd_math-inl.h"
+
 #ifndef VQ_ELEMENTWISE_ONCE
 #define VQ_ELEMENTWISE_ONCE
 namespace vq {
@@ -198,7 +200,24 @@ void binary_int(Binary op, const int32_t* a, int64_t sa, const int32_t* b, int64
   binary_typed<int32_t>(op, a, sa, b, sb, out, n);
 }
 
+// What the compiler leaves to the C library, one element at a time.
+bool unary_vectors(Unary op, const float* x, float* out, int64_t n) {
+  switch (op) {
+    case Unary::kSqrt: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::hn::Sqrt(v); }); return true;
+    case Unary::kRsqrt:
+      simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::hn::Div(simd::set(1.0f), simd::hn::Sqrt(v)); });
+      return true;
+    case Unary::kExp: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::exp(v); }); return true;
+    case Unary::kErf: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::erf(v); }); return true;
+    case Unary::kLog: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::log(v); }); return true;
+    case Unary::kTanh: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::tanh(v); }); return true;
+    case Unary::kSigmoid: simd::map<false>(x, out, n, [](simd::VF v) HWY_ATTR { return simd::sigmoid(v); }); return true;
+    default: return false;
+  }
+}
+
 void unary_float(Unary op, const float* x, float* out, int64_t n, float p, float q) {
+  if (unary_vectors(op, x, out, n)) return;
   switch (op) {
 #define X(name, expression)                      \
   case Unary::k##name:                           \

@@ -211,34 +211,5 @@ VQ_OP(SumOfSquares) {
   args.answer(total);
 }
 
-// Softmax (0) or its logarithm (1) of each row. Arguments: which, rows, columns, x, out.
-VQ_OP(Softmax) {
-  const int64_t which = args.integer(), rows = args.integer(), columns = args.integer();
-  const float* x = args.tensor<float>(rows * columns);
-  float* out = args.tensor<float>(rows * columns);
-  parallel_for(rows, std::max<int64_t>(1, 4096 / std::max<int64_t>(1, columns)), args.ctx.threads, [&](int64_t b, int64_t e) {
-    for (int64_t r = b; r < e; ++r) {
-      const float* p = x + r * columns;
-      float* o = out + r * columns;
-      float top = -std::numeric_limits<float>::infinity();
-      for (int64_t i = 0; i < columns; ++i) top = p[i] > top || p[i] != p[i] ? p[i] : top;
-      double total = 0;
-      for (int64_t i = 0; i < columns; ++i) {
-        o[i] = p[i] - top;
-        const float v = std::exp(o[i]);
-        total += v;
-        if (which == 0) o[i] = v;
-      }
-      if (which == 0) {
-        const float scale = static_cast<float>(1 / total);
-        for (int64_t i = 0; i < columns; ++i) o[i] *= scale;
-      } else {
-        const float shift = static_cast<float>(std::log(total));
-        for (int64_t i = 0; i < columns; ++i) o[i] -= shift;
-      }
-    }
-  });
-}
-
 }  // namespace vq
 #endif  // HWY_ONCE

@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+#include "cpu/signal_shield.h"
+
 namespace vq {
 namespace {
 
@@ -104,6 +106,8 @@ class Pool {
 
   // Called with the mutex held. Where no more threads can be had, those that exist do the work.
   void grow(int helpers) {
+    if (threads_ >= helpers) return;
+    const SignalShield shield;  // they inherit it
     try {
       for (; threads_ < helpers; ++threads_) std::thread([this] { help(); }).detach();
     } catch (const std::system_error&) {

@@ -7,6 +7,7 @@ import { saveSafetensors } from '../../packages/core/dist/io/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
 import { VQVAE } from '../../packages/models/dist/index.js'
 import { block, fmaLimit, measure, ms, table } from './harness.mjs'
+import { IGPT, tokens, vocabulary } from './igpt.mjs'
 import { startPeer } from './peer.mjs'
 
 export const title = 'Training steps'
@@ -18,6 +19,7 @@ const cases = [
     text: 'igpt-vqvae (256 wide, K 128, 32×32×3), batch 128',
     batch: 128,
     make: random => VQVAE.igpt({ random }),
+    data: images,
     flops: 3 * 2 * 128 * (2 * 256 * 48 * 256 + 2 * 64 * 4096 * 256 + 4 * 64 * (2304 + 256) * 256),
   },
   {
@@ -25,14 +27,33 @@ const cases = [
     text: 'vqvae (128-256 wide, K 512, EMA, 32×32×3), batch 64',
     batch: 64,
     make: random => new VQVAE({ random }),
+    data: images,
     flops:
       3 *
       2 *
       64 *
       (2 * 256 * 48 * 128 + 2 * 64 * 2048 * 256 + 4 * 64 * (2304 * 32 + 32 * 256) + 2 * 64 * 256 * 64),
   },
+  {
+    name: 'igpt',
+    text: 'iGPT (4 layers, 128 wide, 58 tokens), batch 128',
+    batch: 128,
+    make: (random, dropout = 0.1) => new IGPT(random, dropout),
+    data: batch =>
+      tf.tensor2d(
+        Int32Array.from({ length: batch * (tokens + 1) }, (_, i) => (i * i * 31 + 7 * i) % vocabulary),
+        [batch, tokens + 1],
+      ),
+    // The linear layers' products and those of attention, half of which lie above the diagonal.
+    flops: 3 * 2 * 128 * tokens * (4 * (12 * 128 * 128 + tokens * 128) + 128 * vocabulary),
+  },
 ]
 const rate = 1e-3
+
+function images(batch) {
+  const values = new Random(1).fillUniform(new Float32Array(batch * 32 * 32 * 3), -1, 1)
+  return tf.tensor4d(values, [batch, 32, 32, 3])
+}
 
 export async function run({ only, say, wanted }) {
   const folder = mkdtempSync(join(tmpdir(), 'vq-bench-'))
@@ -40,17 +61,17 @@ export async function run({ only, say, wanted }) {
   const rows = []
   const notes = []
   try {
-    for (const c of cases.filter(c => only === undefined || c.name.includes(only))) {
-      const images = new Random(1).fillUniform(new Float32Array(c.batch * 32 * 32 * 3), -1, 1)
+    for (const c of cases.filter(c => only === undefined || c.name === only)) {
+      const x = c.data(c.batch)
       const weights = join(folder, `${c.name}.safetensors`)
       const data = join(folder, `${c.name}.f32`)
       const first = c.make(new Random(0))
       await saveSafetensors(weights, first.stateDict())
-      writeFileSync(data, images)
+      writeFileSync(data, x.dataSync())
       first.dispose()
-      const x = tf.tensor4d(images, [c.batch, 32, 32, 3])
-      const stepper = () => {
-        const model = c.make(new Random(0)) // the same seed gives the weights that were saved
+      // Losses are compared without dropout: the two sides drop different elements.
+      const stepper = dropout => {
+        const model = c.make(new Random(0), dropout) // the same seed gives the weights that were saved
         const optimizer = new Adam(model, { learningRate: rate })
         return {
           step: () => trainStep(optimizer, () => model.forward(x), { clipNorm: 1 }).loss,
@@ -92,7 +113,7 @@ export async function run({ only, say, wanted }) {
         rows.push(row)
         say(row.join('  '))
         if (asks.length && threads === 1) {
-          const again = stepper()
+          const again = stepper(0)
           const mine = Array.from({ length: 10 }, () => again.step())
           again.dispose()
           const { losses } = await peer.ask({ do: 'losses', steps: 10 })

@@ -21,6 +21,11 @@ inline PhiloxBlock philox4x32(PhiloxBlock c, uint32_t k0, uint32_t k1) {
   return c;
 }
 
+// Which numbers: those of stream `stream` under key `seed`.
+struct PhiloxPosition {
+  uint64_t seed = 0, stream = 0;
+};
+
 class Philox {
  public:
   explicit Philox(uint64_t seed, uint64_t stream = 0) : seed_(seed), stream_(stream) {}

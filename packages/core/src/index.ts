@@ -1,3 +1,5 @@
+// First: the bundle of gradients holds classes of its own, and whichever comes first makes the tensors.
+import '@tensorflow/tfjs-core'
 import '#gradients'
 import './gradients/index.js'
 import { registerCpuBackend } from './backend/register.js'

@@ -15,6 +15,14 @@ export interface RandomState {
   spare: number | null
 }
 
+/** A run of blocks that belongs to whoever reserved it: low and high 32 bits of each number. */
+export interface RandomBlocks {
+  seed: [number, number]
+  stream: [number, number]
+  /** The first block. */
+  block: [number, number]
+}
+
 const two32 = 2 ** 32
 
 /**
@@ -172,6 +180,33 @@ export class Random {
   fillNormal(into: Float32Array, mean = 0, deviation = 1): Float32Array {
     for (let i = 0; i < into.length; i++) into[i] = this.normal(mean, deviation)
     return into
+  }
+
+  /**
+   * Hands out the next `blocks` whole blocks (four words each) and goes on behind them; words of a block already begun, and
+   * a pair's second normal, are dropped. Tensor ops draw from such runs, and can draw the same numbers again.
+   */
+  reserve(blocks: number): RandomBlocks {
+    expectInteger('Random.reserve', 'blocks', blocks, 0)
+    const { key, counter } = this
+    const from = counter[0] + counter[1] * two32
+    const reserved: RandomBlocks = {
+      seed: [key[0], key[1]],
+      stream: [counter[2], counter[3]],
+      block: [counter[0], counter[1]],
+    }
+    const next = from + blocks
+    this.counter.set([next % two32, Math.floor(next / two32), counter[2], counter[3]])
+    this.used = 4
+    this.spare = null
+    return reserved
+  }
+
+  /** A generator at the start of a reserved run. */
+  static at({ seed, stream, block }: RandomBlocks): Random {
+    const made = new Random()
+    made.state = { seed, stream, block, left: [], spare: null }
+    return made
   }
 
   /** What a checkpoint keeps. */

@@ -91,7 +91,7 @@ for (const backend of ['vq-cpu', 'cpu'])
     // The forward op is linear in each argument, so a difference over 1 is exact but for rounding.
     const loss = (data: number[][], weights: Float32Array): number =>
       tf.tidy(() => {
-        const y = op(...data.map((d, i) => tf.tensor(d, shapes[i]))).dataSync()
+        const y = op(...data.map((d, i) => tf.tensor(d, shapes[i]))).dataSync() as Float32Array
         return y.reduce((s, v, i) => s + v * weights[i], 0)
       })
     tf.setBackend('cpu')

@@ -52,14 +52,16 @@ test('gradients of resizing agree with the plain backend on square images', () =
 test('gradients of resizing are the transpose of the forward kernels, for every alignment', () => {
   tf.setBackend('vq-cpu')
   expect(tf.getBackend()).toBe('vq-cpu')
-  const dot = (a: tf.Tensor, b: tf.Tensor): number =>
-    a.dataSync().reduce((s, v, i) => s + v * b.dataSync()[i], 0)
+  const dot = (a: tf.Tensor, b: tf.Tensor): number => {
+    const [u, w] = [a.dataSync<'float32'>(), b.dataSync<'float32'>()]
+    return u.reduce((s, v, i) => s + v * w[i], 0)
+  }
   fc.assert(
     fc.property(images, fc.tuple(side, side), alignment, (g, size, aligned) => {
       const x = drawn([g.batch, ...g.size, g.channels], g.seed)
       const v = drawn([g.batch, ...size, g.channels], g.seed + 1)
       tf.tidy(() => {
-        const [image, dy] = [tf.tensor(x.data, x.shape), tf.tensor(v.data, v.shape)] as tf.Tensor4D[]
+        const [image, dy] = [x, v].map(t => tf.tensor4d(t.data, t.shape as [number, number, number, number]))
         for (const op of [tf.image.resizeBilinear, tf.image.resizeNearestNeighbor]) {
           const resize = (t: tf.Tensor): tf.Tensor =>
             op(t as tf.Tensor4D, size, aligned.alignCorners, aligned.halfPixelCenters)

@@ -4,9 +4,11 @@ import {
   Conv2d,
   ConvTranspose2d,
   convLayout,
+  Dropout,
   Embedding,
   fromDisk,
   init,
+  LayerNorm,
   Linear,
   Module,
   ReLU,
@@ -146,6 +148,44 @@ onBackends(() => {
       })
       joined.dispose()
       alone.dispose()
+    })
+
+    it('LayerNorm normalises each vector, then scales and shifts', () => {
+      const layer = new LayerNorm({ numFeatures: 4, epsilon: 0 })
+      layer.loadStateDict({
+        weight: { dtype: 'F32', shape: [4], data: Float32Array.of(1, 2, 3, 4) },
+        bias: { dtype: 'F32', shape: [4], data: Float32Array.of(0, 0, 0, 10) },
+      })
+      tf.tidy(() => {
+        // Mean 4, variance 5: deviations −3, −1, 1, 3.
+        const y = layer.forward(tf.tensor2d([[1, 3, 5, 7]])).dataSync()
+        const unit = 1 / Math.sqrt(5)
+        close(y, [-3 * unit, -2 * unit, 3 * unit, 10 + 12 * unit])
+        expect(() => layer.forward(tf.zeros([2, 3]))).toThrow(VqShapeError)
+      })
+      layer.dispose()
+    })
+
+    it('Dropout drops its share in training, scales the rest, and rests in evaluation', () => {
+      const layer = new Dropout({ rate: 0.25, random: new Random(3) })
+      tf.tidy(() => {
+        const x = tf.ones([100, 100])
+        const y = layer.forward(x).dataSync()
+        const dropped = y.filter(v => v === 0).length / y.length
+        expect(Math.abs(dropped - 0.25)).toBeLessThan(0.02) // 4.6 standard deviations
+        expect(y.filter(v => v !== 0).every(v => Math.abs(v - 4 / 3) < 1e-6)).toBe(true)
+        expect(layer.eval().forward(x).dataSync()).toEqual(x.dataSync())
+      })
+      expect(() => new Dropout({ rate: 1.5 })).toThrow(VqConfigError)
+    })
+
+    it('Linear applies an activation in the same pass', () => {
+      const layer = new Linear({ inFeatures: 3, outFeatures: 5 })
+      tf.tidy(() => {
+        const x = tf.tensor2d(drawn([4, 3]), [4, 3])
+        close(layer.forward(x, { activation: 'relu' }).dataSync(), tf.relu(layer.forward(x)).dataSync(), 1e-6)
+      })
+      layer.dispose()
     })
 
     it('Embedding gives the rows of its table', () => {

@@ -1,7 +1,7 @@
 """PyTorch's training step of models.py, driven over standard input and output as quantize.py is.
 
 {"do": "prepare", "name", "batch", "threads", "weights", "data", "shape"} builds the model in both memory formats from a
-safetensors file and a file of raw float32 images (NHWC); {"do": "time"} times a block of steps in each (see
+safetensors file and a file of raw float32 images (NHWC) or int32 tokens; {"do": "time"} times a block of steps in each (see
 block.py) and answers the better's seconds; {"do": "losses", "steps"} starts again from the weights and answers that many losses.
 """
 import json, os, sys
@@ -10,24 +10,32 @@ import numpy as np
 from block import time_block
 import torch
 from safetensors.torch import load_file
-from models import IgptVQVAE, SeedVQVAE
+import torch.nn.functional as F
+from models import IGPT, IgptVQVAE, SeedVQVAE
 
 out = sys.stdout
 sys.stdout = sys.stderr
-NAMES = {'igpt-vqvae': IgptVQVAE, 'vqvae': SeedVQVAE}
+NAMES = {'igpt-vqvae': IgptVQVAE, 'vqvae': SeedVQVAE, 'igpt': IGPT}
 FORMATS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 job = {}
 
 
-def stepper(m, fmt):
-    model = NAMES[m['name']]()
+def stepper(m, fmt, dropout=None):
+    model = NAMES[m['name']](**({} if dropout is None or m['name'] != 'igpt' else {'dropout': dropout}))
     model.load_state_dict(load_file(m['weights']))
+    if m['name'] == 'igpt':
+        ids = torch.from_numpy(np.fromfile(m['data'], np.int32).reshape(m['shape'])).long()
+        return step_of(model, m, lambda: F.cross_entropy(model(ids[:, :-1]).reshape(-1, model.vocab), ids[:, 1:].reshape(-1)))
     model = model.to(memory_format=fmt)
     x = torch.from_numpy(np.fromfile(m['data'], np.float32).reshape(m['shape'])).permute(0, 3, 1, 2).contiguous(memory_format=fmt)
+    return step_of(model, m, lambda: model(x))
+
+
+def step_of(model, m, loss_of):
     opt = torch.optim.Adam(model.parameters(), m['rate'])
 
     def step():
-        loss = model(x)
+        loss = loss_of()
         opt.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -41,7 +49,7 @@ def answer(m):
         return {'Python': sys.version.split()[0], 'PyTorch': torch.__version__}
     if m['do'] == 'prepare':
         torch.set_num_threads(m['threads'])
-        job.update(m=m, steps={k: stepper(m, f) for k, f in FORMATS.items()}, seconds={})
+        job.update(m=m, steps={k: stepper(m, f) for k, f in FORMATS.items() if m['name'] != 'igpt' or k == 'contiguous'}, seconds={})
         for k, s in job['steps'].items():
             s(), s()
         return {'ready': True}
@@ -51,7 +59,7 @@ def answer(m):
         best = min(job['seconds'], key=job['seconds'].get)
         return {'seconds': job['seconds'][best], 'format': best}
     if m['do'] == 'losses':
-        s = stepper(job['m'], torch.contiguous_format)
+        s = stepper(job['m'], torch.contiguous_format, 0.0)
         return {'losses': [s() for _ in range(m['steps'])]}
     return {'error': f"unknown request {m['do']}"}
 

@@ -1,5 +1,6 @@
-import * as tf from '@tensorflow/tfjs-core'
+import type * as tf from '@tensorflow/tfjs-core'
 import { expectInteger } from '../check.js'
+import { embedding } from '../ops/embedding.js'
 import type { Random } from '../random.js'
 import { normal } from './init.js'
 import { Layer } from './layer.js'
@@ -23,6 +24,6 @@ export class Embedding extends Layer {
   }
 
   forward(indices: tf.Tensor): tf.Tensor {
-    return tf.gather(this.weight, indices as tf.Tensor1D)
+    return embedding(indices, this.weight)
   }
 }

@@ -1,5 +1,7 @@
-import * as tf from '@tensorflow/tfjs-core'
+import type * as tf from '@tensorflow/tfjs-core'
 import { expectInteger, expectShape } from '../check.js'
+import type { Activation } from '../ops/activation.js'
+import { linear } from '../ops/linear.js'
 import type { Random } from '../random.js'
 import { kaimingUniform } from './init.js'
 import { Layer } from './layer.js'
@@ -30,8 +32,9 @@ export class Linear extends Layer {
       : undefined
   }
 
-  forward(x: tf.Tensor): tf.Tensor {
-    const [inFeatures, outFeatures] = this.weight.shape
+  /** `activation` is applied to the result, in one pass where the backend has it fused. */
+  forward(x: tf.Tensor, { activation = 'linear' }: { activation?: Activation } = {}): tf.Tensor {
+    const [inFeatures] = this.weight.shape
     expectShape(
       x.rank >= 1 && x.shape[x.rank - 1] === inFeatures,
       'Linear.forward',
@@ -39,9 +42,6 @@ export class Linear extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Pass vectors of that length.',
     )
-    const rows = tf.reshape(x, [-1, inFeatures]) as tf.Tensor2D
-    const y = tf.matMul(rows, this.weight)
-    const shifted = this.bias === undefined ? y : tf.add(y, this.bias)
-    return tf.reshape(shifted, [...x.shape.slice(0, -1), outFeatures])
+    return linear(x, this.weight, this.bias, activation)
   }
 }

@@ -38,14 +38,13 @@ export function adamStep(
   const { learningRate, step, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options
   const { weightDecay = 0, decoupled = false, gradientScale = 1 } = options
   for (const [i, p] of parameters.entries()) {
-    const shapes = [gradients[i], state.m[i], state.v[i]].map(t => (t ? `[${t.shape}]` : String(t)))
+    const tensors = [gradients[i] === null ? p : gradients[i], state.m[i], state.v[i]]
+    if (tensors.every(t => t !== undefined && tf.util.arraysEqual(t.shape, p.shape))) continue
     expectShape(
-      [gradients[i] ?? p, state.m[i], state.v[i]].every(
-        t => t !== undefined && tf.util.arraysEqual(t.shape, p.shape),
-      ),
+      false,
       'adamStep',
       `gradient and moments of parameter ${i} to be [${p.shape}]`,
-      shapes.join(', '),
+      tensors.map(t => (t ? `[${t.shape}]` : String(t))).join(', '),
       'Pass gradients and moments in the order of the parameters.',
     )
   }

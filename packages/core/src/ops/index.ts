@@ -1,4 +1,6 @@
+export { type Activation, type GeluOptions, gelu, silu } from './activation.js'
 export * from './adam.js'
+export { type AttentionOptions, scaledDotProductAttention } from './attention.js'
 export * from './batch-norm.js'
 export * from './conv.js'
 
@@ -7,6 +9,23 @@ import './convolution-gradients.js'
 export * from './custom-gradient.js'
 export * from './detach.js'
 export * from './ema-update.js'
+export { embedding } from './embedding.js'
+export * from './group-norm.js'
+export * from './layer-norm.js'
+export * from './linear.js'
+export { type LstmOptions, type LstmResult, type LstmState, type LstmWeights, lstm } from './lstm.js'
 export * from './mean-squared-error.js'
 export { nearestCode } from './nearest-code.js'
 export * from './no-grad.js'
+export {
+  bernoulli,
+  type DropoutOptions,
+  dropout,
+  type RandomOptions,
+  randomNormal,
+  randomUniform,
+  truncatedNormal,
+} from './random.js'
+export * from './sgd.js'
+export * from './softmax.js'
+export { type CrossEntropyOptions, softmaxCrossEntropy } from './softmax-cross-entropy.js'
