@@ -1,6 +1,7 @@
 import type { FuzzTable } from './call.js'
 import { data } from './data.calls.js'
 import { elementwise } from './elementwise.calls.js'
+import { fused } from './fused.calls.js'
 import { image } from './image.calls.js'
 import { linear } from './linear.calls.js'
 import { movement } from './movement.calls.js'
@@ -15,6 +16,7 @@ export const families: Record<string, FuzzTable> = {
   image,
   data,
   linear,
+  fused,
 }
 export const table: FuzzTable = Object.assign({}, ...Object.values(families)) as FuzzTable
 
