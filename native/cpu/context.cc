@@ -8,6 +8,10 @@
 
 #include "vq/error.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace vq {
 namespace {
 
@@ -25,6 +29,16 @@ size_t size_class(size_t bytes) {
 size_t physical_memory() {
   static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   return bytes;
+}
+
+// Under AddressSanitizer only the bytes that were asked for may be touched, not the rest of a block, and no spare block.
+void allow(void* p, size_t bytes, size_t capacity) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(p, capacity);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + bytes, capacity - bytes);
+#else
+  (void)p, (void)bytes, (void)capacity;
+#endif
 }
 
 void* system_allocate(size_t bytes) {
@@ -90,6 +104,7 @@ int32_t Context::allocate(size_t bytes, int type) {
     slots_.emplace_back();
   }
   slots_[handle] = {p, bytes, capacity, type};
+  allow(p, bytes, capacity);
   bytes_in_use += capacity;
   bytes_peak = std::max(bytes_peak, bytes_in_use);
   ++buffers;
@@ -101,6 +116,7 @@ void Context::release(int32_t handle) {
   bytes_in_use -= b.capacity;
   bytes_cached += b.capacity;
   cache_[b.capacity].blocks.push_back(b.data);
+  allow(b.data, 0, b.capacity);
   b = {};
   free_slots_.push_back(handle);
   --buffers;
@@ -121,6 +137,7 @@ void* Context::scratch(size_t bytes) {
     if (!scratch_.data) fail(Error::kMemory, "out of memory allocating " + std::to_string(bytes) + " bytes");
     scratch_.capacity = size_class(bytes);
   }
+  allow(scratch_.data, bytes, scratch_.capacity);
   return scratch_.data;
 }
 
