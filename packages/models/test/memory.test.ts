@@ -43,7 +43,12 @@ test(`${full ? 10_000 : 1000} training steps do not grow after the first two hun
   expect(seen.length).toBeGreaterThanOrEqual(4)
   const [first, ...later] = seen
   for (const now of later) {
-    const counts = ({ tensors, buffers, native, cached }: typeof now): number[] => [tensors, buffers, native, cached]
+    const counts = ({ tensors, buffers, native, cached }: typeof now): number[] => [
+      tensors,
+      buffers,
+      native,
+      cached,
+    ]
     expect(counts(now)).toEqual(counts(first))
     expect(now.resident - first.resident).toBeLessThan(24 * 2 ** 20) // as the system counts, the heap's spare pages too
     expect(now.heap - first.heap).toBeLessThan(3 * 2 ** 20) // compiled code and the history of losses

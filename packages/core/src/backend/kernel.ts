@@ -22,7 +22,8 @@ export function toKernelFunc(name: string, kernel: Kernel): KernelFunc {
 
 // tfjs's ops check what they pass on; who calls a kernel directly may leave an input out, or pass a shape that is none.
 function malformed(name: string, error: unknown): unknown {
-  if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) return error
+  if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError))
+    return error
   return new VqValueError({
     operation: `kernel ${name} on vq-cpu`,
     expected: 'the inputs and attributes that tfjs defines for it',

@@ -1,5 +1,14 @@
 import { expect, test } from 'vitest'
-import { type Call, difference, type Fuzz, type FuzzTable, isTyped, type Outcome, outcome, show } from './call.js'
+import {
+  type Call,
+  difference,
+  type Fuzz,
+  type FuzzTable,
+  isTyped,
+  type Outcome,
+  outcome,
+  show,
+} from './call.js'
 import { Rng, sizeOf, type Values } from './rng.js'
 
 const full = process.env.VQ_TEST_FULL === '1'
@@ -37,7 +46,9 @@ const plainLacks =
 /** Fuzzes each kernel of a table against the plain backend. */
 export function fuzz(family: FuzzTable): void {
   for (const [name, entry] of Object.entries(family))
-    test(`${name} answers as the plain backend does, whatever the shapes and values`, { timeout: 600_000 }, () => {
+    test(`${name} answers as the plain backend does, whatever the shapes and values`, {
+      timeout: 600_000,
+    }, () => {
       let compared = 0
       for (let seed = firstSeed; seed < firstSeed + runs; seed++) {
         const call = entry.call(new Rng(seed))
@@ -63,6 +74,7 @@ function check(name: string, entry: Fuzz, call: Call): string | undefined {
     return 'error' in ours ? '' : `the plain backend throws: ${plain.error.message}; ours answered`
   if ('error' in ours) return `refused: ${ours.error.message}`
   // Here and there the plain backend's shape and values contradict each other, on tensors without elements for one.
-  if (plain.results.some(p => p.data.length !== sizeOf(p.shape) * (p.dtype === 'complex64' ? 2 : 1))) return undefined
+  if (plain.results.some(p => p.data.length !== sizeOf(p.shape) * (p.dtype === 'complex64' ? 2 : 1)))
+    return undefined
   return difference(plain.results, ours.results, entry.tolerance ?? 0) ?? ''
 }

@@ -101,7 +101,8 @@ export function difference(expected: Result[], got: Result[], tolerance: number)
     const e = expected[i]
     if (`${g.shape}` !== `${e.shape}` || g.dtype !== e.dtype)
       return `result ${i} is ${g.dtype} [${g.shape}], not ${e.dtype} [${e.shape}]`
-    if (g.data.length !== e.data.length) return `result ${i} has ${g.data.length} values, not ${e.data.length}`
+    if (g.data.length !== e.data.length)
+      return `result ${i} has ${g.data.length} values, not ${e.data.length}`
     for (const [j, v] of g.data.entries())
       if (!same(e.data[j], v, g.dtype === 'float32' || g.dtype === 'complex64' ? tolerance : 0))
         return `result ${i}[${j}] is ${v}, not ${e.data[j]}`
@@ -120,6 +121,10 @@ function same(e: number | string, v: number | string, tolerance: number): boolea
 
 export function show(call: Call): string {
   return JSON.stringify(call, (_, v) =>
-    typeof v === 'number' && (!Number.isFinite(v) || Object.is(v, -0)) ? (Object.is(v, -0) ? '-0' : `${v}`) : v,
+    typeof v === 'number' && (!Number.isFinite(v) || Object.is(v, -0))
+      ? Object.is(v, -0)
+        ? '-0'
+        : `${v}`
+      : v,
   )
 }

@@ -163,7 +163,11 @@ export const data: FuzzTable = {
       const rows = paramsNestedSplits[0].data.length - 1
       const indices = r.ints(r.shape(0, 2, false), 0, rows - 1)
       return {
-        inputs: { paramsNestedSplits, paramsDenseValues: r.tensor(shape, r.pick(['float32', 'int32'])), indices },
+        inputs: {
+          paramsNestedSplits,
+          paramsDenseValues: r.tensor(shape, r.pick(['float32', 'int32'])),
+          indices,
+        },
         attrs: { outputRaggedRank: paramsNestedSplits.length + indices.shape.length - 1 },
       }
     },
@@ -176,7 +180,8 @@ export const data: FuzzTable = {
       const inner = r.chance(0.4) ? [r.int(1, 3)] : []
       const dtype = r.pick<Dtype>(['float32', 'int32'])
       const bySplits = r.chance(0.5)
-      const starts = lengths.reduce((s, n) => [...s, s[s.length - 1] + n], [0])
+      const starts = [0]
+      for (const n of lengths) starts.push(starts[starts.length - 1] + n)
       const ids = lengths.flatMap((n, i) => new Array<number>(n).fill(i))
       return {
         inputs: {

@@ -77,7 +77,8 @@ export const elementwise: FuzzTable = {
     tolerance: 1e-5,
     // 1 to the power of anything is 1, as in C, NumPy and PyTorch; JavaScript's is NaN beside NaN and infinities.
     plainIsWrong: ({ inputs: { a, b } }) =>
-      (a as Values).data.some(v => Math.abs(v as number) === 1) && (b as Values).data.some(v => !Number.isFinite(v)),
+      (a as Values).data.some(v => Math.abs(v as number) === 1) &&
+      (b as Values).data.some(v => !Number.isFinite(v)),
   },
   Atan2: { call: binary([['float32', 'float32']]), tolerance: 1e-5 },
   BitwiseAnd: { call: binary([['int32', 'int32']]) },
@@ -128,7 +129,9 @@ export const elementwise: FuzzTable = {
   Complex: {
     call: r => {
       const shape = r.shape()
-      return { inputs: { real: r.tensor(shape, 'float32', wild(r)), imag: r.tensor(shape, 'float32', wild(r)) } }
+      return {
+        inputs: { real: r.tensor(shape, 'float32', wild(r)), imag: r.tensor(shape, 'float32', wild(r)) },
+      }
     },
   },
   ...each('Real Imag', { call: r => ({ inputs: { input: r.tensor(r.shape(), 'complex64', wild(r)) } }) }),

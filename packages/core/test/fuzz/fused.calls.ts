@@ -3,7 +3,8 @@ import { type Rng, sizeOf } from './rng.js'
 
 /** Our own fused kernels. Their answers are compared elsewhere; here no call of them may do harm. */
 
-const alone = 'fused-ops.test.ts compares it with its composition and a float64 oracle; random-ops.test.ts the draws'
+const alone =
+  'fused-ops.test.ts compares it with its composition and a float64 oracle; random-ops.test.ts the draws'
 const fuzz = (call: (r: Rng) => Call): Fuzz => ({ call, alone })
 
 const blocks = (r: Rng) => ({ seed: [r.int(0, 9), 0], stream: [0, 0], block: [r.int(0, 99), 0] })
@@ -183,7 +184,10 @@ export const fused: FuzzTable = {
     }
     return { inputs, attrs }
   }),
-  VqDropout: fuzz(r => ({ inputs: { x: r.tensor(r.shape()) }, attrs: { rate: r.pick([0.1, 0.5]), blocks: blocks(r) } })),
+  VqDropout: fuzz(r => ({
+    inputs: { x: r.tensor(r.shape()) },
+    attrs: { rate: r.pick([0.1, 0.5]), blocks: blocks(r) },
+  })),
   VqRandom: fuzz(r => ({
     inputs: {},
     attrs: {

@@ -3,7 +3,12 @@ import type { Rng } from './rng.js'
 
 /** Kernels of images, and of the boxes found in them. */
 
-const images = (r: Rng, least = 0): number[] => [r.int(least, 3), r.int(1, 9), r.int(1, 9), r.pick([1, 2, 3, 4, 5, 19])]
+const images = (r: Rng, least = 0): number[] => [
+  r.int(least, 3),
+  r.int(1, 9),
+  r.int(1, 9),
+  r.pick([1, 2, 3, 4, 5, 19]),
+]
 const alignment = (r: Rng): { alignCorners: boolean; halfPixelCenters: boolean } =>
   r.pick([
     { alignCorners: false, halfPixelCenters: false },
@@ -74,12 +79,18 @@ export const image: FuzzTable = {
           boxes: r.floats([count, 4], -0.5, 1.5),
           boxInd: r.ints([count], 0, shape[0]),
         },
-        attrs: { cropSize: size(r), method: r.pick(['bilinear', 'nearest']), extrapolationValue: r.pick([0, 0.5]) },
+        attrs: {
+          cropSize: size(r),
+          method: r.pick(['bilinear', 'nearest']),
+          extrapolationValue: r.pick([0, 0.5]),
+        },
       }
     },
     tolerance: 1e-4,
   },
-  FlipLeftRight: { call: r => ({ inputs: { image: r.tensor(images(r), r.pick(['float32', 'int32']), 0.1) } }) },
+  FlipLeftRight: {
+    call: r => ({ inputs: { image: r.tensor(images(r), r.pick(['float32', 'int32']), 0.1) } }),
+  },
   RotateWithOffset: {
     call: r => ({
       inputs: { image: r.tensor(images(r), r.pick(['float32', 'int32'])) },

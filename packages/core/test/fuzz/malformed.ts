@@ -63,4 +63,7 @@ export function malformed(r: Rng, call: Call): Call {
 export const isWhole = (shape: readonly number[], dtype: string, count: number): boolean =>
   count === sizeOf(shape) * (dtype === 'complex64' ? 2 : 1)
 
-export const lies = ({ inputs }: Call): boolean => Object.values(inputs).flat().some(v => v?.claims !== undefined)
+export const lies = ({ inputs }: Call): boolean =>
+  Object.values(inputs)
+    .flat()
+    .some(v => v?.claims !== undefined)

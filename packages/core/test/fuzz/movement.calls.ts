@@ -8,8 +8,7 @@ const any = (r: Rng, shape: number[], among: readonly Dtype[] = dtypes): Values 
   r.tensor(shape, r.pick(among), 0.2)
 const numbers = dtypes.slice(0, 4)
 
-const keyed = (list: Values[]): Record<string, Values> =>
-  Object.fromEntries(list.map((v, i) => [i, v]))
+const keyed = (list: Values[]): Record<string, Values> => Object.fromEntries(list.map((v, i) => [i, v]))
 
 export const movement: FuzzTable = {
   Reshape: {
@@ -202,11 +201,7 @@ export const movement: FuzzTable = {
   BatchToSpaceND: {
     call: r => {
       const block = [r.int(1, 3), r.int(1, 3)].slice(0, r.int(1, 2))
-      const shape = [
-        r.int(0, 2) * sizeOf(block),
-        ...block.map(() => r.int(1, 4)),
-        ...r.shape(0, 2),
-      ]
+      const shape = [r.int(0, 2) * sizeOf(block), ...block.map(() => r.int(1, 4)), ...r.shape(0, 2)]
       const crops = block.map((b, i) => {
         const before = r.int(0, Math.min(2, b * shape[i + 1]))
         return [before, r.int(0, Math.min(2, b * shape[i + 1] - before))]

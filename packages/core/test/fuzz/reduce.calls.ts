@@ -15,7 +15,10 @@ const reduction =
   }
 const position: Fuzz['call'] = r => {
   const shape = r.shape(1, 6, false)
-  return { inputs: { x: r.tensor(shape, r.pick(['float32', 'int32', 'bool'])) }, attrs: { axis: r.axis(shape.length) } }
+  return {
+    inputs: { x: r.tensor(shape, r.pick(['float32', 'int32', 'bool'])) },
+    attrs: { axis: r.axis(shape.length) },
+  }
 }
 const running: Fuzz['call'] = r => {
   const shape = r.shape(1)
@@ -36,8 +39,7 @@ const sorted = (r: Rng, rows: number, n: number, dtype: 'float32' | 'int32') => 
   ).flat(),
 })
 
-const nothing = ({ inputs: { x } }: Call): boolean =>
-  (x as Values).data.length === 0
+const nothing = ({ inputs: { x } }: Call): boolean => (x as Values).data.length === 0
 
 export const reductions: FuzzTable = {
   Sum: { call: reduction(['float32', 'int32', 'bool', 'complex64'], 0.1), tolerance: 1e-5 },
@@ -46,7 +48,8 @@ export const reductions: FuzzTable = {
     call: reduction(['float32', 'int32'], 0.1, false),
     tolerance: 1e-5,
     // Large integers become float32, as tfjs's op makes them before any kernel runs.
-    plainIsWrong: ({ inputs: { x } }) => (x as Values).dtype === 'int32' && (x as Values).data.some(v => Math.abs(v as number) > 9),
+    plainIsWrong: ({ inputs: { x } }) =>
+      (x as Values).dtype === 'int32' && (x as Values).data.some(v => Math.abs(v as number) > 9),
   },
   Prod: { call: reduction(['float32'], 0), tolerance: 1e-5 },
   // The largest of nothing is the least there is, not NaN or 0.

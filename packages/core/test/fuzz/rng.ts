@@ -103,7 +103,9 @@ export class Rng {
 
   /** Numbers of a range, as float32. */
   floats(shape: number[], least: number, most: number): Values {
-    const data = Array.from({ length: sizeOf(shape) }, () => Math.fround(least + this.next() * (most - least)))
+    const data = Array.from({ length: sizeOf(shape) }, () =>
+      Math.fround(least + this.next() * (most - least)),
+    )
     return { shape, dtype: 'float32', data }
   }
 

@@ -96,7 +96,10 @@ const info3d = (g: Spatial): backend_util.Conv3DInfo =>
 const conv3d = (r: Rng): Spatial => fitting(r, spatial, g => info3d(g).outShape)
 
 /** Bias, activation and its weights of the fused kernels. */
-function finish(r: Rng, channels: number): { inputs: Record<string, Values | undefined>; attrs: Record<string, unknown> } {
+function finish(
+  r: Rng,
+  channels: number,
+): { inputs: Record<string, Values | undefined>; attrs: Record<string, unknown> } {
   const activation = r.pick(['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu'])
   return {
     inputs: {
@@ -135,7 +138,14 @@ function pool2d(r: Rng): { shape: number[]; out: number[]; attrs: Record<string,
     }
     if (attrs.pad === 1) attrs.dimRoundingMode = 'floor'
     const a = attrs as Record<string, never>
-    const info = backend_util.computePool2DInfo(shape as never, a.filterSize, a.strides, 1, a.pad, a.dimRoundingMode)
+    const info = backend_util.computePool2DInfo(
+      shape as never,
+      a.filterSize,
+      a.strides,
+      1,
+      a.pad,
+      a.dimRoundingMode,
+    )
     if (info.outShape.every(d => d >= 0)) return { shape, out: info.outShape, attrs }
   }
 }
@@ -149,14 +159,25 @@ function pool3d(r: Rng): { shape: number[]; out: number[]; attrs: Record<string,
       dataFormat: 'NDHWC',
     }
     const a = attrs as unknown as Record<string, never>
-    const info = backend_util.computePool3DInfo(shape as never, a.filterSize, a.strides, 1, a.pad, undefined, 'NDHWC')
+    const info = backend_util.computePool3DInfo(
+      shape as never,
+      a.filterSize,
+      a.strides,
+      1,
+      a.pad,
+      undefined,
+      'NDHWC',
+    )
     if (info.outShape.every(d => d >= 0)) return { shape, out: info.outShape, attrs }
   }
 }
 const pooling = (make: typeof pool2d): Fuzz['call'] => {
   return r => {
     const { shape, attrs } = make(r)
-    return { inputs: { x: r.tensor(shape, r.pick(['float32', 'float32', 'int32']), r.pick([0, 0.1])) }, attrs }
+    return {
+      inputs: { x: r.tensor(shape, r.pick(['float32', 'float32', 'int32']), r.pick([0, 0.1])) },
+      attrs,
+    }
   }
 }
 /** Distinct values: which of equal ones counts is a convention that other tests hold. */
@@ -178,8 +199,19 @@ function dilation(r: Rng): { x: number[]; filter: number[]; out: number[]; attrs
     const channels = r.pick([1, 2, 5])
     const x = [r.int(0, 2), r.int(1, 7), r.int(1, 7), channels]
     const filter = [r.int(1, 3), r.int(1, 3), channels]
-    const attrs = { strides: r.pick([1, 2, [1, 2]]), pad: r.pick(['same', 'valid']), dilations: r.pick([1, 1, 2]) }
-    const info = backend_util.computeDilation2DInfo(x as never, filter as never, attrs.strides as never, attrs.pad as 'same', 'NHWC', attrs.dilations)
+    const attrs = {
+      strides: r.pick([1, 2, [1, 2]]),
+      pad: r.pick(['same', 'valid']),
+      dilations: r.pick([1, 1, 2]),
+    }
+    const info = backend_util.computeDilation2DInfo(
+      x as never,
+      filter as never,
+      attrs.strides as never,
+      attrs.pad as 'same',
+      'NHWC',
+      attrs.dilations,
+    )
     if (info.outShape.every(d => d >= 0)) return { x, filter, out: info.outShape, attrs }
   }
 }
@@ -284,7 +316,7 @@ export const windows: FuzzTable = {
     tolerance: near,
     // It numbers the pixels of a window by the filter's height where its width belongs.
     plainIsWrong: ({ attrs }) => {
-      const [, h, w] = attrs?.filterSize as number[]
+      const [, h, w] = (attrs as { filterSize: number[] }).filterSize
       return h !== w
     },
   },
@@ -331,7 +363,10 @@ export const windows: FuzzTable = {
     tolerance: 1e-4,
   },
   LRN: {
-    call: r => ({ inputs: { x: r.tensor([r.size(), r.int(1, 4), r.int(1, 4), r.size(false)]) }, attrs: response(r) }),
+    call: r => ({
+      inputs: { x: r.tensor([r.size(), r.int(1, 4), r.int(1, 4), r.size(false)]) },
+      attrs: response(r),
+    }),
     tolerance: near,
   },
   LRNGrad: {
@@ -357,7 +392,15 @@ export const windows: FuzzTable = {
     tolerance: near,
     plain: ({ x, filter, bias }, { stride, padding }) =>
       tf.add(
-        tf.conv2d(x as never, filter as never, stride as number, edges(padding), 'NHWC', 1, 'floor') as Tensor,
+        tf.conv2d(
+          x as never,
+          filter as never,
+          stride as number,
+          edges(padding),
+          'NHWC',
+          1,
+          'floor',
+        ) as Tensor,
         bias,
       ),
   },
@@ -366,26 +409,45 @@ export const windows: FuzzTable = {
       const g = conv2d(r)
       const [padding, stride, size] = [r.int(0, 1), r.int(1, 2), r.int(4, 8)]
       const x = [r.int(0, 3), size, size, g.filter[2]]
-      const attrs = { strides: stride, dilations: 1, pad: edges(padding), dataFormat: 'NHWC', dimRoundingMode: 'floor' }
-      const dy = info2d({ x, filter: g.filter, attrs }).outShape
-      return { inputs: { x: r.tensor(x), dy: r.tensor(dy) }, attrs: { stride, padding, filterShape: g.filter } }
-    },
-    tolerance: near,
-    plain: ({ x, dy }, { stride, padding, filterShape }) =>
-      tf.engine().runKernel('Conv2DBackpropFilter', { x, dy } as never, {
+      const attrs = {
         strides: stride,
+        dilations: 1,
         pad: edges(padding),
         dataFormat: 'NHWC',
         dimRoundingMode: 'floor',
-        filterShape,
-      } as never) as Tensor,
+      }
+      const dy = info2d({ x, filter: g.filter, attrs }).outShape
+      return {
+        inputs: { x: r.tensor(x), dy: r.tensor(dy) },
+        attrs: { stride, padding, filterShape: g.filter },
+      }
+    },
+    tolerance: near,
+    plain: ({ x, dy }, { stride, padding, filterShape }) =>
+      tf.engine().runKernel(
+        'Conv2DBackpropFilter',
+        { x, dy } as never,
+        {
+          strides: stride,
+          pad: edges(padding),
+          dataFormat: 'NHWC',
+          dimRoundingMode: 'floor',
+          filterShape,
+        } as never,
+      ) as Tensor,
   },
   VqConv2dTranspose: {
     call: r => {
       const g = conv2d(r)
       const [padding, stride, size] = [r.int(0, 1), r.int(1, 2), r.int(4, 8)]
       const outputShape = [r.int(0, 3), size, size, g.filter[2]]
-      const attrs = { strides: stride, dilations: 1, pad: edges(padding), dataFormat: 'NHWC', dimRoundingMode: 'floor' }
+      const attrs = {
+        strides: stride,
+        dilations: 1,
+        pad: edges(padding),
+        dataFormat: 'NHWC',
+        dimRoundingMode: 'floor',
+      }
       const x = info2d({ x: outputShape, filter: g.filter, attrs }).outShape
       return {
         inputs: { x: r.tensor(x), filter: r.tensor(g.filter), bias: r.tensor([g.filter[2]]) },
@@ -395,13 +457,17 @@ export const windows: FuzzTable = {
     tolerance: near,
     plain: ({ x, filter, bias }, { stride, padding, outputShape }) =>
       tf.add(
-        tf.engine().runKernel('Conv2DBackpropInput', { dy: x, filter } as never, {
-          strides: stride,
-          pad: edges(padding),
-          dataFormat: 'NHWC',
-          dimRoundingMode: 'floor',
-          inputShape: outputShape,
-        } as never) as Tensor,
+        tf.engine().runKernel(
+          'Conv2DBackpropInput',
+          { dy: x, filter } as never,
+          {
+            strides: stride,
+            pad: edges(padding),
+            dataFormat: 'NHWC',
+            dimRoundingMode: 'floor',
+            inputShape: outputShape,
+          } as never,
+        ) as Tensor,
         bias,
       ),
   },
@@ -413,5 +479,10 @@ function edges(padding: unknown): never {
 }
 
 function response(r: Rng): Record<string, number> {
-  return { depthRadius: r.int(0, 6), bias: r.pick([1, 2]), alpha: r.pick([1, 0.1]), beta: r.pick([0.5, 0.75, 1.3]) }
+  return {
+    depthRadius: r.int(0, 6),
+    bias: r.pick([1, 2]),
+    alpha: r.pick([1, 0.1]),
+    beta: r.pick([0.5, 0.75, 1.3]),
+  }
 }

@@ -183,10 +183,7 @@ export const strings: KernelTable = {
   StringToHashBucketFast: ({ input }, { numBuckets }, backend) => {
     expectInteger('StringToHashBucketFast', 'numBuckets', numBuckets, 1, 2 ** 31 - 1)
     const buckets = stringsOf(backend, input).map(s =>
-      util
-        .fingerPrint64(s)
-        .modulo(numBuckets)
-        .getLowBitsUnsigned(),
+      util.fingerPrint64(s).modulo(numBuckets).getLowBitsUnsigned(),
     )
     return backend.tensor(Int32Array.from(buckets), input.shape, 'int32')
   },
