@@ -1,16 +1,16 @@
 import { tf } from '@vq/core'
 import type { Call, Fuzz, FuzzTable } from './call.js'
-import type { Dtype, Rng, Values } from './rng.js'
+import { type Dtype, gentle, type Rng, type Values } from './rng.js'
 
 /** Kernels along axes: sums, extremes, running sums, order, counts. */
 
 const reduction =
-  (dtypes: readonly Dtype[], wild: number, zero = true): Fuzz['call'] =>
+  (dtypes: readonly Dtype[], wild: number, zero = true, special = gentle): Fuzz['call'] =>
   r => {
     const shape = r.shape(1, 6, zero)
     const axis = r.axes(shape.length, 1)
     const dtype = r.pick(dtypes)
-    const x = r.tensor(shape, dtype, r.chance(0.3) ? wild : 0)
+    const x = r.tensor(shape, dtype, r.chance(0.3) ? wild : 0, special)
     return { inputs: { x }, attrs: { axis, keepDims: r.chance(0.3), reductionIndices: axis } }
   }
 const position: Fuzz['call'] = r => {

@@ -1,7 +1,7 @@
 import { backend_util, type Tensor } from '@tensorflow/tfjs-core'
 import { tf } from '@vq/core'
 import type { Call, Fuzz, FuzzTable } from './call.js'
-import { type Rng, sizeOf, type Values } from './rng.js'
+import { gentle, type Rng, sizeOf, type Values } from './rng.js'
 
 /** Kernels of sliding windows: convolution, pooling, dilation; and the normalisations. */
 
@@ -175,7 +175,7 @@ const pooling = (make: typeof pool2d): Fuzz['call'] => {
   return r => {
     const { shape, attrs } = make(r)
     return {
-      inputs: { x: r.tensor(shape, r.pick(['float32', 'float32', 'int32']), r.pick([0, 0.1])) },
+      inputs: { x: r.tensor(shape, r.pick(['float32', 'float32', 'int32']), r.pick([0, 0.1]), gentle) },
       attrs,
     }
   }
