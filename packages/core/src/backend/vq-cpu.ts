@@ -268,6 +268,18 @@ export class VqCpuBackend extends KernelBackend {
     return values
   }
 
+  /** The values of an int32 tensor, for kernels that read indices and sizes themselves. */
+  integers(x: TensorInfo): Int32Array {
+    const { dtype } = this.data(x.dataId)
+    if (dtype === 'int32') return this.readSync(x.dataId) as Int32Array
+    throw new VqValueError({
+      operation: 'vq-cpu',
+      expected: 'indices, splits and sizes of int32',
+      received: `a tensor of ${dtype}`,
+      remedy: "Convert them with tf.cast(x, 'int32').",
+    })
+  }
+
   override async read(dataId: DataId): Promise<BackendValues> {
     return this.readSync(dataId)
   }

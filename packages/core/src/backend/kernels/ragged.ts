@@ -47,7 +47,7 @@ function raggedGather(
   indices: TensorInfo,
 ): TensorInfo[] {
   checkSplits(nested, values.shape[0])
-  const wanted = backend.readSync(indices.dataId) as Int32Array
+  const wanted = backend.integers(indices)
   // The dense axes of the indices become ragged axes of equal rows.
   const lead = indices.shape.slice(0, -1)
   const out = lead.map((_, dim): number[] =>
@@ -159,7 +159,7 @@ export const ragged: KernelTable = {
     if (values.shape.length === 0) throw wrong('RaggedGather', 'params.rank must be nonzero')
     return raggedGather(
       backend,
-      nested.map(t => backend.readSync(t.dataId) as Int32Array),
+      nested.map(t => backend.integers(t)),
       values,
       indices,
     )
@@ -204,7 +204,7 @@ export const ragged: KernelTable = {
     const { shape, values, defaultValue } = inputs
     const tensors = inputs.rowPartitionTensors as unknown as TensorInfo[]
     const types = backend_util.getRowPartitionTypesHelper(rowPartitionTypes as string[])
-    const partitions = tensors.map(t => backend.readSync(t.dataId) as Int32Array)
+    const partitions = tensors.map(t => backend.integers(t))
     const depth = backend_util.getRaggedRank(types)
     if (types.length === 0 || partitions[0].length === 0)
       throw wrong('RaggedTensorToTensor', 'no first partition, or an empty one')
@@ -214,7 +214,7 @@ export const ragged: KernelTable = {
     const rows = sized ? partitions[0][0] : partitions[0].length - 1
     const of = (dim: number): number => (sized ? dim + 1 : dim)
     backend_util.validateDefaultValueShape(defaultValue.shape, values.shape)
-    const wanted = denseShape(backend.readSync(shape.dataId) as Int32Array, shape.shape.length)
+    const wanted = denseShape(backend.integers(shape), shape.shape.length)
     const size = combined(depth, wanted, values.shape)
     if (size[0] < 0) size[0] = rows
     for (let i = 1; i <= depth; i++)

@@ -60,7 +60,7 @@ export const sparse: KernelTable = {
     rank('SparseReshape', 'input indices', inputIndices, 2)
     rank('SparseReshape', 'input shape', inputShape, 1)
     rank('SparseReshape', 'target shape', newShape, 1)
-    const read = (x: TensorInfo): number[] => Array.from(backend.readSync(x.dataId) as Int32Array)
+    const read = (x: TensorInfo): number[] => Array.from(backend.integers(x))
     const from = read(inputShape)
     const to = reshaped(from, read(newShape))
     const indices = read(inputIndices)
@@ -86,8 +86,8 @@ export const sparse: KernelTable = {
     rank(operation, 'values', values, 1)
     rank(operation, 'the default value', defaultValue, 0)
     const [count, width] = indices.shape
-    const at = backend.readSync(indices.dataId) as Int32Array
-    const rows = (backend.readSync(denseShape.dataId) as Int32Array)[0]
+    const at = backend.integers(indices)
+    const rows = backend.integers(denseShape)[0]
     if (rows === 0 && count !== 0)
       throw wrong(operation, backend_util.getSparseFillEmptyRowsIndicesDenseShapeMismatch(count))
     if (rows < 0 || rows > mostRows || count > mostRows)

@@ -44,7 +44,7 @@ function onNumbers(
   for (const t of made) backend.disposeData(t.dataId)
   const named = (x: TensorInfo): TensorInfo => {
     if (x.dtype !== 'int32') return x
-    const values = Array.from(backend.readSync(x.dataId) as Int32Array, i => distinct[i])
+    const values = Array.from(backend.integers(x), i => distinct[i])
     backend.disposeData(x.dataId)
     return backend.tensor(values, x.shape, 'string')
   }
@@ -152,7 +152,7 @@ export const strings: KernelTable = {
   },
   StringNGrams: ({ data, dataSplits }, attrs, backend) => {
     const tokens = stringsOf(backend, data)
-    const splits = backend.readSync(dataSplits.dataId) as Int32Array
+    const splits = backend.integers(dataSplits)
     checkSplits(splits, tokens.length)
     // As in TensorFlow, no tokens at all give no n-grams, not even of padding.
     if (tokens.length === 0)
