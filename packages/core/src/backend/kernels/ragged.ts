@@ -187,7 +187,10 @@ export const ragged: KernelTable = {
       if (delta === 0) throw wrong('RaggedRange', 'Requires delta != 0')
       const size = Math.max(0, Math.ceil((limit - start) / delta))
       if (!(splits[row] + size <= mostValues))
-        throw wrong('RaggedRange', `Requires ((limit - start) / delta) <= ${mostValues}`)
+        throw wrong(
+          'RaggedRange',
+          `Requires ((limit - start) / delta) <= ${size > 2 ** 31 - 1 ? 2 ** 31 - 1 : mostValues}`,
+        )
       splits[row + 1] = splits[row] + size
     }
     const total = splits[splits.length - 1]

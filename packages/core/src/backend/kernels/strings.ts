@@ -181,7 +181,7 @@ export const strings: KernelTable = {
     ]
   },
   StringToHashBucketFast: ({ input }, { numBuckets }, backend) => {
-    expectInteger('StringToHashBucketFast', 'numBuckets', numBuckets, 1, 2 ** 31 - 1)
+    expectInteger('StringToHashBucketFast', 'numBuckets', numBuckets, 1)
     const buckets = stringsOf(backend, input).map(s =>
       util.fingerPrint64(s).modulo(numBuckets).getLowBitsUnsigned(),
     )
