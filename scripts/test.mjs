@@ -7,6 +7,7 @@ const steps = [
   ['types of tests', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json']],
   ['native', 'native/build/Release/vq_native_test', []],
   ['native, sanitized', process.execPath, ['native/sanitize.mjs']],
+  ['fuzz, sanitized', process.execPath, ['scripts/fuzz-sanitized.mjs']],
   ['packages as published', process.execPath, ['scripts/check-packages.mjs']],
   ['tfjs-core op suite', process.execPath, ['test/tfjs/run.mjs']],
   ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],

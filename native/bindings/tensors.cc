@@ -22,7 +22,8 @@ State& state(const Napi::CallbackInfo& info) { return *static_cast<State*>(info.
 
 Napi::Value allocate(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Number::New(info.Env(), state(info).context.allocate(static_cast<size_t>(info[0].As<Napi::Number>().Int64Value())));
+    const int type = info.Length() > 1 ? info[1].As<Napi::Number>().Int32Value() : -1;
+    return Napi::Number::New(info.Env(), state(info).context.allocate(static_cast<size_t>(info[0].As<Napi::Number>().Int64Value()), type));
   });
 }
 

@@ -1,11 +1,16 @@
 #include "vq/context.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 
 #include "vq/error.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace vq {
 namespace {
@@ -18,6 +23,22 @@ size_t size_class(size_t bytes) {
   int top = 63 - __builtin_clzll(bytes);
   const size_t step = size_t{1} << (top - 3);
   return (bytes + step - 1) / step * step;
+}
+
+// The system promises more memory than it has, and ends the process that uses it.
+size_t physical_memory() {
+  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+// Under AddressSanitizer only the bytes that were asked for may be touched, not the rest of a block, and no spare block.
+void allow(void* p, size_t bytes, size_t capacity) {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(p, capacity);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(p) + bytes, capacity - bytes);
+#else
+  (void)p, (void)bytes, (void)capacity;
+#endif
 }
 
 void* system_allocate(size_t bytes) {
@@ -58,8 +79,8 @@ void Context::evict() {
   }
 }
 
-int32_t Context::allocate(size_t bytes) {
-  if (bytes > (size_t{1} << 46)) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
+int32_t Context::allocate(size_t bytes, int type) {
+  if (bytes > physical_memory() || bytes_in_use + bytes > physical_memory()) fail(Error::kMemory, "allocation of " + std::to_string(bytes) + " bytes refused");
   const size_t capacity = size_class(bytes);
   void* p = nullptr;
   Spare& spare = cache_[capacity];
@@ -84,7 +105,8 @@ int32_t Context::allocate(size_t bytes) {
     handle = static_cast<int32_t>(slots_.size());
     slots_.emplace_back();
   }
-  slots_[handle] = {p, bytes, capacity};
+  slots_[handle] = {p, bytes, capacity, type};
+  allow(p, bytes, capacity);
   bytes_in_use += capacity;
   bytes_peak = std::max(bytes_peak, bytes_in_use);
   if (clock_ % 1024 == 0) before_ = lately_, lately_ = 0;
@@ -98,6 +120,7 @@ void Context::release(int32_t handle) {
   bytes_in_use -= b.capacity;
   bytes_cached += b.capacity;
   cache_[b.capacity].blocks.push_back(b.data);
+  allow(b.data, 0, b.capacity);
   b = {};
   free_slots_.push_back(handle);
   --buffers;
@@ -118,6 +141,7 @@ void* Context::scratch(size_t bytes) {
     if (!scratch_.data) fail(Error::kMemory, "out of memory allocating " + std::to_string(bytes) + " bytes");
     scratch_.capacity = size_class(bytes);
   }
+  allow(scratch_.data, bytes, scratch_.capacity);
   return scratch_.data;
 }
 

@@ -5,22 +5,13 @@
 #include "vq/dtype.h"
 #include "vq/op.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 #include "vq/window.h"
 
 namespace vq {
 namespace {
 
 constexpr double kLowest = -9007199254740991.0;  // where TensorFlow.js starts: Number.MIN_SAFE_INTEGER
-
-// As JavaScript stores a number in an Int32Array: modulo 2^32.
-template <class T>
-T stored(double v) {
-  return static_cast<T>(v);
-}
-template <>
-int32_t stored<int32_t>(double v) {
-  return static_cast<int32_t>(static_cast<uint32_t>(static_cast<int64_t>(v)));
-}
 
 // The maximum of one output and where it stands; tap −1 where nothing meets the image.
 struct Best {

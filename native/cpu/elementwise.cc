@@ -1,12 +1,15 @@
 // Elementwise kernels: unary, binary with broadcasting, select, cast. Plain loops, compiled for each instruction set.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "vq/dtype.h"
 #include "vq/op.h"
 #include "vq/strided.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/elementwise.cc"
@@ -21,19 +24,19 @@ namespace vq {
 
 // name, expression in a and b; results have the operands' type.
 #define VQ_ARITHMETIC(X)                                                              \
-  X(Add, a + b)                                                                       \
-  X(Sub, a - b)                                                                       \
-  X(Multiply, a * b)                                                                  \
+  X(Add, plus(a, b))                                                                  \
+  X(Sub, minus(a, b))                                                                 \
+  X(Multiply, times(a, b))                                                            \
   X(RealDiv, divide(a, b))                                                            \
   X(FloorDiv, floor_divide(a, b))                                                     \
   X(Mod, modulo(a, b))                                                                \
   X(Maximum, larger(a, b))                                                            \
   X(Minimum, smaller(a, b))                                                           \
   X(Pow, power(a, b))                                                                 \
-  X(SquaredDifference, (a - b) * (a - b))                                             \
+  X(SquaredDifference, times(minus(a, b), minus(a, b)))                               \
   X(Atan2, arc_tangent(a, b))                                                         \
-  X(Prelu, a < 0 ? a * b : a)                                                         \
-  X(EluGrad, b >= 0 ? a : a * (b + 1))                                                \
+  X(Prelu, a < 0 ? times(a, b) : a)                                                   \
+  X(EluGrad, b >= 0 ? a : times(a, plus(b, decltype(b)(1))))                          \
   X(ComplexAbs, length(a, b))                                                         \
   X(BitwiseAnd, both_bits(a, b))
 // Results are bool.
@@ -100,19 +103,27 @@ template <class T>
 T divide(T a, T b) {
   return a / b;
 }
-// Integers divide as doubles and truncate, so that division by zero cannot trap.
+// Integers are cut towards zero; division by zero and the quotient that int32 cannot hold do not trap.
 template <>
 inline int32_t divide(int32_t a, int32_t b) {
-  return b == 0 || (b == -1 && a == std::numeric_limits<int32_t>::min()) ? 0 : a / b;
+  return b == 0 ? 0 : b == -1 ? minus(0, a) : a / b;
 }
-inline float floor_divide(float a, float b) { return std::floor(a / b); }
+// The result is an int32 whatever the operands are, and has the float's place. In double: a quotient just below a whole
+// number would round up to it in float.
+inline float floor_divide(float a, float b) {
+  const int32_t whole = to_int32(std::floor(static_cast<double>(a) / b));
+  float bits;
+  std::memcpy(&bits, &whole, sizeof(bits));
+  return bits;
+}
 inline int32_t floor_divide(int32_t a, int32_t b) {
   if (b == 0) return 0;
-  return static_cast<int32_t>(std::floor(static_cast<double>(a) / b));
+  return to_int32(std::floor(static_cast<double>(a) / b));
 }
+// In double, and with a second remainder: beside a large divisor a small rest rounds up to the divisor.
 inline float modulo(float a, float b) {
-  const float r = std::fmod(a, b);
-  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+  const double r = std::fmod(static_cast<double>(a), static_cast<double>(b));
+  return static_cast<float>((a < 0) == (b < 0) ? r : std::fmod(r + b, static_cast<double>(b)));
 }
 inline int32_t modulo(int32_t a, int32_t b) {
   if (b == 0 || b == -1) return 0;
@@ -130,7 +141,7 @@ T smaller(T a, T b) {
 }
 inline float power(float a, float b) { return std::pow(a, b); }
 inline int32_t power(int32_t a, int32_t b) {
-  return static_cast<int32_t>(static_cast<int64_t>(std::pow(static_cast<double>(a), b)));
+  return to_int32(std::pow(static_cast<double>(a), b));
 }
 
 template <class T>
@@ -278,14 +289,16 @@ void binary(Args& args, Binary op) {
   const Shape sb = args.shape();
   const double ho = args.number();
   const Shape so = args.shape();
-  auto bytes = [&](double handle, int64_t n, size_t each) -> char* {
-    Buffer& b = args.ctx.at(static_cast<int32_t>(handle));
-    check(b.bytes >= static_cast<size_t>(n) * each, "an operand's buffer is smaller than its shape");
+  auto bytes = [&](double handle, int64_t n, DType type) -> char* {
+    Buffer& b = args.buffer(handle, type);
+    check(b.bytes / bytes_of(type) >= static_cast<size_t>(n), "an operand's buffer is smaller than its shape");
     return static_cast<char*>(b.data);
   };
-  const size_t in = bytes_of(dtype), out_bytes = is_comparison(op) ? 1 : in;
-  const char *a = bytes(ha, sa.size(), in), *b = bytes(hb, sb.size(), in);
-  char* out = bytes(ho, so.size(), out_bytes);
+  const DType result = is_comparison(op) ? DType::kBool : op == Binary::kFloorDiv ? DType::kInt32 : dtype;
+  check(bytes_of(result) == 1 || dtype != DType::kBool, "booleans have no quotient; cast them first");
+  const size_t in = bytes_of(dtype), out_bytes = bytes_of(result);
+  const char *a = bytes(ha, sa.size(), dtype), *b = bytes(hb, sb.size(), dtype);
+  char* out = bytes(ho, so.size(), result);
   if (so.size() == 0) return;
   const auto walk = broadcast<2>(so, {sa, sb});
   const int last = walk.rank - 1;
@@ -372,29 +385,40 @@ VQ_OP(Fill) {
     parallel_for(n, kGrain, args.ctx.threads, [=](int64_t b, int64_t e) { std::fill(out + b, out + e, v); });
   } else if (dtype == DType::kInt32) {
     int32_t* out = args.tensor<int32_t>(n);
-    std::fill(out, out + n, static_cast<int32_t>(value));
+    std::fill(out, out + n, to_int32(value));
   } else {
     uint8_t* out = args.tensor<uint8_t>(n);
     std::fill(out, out + n, static_cast<uint8_t>(value != 0));
   }
 }
 
-// Arguments: from, to, count, x, out. Floats truncate towards zero; what int32 cannot hold saturates, NaN becomes 0.
+// Most floats fit an int32: those that do not are looked for first, so that the loop over the others has no branch.
+void to_whole(const float* x, int32_t* out, int64_t n) {
+  constexpr int64_t kBlock = 1024;
+  for (int64_t first = 0; first < n; first += kBlock) {
+    const int64_t end = std::min(n, first + kBlock);
+    bool fits = true;
+    for (int64_t i = first; i < end; ++i) fits &= x[i] >= -2147483648.0f && x[i] < 2147483648.0f;
+    if (fits)
+      for (int64_t i = first; i < end; ++i) out[i] = static_cast<int32_t>(x[i]);
+    else
+      for (int64_t i = first; i < end; ++i) out[i] = to_int32(x[i]);
+  }
+}
+
+// Arguments: from, to, count, x, out. Floats become int32 as they do in JavaScript: cut towards zero, modulo 2^32.
 VQ_OP(Cast) {
   const DType from = dtype_of(args.number()), to = dtype_of(args.number());
   const int64_t n = args.integer();
   auto convert = [&](auto* x, auto* out) {
     using To = std::remove_reference_t<decltype(out[0])>;
-    for (int64_t i = 0; i < n; ++i) {
-      if constexpr (std::is_same_v<To, uint8_t>) {
-        out[i] = x[i] != 0;
-      } else if constexpr (std::is_same_v<To, int32_t>) {
-        const double v = static_cast<double>(x[i]);
-        out[i] = v != v ? 0 : v >= 2147483647.0 ? 2147483647 : v <= -2147483648.0 ? -2147483647 - 1 : static_cast<int32_t>(v);
-      } else {
-        out[i] = static_cast<To>(x[i]);
+    using From = std::remove_reference_t<decltype(x[0])>;
+    if constexpr (std::is_same_v<To, int32_t> && std::is_same_v<From, float>) return to_whole(x, out, n);
+    else
+      for (int64_t i = 0; i < n; ++i) {
+        if constexpr (std::is_same_v<To, uint8_t>) out[i] = x[i] != 0;
+        else out[i] = static_cast<To>(x[i]);
       }
-    }
   };
   auto to_any = [&](auto* x) {
     if (to == DType::kFloat32) convert(x, args.tensor<float>(n));
@@ -408,18 +432,19 @@ VQ_OP(Cast) {
 
 // Arguments: dtype, condition, its shape, t, its shape, e, its shape, out, its shape.
 VQ_OP(Select) {
-  const size_t each = bytes_of(dtype_of(args.number()));
+  const DType dtype = dtype_of(args.number());
+  const size_t each = bytes_of(dtype);
   std::array<const uint8_t*, 3> in{};
   std::array<Shape, 3> shapes;
   for (int i = 0; i < 3; ++i) {
-    Buffer& b = args.ctx.at(static_cast<int32_t>(args.integer()));
+    Buffer& b = args.buffer(i == 0 ? DType::kBool : dtype);
     shapes[i] = args.shape();
-    check(b.bytes >= shapes[i].size() * (i == 0 ? 1 : each), "an operand's buffer is smaller than its shape");
+    check(b.bytes / (i == 0 ? 1 : each) >= static_cast<size_t>(shapes[i].size()), "an operand's buffer is smaller than its shape");
     in[i] = static_cast<const uint8_t*>(b.data);
   }
-  Buffer& o = args.ctx.at(static_cast<int32_t>(args.integer()));
+  Buffer& o = args.buffer(dtype);
   const Shape so = args.shape();
-  check(o.bytes >= so.size() * each, "the result's buffer is smaller than its shape");
+  check(o.bytes / each >= static_cast<size_t>(so.size()), "the result's buffer is smaller than its shape");
   uint8_t* out = static_cast<uint8_t*>(o.data);
   if (so.size() == 0) return;
   const auto walk = broadcast<3>(so, shapes);

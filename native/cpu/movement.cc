@@ -6,6 +6,7 @@
 #include "vq/op.h"
 #include "vq/strided.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 
 namespace vq {
 namespace {
@@ -79,13 +80,14 @@ std::pair<int64_t, int64_t> reach(const Shape& s, const Shape& strides) {
 // Copies an array of `shape` between two strided layouts. Arguments: dtype, shape, src, its offset, rank strides, dst,
 // its offset, rank strides.
 VQ_OP(StridedCopy) {
-  const size_t each = bytes_of(dtype_of(args.number()));
+  const DType dtype = dtype_of(args.number());
+  const size_t each = bytes_of(dtype);
   const Shape shape = args.shape();
   Buffer* buffers[2];
   int64_t offset[2];
   Shape strides[2];
   for (int k = 0; k < 2; ++k) {
-    buffers[k] = &args.ctx.at(static_cast<int32_t>(args.integer()));
+    buffers[k] = &args.buffer(dtype);
     offset[k] = args.integer();
     strides[k].rank = shape.rank;
     for (int i = 0; i < shape.rank; ++i) strides[k].dim[i] = args.integer();
@@ -107,11 +109,12 @@ VQ_OP(StridedCopy) {
 
 // out[b, o, i, :] = x[b, o, indices[b, i], :]. Arguments: dtype, batch, outer, axis size, count, inner, x, indices, out.
 VQ_OP(GatherV2) {
-  const size_t each = bytes_of(dtype_of(args.number()));
+  const DType dtype = dtype_of(args.number());
+  const size_t each = bytes_of(dtype);
   const int64_t batch = args.integer(), outer = args.integer(), axis = args.integer(), count = args.integer(), inner = args.integer();
-  const uint8_t* x = args.tensor<uint8_t>(batch * outer * axis * inner * each);
+  const uint8_t* x = args.bytes(dtype, batch * outer * axis * inner);
   const int32_t* indices = args.tensor<int32_t>(batch * count);
-  uint8_t* out = args.tensor<uint8_t>(batch * outer * count * inner * each);
+  uint8_t* out = args.bytes(dtype, batch * outer * count * inner);
   for (int64_t i = 0; i < batch * count; ++i)
     if (indices[i] < 0 || indices[i] >= axis)
       fail(Error::kValue, "the index value " + std::to_string(indices[i]) + " is not in [0, " + std::to_string(axis - 1) + "]");
@@ -155,9 +158,9 @@ VQ_OP(OneHot) {
   const int32_t* indices = args.tensor<int32_t>(count);
   auto write = [&](auto* out) {
     using T = std::remove_reference_t<decltype(out[0])>;
-    std::fill(out, out + count * depth, static_cast<T>(off));
+    std::fill(out, out + count * depth, stored<T>(off));
     for (int64_t i = 0; i < count; ++i)
-      if (indices[i] >= 0 && indices[i] < depth) out[i * depth + indices[i]] = static_cast<T>(on);
+      if (indices[i] >= 0 && indices[i] < depth) out[i * depth + indices[i]] = stored<T>(on);
   };
   if (dtype == DType::kFloat32) write(args.tensor<float>(count * depth));
   else if (dtype == DType::kInt32) write(args.tensor<int32_t>(count * depth));
@@ -171,7 +174,7 @@ VQ_OP(Range) {
   const double start = args.number(), step = args.number();
   auto write = [&](auto* out) {
     using T = std::remove_reference_t<decltype(out[0])>;
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<T>(start + i * step);
+    for (int64_t i = 0; i < count; ++i) out[i] = stored<T>(start + i * step);
   };
   if (dtype == DType::kFloat32) write(args.tensor<float>(count));
   else write(args.tensor<int32_t>(count));

@@ -7,6 +7,7 @@
 #include "vq/dtype.h"
 #include "vq/op.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/reduce.cc"
@@ -113,7 +114,7 @@ VQ_OP(Sum) {
     fold(args.ctx, outer, axis, inner, x, out, [=](const int32_t* p) {
       int64_t total = 0;
       for (int64_t i = 0; i < axis; ++i) total += p[i * inner];
-      return static_cast<int32_t>(total * scale);
+      return to_int32(scale == 1 ? static_cast<double>(total) : total * scale);
     });
   } else {
     fail(Error::kValue, "booleans have no sum; cast them first");
@@ -133,7 +134,7 @@ VQ_OP(Extreme) {
                             : (std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max());
       for (int64_t i = 0; i < axis; ++i) {
         const T v = p[i * inner];
-        if (which == 2) best *= v;
+        if (which == 2) best = times(best, v);
         else if ((which == 0 ? v > best : v < best) || v != v) best = v;
         if (which != 2 && best != best) break;
       }

@@ -185,8 +185,9 @@ VQ_OP(ResizeNearestNeighbor) {
   const DType dtype = dtype_of(args.number());
   const Resize s = resize_of(args);
   if (bytes_of(dtype) == 4) {
-    const int32_t* x = args.tensor<int32_t>(s.input_size());
-    copy_nearest(s, args.ctx.threads, x, args.tensor<int32_t>(s.output_size()));
+    const uint8_t* x = args.bytes(dtype, s.input_size());
+    uint8_t* y = args.bytes(dtype, s.output_size());
+    copy_nearest(s, args.ctx.threads, reinterpret_cast<const int32_t*>(x), reinterpret_cast<int32_t*>(y));
   } else {
     const uint8_t* x = args.tensor<uint8_t>(s.input_size());
     copy_nearest(s, args.ctx.threads, x, args.tensor<uint8_t>(s.output_size()));

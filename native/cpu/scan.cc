@@ -8,6 +8,7 @@
 #include "vq/philox.h"
 #include "vq/scratch.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 
 namespace vq {
 namespace {
@@ -66,7 +67,7 @@ VQ_OP(Bincount) {
     for (int64_t i = 0; i < rows * columns; ++i) {
       if (x[i] >= size) continue;
       T& bin = out[i / columns * size + x[i]];
-      bin = binary ? T(1) : static_cast<T>(bin + (weights ? weights[i] : T(1)));
+      bin = binary ? T(1) : plus(bin, weights ? weights[i] : T(1));
     }
   };
   if (dtype == DType::kFloat32) run(float{});

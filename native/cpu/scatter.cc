@@ -7,6 +7,7 @@
 #include "vq/dtype.h"
 #include "vq/op.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 
 namespace vq {
 namespace {
@@ -36,11 +37,11 @@ struct Coordinates {
 
 // out[i, :] = x[indices[i], :]. Arguments: dtype, count, leading shape, indices, inner, x, out.
 VQ_OP(GatherNd) {
-  const size_t each = bytes_of(dtype_of(args.number()));
+  const DType dtype = dtype_of(args.number());
   const Coordinates at(args);
-  const int64_t row = args.integer() * static_cast<int64_t>(each);
-  const uint8_t* x = args.tensor<uint8_t>(at.lead.size() * row);
-  uint8_t* out = args.tensor<uint8_t>(at.count * row);
+  const int64_t inner = args.integer(), row = inner * static_cast<int64_t>(bytes_of(dtype));
+  const uint8_t* x = args.bytes(dtype, at.lead.size() * inner);
+  uint8_t* out = args.bytes(dtype, at.count * inner);
   parallel_for(at.count, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, row)), args.ctx.threads, [&](int64_t b, int64_t e) {
     for (int64_t i = b; i < e; ++i) std::memcpy(out + i * row, x + at.slice(i) * row, row);
   });
@@ -62,7 +63,7 @@ VQ_OP(Scatter) {
       const T* u = single ? updates : updates + i * inner;
       for (int64_t k = 0; k < inner; ++k) {
         if constexpr (std::is_same_v<T, uint8_t>) o[k] = add ? o[k] || u[k] : u[k];
-        else o[k] = add ? o[k] + u[k] : u[k];
+        else o[k] = add ? plus(o[k], u[k]) : u[k];
       }
     }
   };
@@ -89,7 +90,7 @@ VQ_OP(SparseSegments) {
       T* o = out + segment * inner;
       for (end = begin; end < count && ids[end] == segment; ++end) {
         if (indices[end] < 0 || indices[end] >= rows) fail(Error::kValue, "indices[" + std::to_string(end) + "] == " + std::to_string(indices[end]) + " out of range [0, " + std::to_string(rows) + ")");
-        for (int64_t k = 0; k < inner; ++k) o[k] += x[indices[end] * inner + k];
+        for (int64_t k = 0; k < inner; ++k) o[k] = plus(o[k], x[indices[end] * inner + k]);
       }
       if (mean)
         for (int64_t k = 0; k < inner; ++k) o[k] /= static_cast<T>(end - begin);

@@ -8,6 +8,7 @@
 #include "vq/dtype.h"
 #include "vq/op.h"
 #include "vq/threads.h"
+#include "vq/whole.h"
 #include "vq/window.h"
 
 namespace vq {
@@ -28,14 +29,6 @@ Image image_of(Args& args) {
 
 int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, work)); }
 double round_half_up(double v) { return std::floor(v + 0.5); }
-
-// As JavaScript stores a number in a typed array: integers modulo their range, 0 for NaN and infinities.
-template <class T>
-T stored(double v) {
-  if (std::is_same<T, float>::value) return static_cast<T>(v);
-  if (!std::isfinite(v) || std::fabs(v) >= 9.0e18) return 0;
-  return static_cast<T>(static_cast<uint32_t>(static_cast<int64_t>(v)));
-}
 
 // Calls body(a pointer of the dtype, the same for the output).
 template <class Body>

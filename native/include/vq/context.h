@@ -13,12 +13,13 @@ struct Buffer {
   void* data = nullptr;
   size_t bytes = 0;     // what the tensor asked for
   size_t capacity = 0;  // what the allocator gave
+  int type = -1;        // the DType of its elements; -1: any
 };
 
 class Context {
  public:
   ~Context();
-  int32_t allocate(size_t bytes);  // 64-byte aligned, contents undefined
+  int32_t allocate(size_t bytes, int type = -1);  // 64-byte aligned, contents undefined
   void release(int32_t handle);
   Buffer& at(int32_t handle);
 

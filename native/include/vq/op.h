@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vq/context.h"
+#include "vq/dtype.h"
 #include "vq/error.h"
 
 namespace vq {
@@ -18,7 +19,8 @@ struct Shape {
   std::array<int64_t, kMaxRank> dim{};
   int64_t size() const {
     int64_t n = 1;
-    for (int i = 0; i < rank; ++i) n *= dim[i];
+    for (int i = 0; i < rank; ++i)
+      if (__builtin_mul_overflow(n, dim[i], &n)) fail(Error::kShape, "a shape of more elements than can be counted");
     return n;
   }
 };
@@ -32,7 +34,13 @@ class Args {
     if (next_ >= count_) fail(Error::kValue, "kernel called with too few arguments");
     return values_[next_++];
   }
-  int64_t integer() { return static_cast<int64_t>(number()); }
+  int64_t integer() {
+    const double v = number();
+    // Also catches NaN and what an int64 cannot hold.
+    if (!(v >= -9.0e15 && v <= 9.0e15) || v != static_cast<double>(static_cast<int64_t>(v)))
+      fail(Error::kShape, "kernel called with " + std::to_string(v) + " where a whole number belongs");
+    return static_cast<int64_t>(v);
+  }
   float real() { return static_cast<float>(number()); }
   bool flag() { return number() != 0; }
   bool done() const { return next_ >= count_; }
@@ -49,11 +57,19 @@ class Args {
   // The next argument as a tensor of at least `count` elements of T.
   template <class T>
   T* tensor(int64_t count) {
-    Buffer& b = ctx.at(static_cast<int32_t>(integer()));
-    if (count < 0 || b.bytes / sizeof(T) < static_cast<size_t>(count))
-      fail(Error::kShape, "tensor buffer holds " + std::to_string(b.bytes) + " bytes, kernel needs " +
-                              std::to_string(count) + " elements of " + std::to_string(sizeof(T)));
-    return static_cast<T*>(b.data);
+    return static_cast<T*>(sized(buffer(dtype_for<T>()), count, sizeof(T)));
+  }
+  // The same for a kernel that moves elements without looking at them.
+  uint8_t* bytes(DType type, int64_t count) {
+    return static_cast<uint8_t*>(sized(buffer(type), count, bytes_of(type)));
+  }
+  // The next argument as a tensor of that type, whatever its size.
+  Buffer& buffer(DType type) { return buffer(number(), type); }
+  Buffer& buffer(double handle, DType type) {
+    Buffer& b = ctx.at(handle >= 0 && handle < 2147483648.0 ? static_cast<int32_t>(handle) : -1);
+    if (b.type >= 0 && b.type != static_cast<int>(type))
+      fail(Error::kValue, std::string("a tensor of ") + name_of(b.type) + " where the kernel takes " + name_of(static_cast<int>(type)));
+    return b;
   }
   // A number handed back to TypeScript: it stands first in the block after the call.
   void answer(double v) { values_[0] = v; }
@@ -67,6 +83,13 @@ class Args {
   Context& ctx;
 
  private:
+  static void* sized(Buffer& b, int64_t count, size_t each) {
+    if (count < 0 || b.bytes / each < static_cast<size_t>(count))
+      fail(Error::kShape, "tensor buffer holds " + std::to_string(b.bytes) + " bytes, kernel needs " +
+                              std::to_string(count) + " elements of " + std::to_string(each));
+    return b.data;
+  }
+
   double* values_;
   int count_, next_ = 0;
 };

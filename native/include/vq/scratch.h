@@ -1,6 +1,7 @@
 // Working memory of the quantization functions: 64-byte aligned, freed on scope exit, and counted, so that tests can
 // prove how much a call needs.
 #pragma once
+#include <algorithm>
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
@@ -40,9 +41,9 @@ class Scratch {
   // Contents are undefined afterwards.
   void reset(size_t count) {
     release();
-    if (count == 0) return;
     if (count > (size_t{1} << 46) / sizeof(T)) throw std::bad_alloc();
-    const size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
+    // Never none: kernels count from the start of an array that has no elements too.
+    const size_t bytes = (std::max<size_t>(count, 1) * sizeof(T) + 63) / 64 * 64;
     // Large arrays in huge pages: fewer page faults, and streaming them misses no address translation. Only whole
     // huge pages are asked for, so that no more memory is taken than the array needs.
     constexpr size_t kHuge = size_t{2} << 20;

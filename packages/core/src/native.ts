@@ -9,7 +9,8 @@ export interface NativeCore extends QuantizeCore {
   readonly ops: Record<string, number>
   readonly args: Float64Array
   readonly maxThreads: number
-  allocate(bytes: number): number
+  /** `type`: the native core's number of the element type, which every kernel then checks. */
+  allocate(bytes: number, type?: number): number
   release(handle: number): void
   write(handle: number, values: ArrayBufferView): void
   read(handle: number, into: ArrayBufferView): void

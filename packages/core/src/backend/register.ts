@@ -15,7 +15,11 @@ export function registerCpuBackend(): boolean {
   tfjs.registerBackend(cpuBackendName, () => new VqCpuBackend(core), 10)
   const table: KernelTable = { ...missingKernels(), ...kernels }
   for (const [kernelName, kernel] of Object.entries(table))
-    tfjs.registerKernel({ kernelName, backendName: cpuBackendName, kernelFunc: toKernelFunc(kernel) })
+    tfjs.registerKernel({
+      kernelName,
+      backendName: cpuBackendName,
+      kernelFunc: toKernelFunc(kernelName, kernel),
+    })
   // A synchronous factory makes the switch complete when setBackend returns; its promise says nothing more.
   if (!tfjs.getBackend()) void tfjs.setBackend(cpuBackendName)
   return true

@@ -8,7 +8,7 @@ import {
   util,
   type Variable,
 } from '@tensorflow/tfjs-core'
-import { fromNative, VqValueError } from '../errors.js'
+import { fromNative, VqShapeError, VqValueError } from '../errors.js'
 import type { NativeCore } from '../native.js'
 import {
   bytesPerElement,
@@ -60,6 +60,7 @@ export class VqCpuBackend extends KernelBackend {
 
   /** A tensor of undefined contents. */
   allocate(shape: readonly number[], dtype: DataType): TensorInfo {
+    for (const d of shape) if (!(d >= 0 && Number.isInteger(d))) throw noShape(shape)
     const dataId = this.create(sizeOf(shape), dtype)
     this.taken?.push(dataId)
     return { dataId, shape: shape as number[], dtype }
@@ -70,7 +71,7 @@ export class VqCpuBackend extends KernelBackend {
     const data = new NativeData(
       dtype,
       size,
-      typed('allocating a tensor', () => this.core.allocate(bytes)),
+      typed('allocating a tensor', () => this.core.allocate(bytes, dtypeCode(dtype))),
     )
     this.count++
     this.forgotten.watch(data, bytes)
@@ -269,6 +270,18 @@ export class VqCpuBackend extends KernelBackend {
     return values
   }
 
+  /** The values of an int32 tensor, for kernels that read indices and sizes themselves. */
+  integers(x: TensorInfo): Int32Array {
+    const { dtype } = this.data(x.dataId)
+    if (dtype === 'int32') return this.readSync(x.dataId) as Int32Array
+    throw new VqValueError({
+      operation: 'vq-cpu',
+      expected: 'indices, splits and sizes of int32',
+      received: `a tensor of ${dtype}`,
+      remedy: "Convert them with tf.cast(x, 'int32').",
+    })
+  }
+
   override async read(dataId: DataId): Promise<BackendValues> {
     return this.readSync(dataId)
   }
@@ -331,6 +344,15 @@ export class VqCpuBackend extends KernelBackend {
   override dispose(): void {
     this.core.trim()
   }
+}
+
+function noShape(shape: readonly number[]): VqShapeError {
+  return new VqShapeError({
+    operation: 'vq-cpu',
+    expected: 'a result whose sizes are whole numbers of at least 0',
+    received: `[${shape}]`,
+    remedy: 'Check the shapes and attributes passed in.',
+  })
 }
 
 function typed<T>(operation: string, call: () => T): T {

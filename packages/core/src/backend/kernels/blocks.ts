@@ -111,7 +111,7 @@ export const blocks: KernelTable = {
     return out
   },
   BroadcastArgs: ({ s0, s1 }, _, backend) => {
-    const [a, b] = [s0, s1].map(s => Array.from(backend.readSync(s.dataId) as Int32Array))
+    const [a, b] = [s0, s1].map(s => Array.from(backend.integers(s)))
     const shape = backend_util.assertAndGetBroadcastShape(a, b)
     return backend.tensor(Int32Array.from(shape), [shape.length], 'int32')
   },

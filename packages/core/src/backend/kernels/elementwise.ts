@@ -176,9 +176,9 @@ export const elementwise: KernelTable = {
   ),
   // As tfjs defines it, the result is int32 whatever the operands are.
   FloorDiv: ({ a, b }, _, backend) => {
-    const quotient = binary(backend, 'FloorDiv', a, b)
-    const out = cast(backend, quotient, 'int32')
-    backend.disposeData(quotient.dataId)
+    const [left, right] = [a, b].map(x => cast(backend, x, x.dtype === 'bool' ? 'int32' : x.dtype))
+    const out = binary(backend, 'FloorDiv', left, right, 'int32')
+    for (const x of [left, right]) backend.disposeData(x.dataId)
     return out
   },
   Prelu: ({ x, alpha }, _, backend) => binary(backend, 'Prelu', x, alpha),

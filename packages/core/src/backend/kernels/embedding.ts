@@ -9,7 +9,7 @@ export const embedding: KernelTable = {
     const out = backend.allocate([...ids.shape, dim], 'float32')
     backend.run('Embedding', sizeOf(ids.shape), rows, dim, ids, table, out)
     const bad = backend.core.args[0]
-    if (bad >= 0) throw badId((backend.readSync(ids.dataId) as Int32Array)[bad], bad, rows)
+    if (bad >= 0) throw badId(backend.integers(ids)[bad], bad, rows)
     return out
   },
   VqEmbeddingGrad: ({ ids, dy }, { rows }, backend) => {

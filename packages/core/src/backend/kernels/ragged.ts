@@ -7,6 +7,7 @@ import { cast } from './elementwise.js'
 
 type Numbers = ArrayLike<number>
 const { RowPartitionType } = backend_util
+const mostValues = 2 ** 28 // of a range whose size nobody has seen
 
 function wrong(operation: string, received: string): VqValueError {
   return new VqValueError({
@@ -46,7 +47,7 @@ function raggedGather(
   indices: TensorInfo,
 ): TensorInfo[] {
   checkSplits(nested, values.shape[0])
-  const wanted = backend.readSync(indices.dataId) as Int32Array
+  const wanted = backend.integers(indices)
   // The dense axes of the indices become ragged axes of equal rows.
   const lead = indices.shape.slice(0, -1)
   const out = lead.map((_, dim): number[] =>
@@ -130,6 +131,24 @@ function denseShape(wanted: Numbers, rank: number): number[] {
   })
 }
 
+// The wanted shape, what it leaves open of the values' own axes filled in. (tfjs-core's function of that purpose takes the
+// sizes of axes for their numbers.)
+function combined(depth: number, wanted: readonly number[], values: readonly number[]): number[] {
+  const rank = depth + values.length
+  const size = wanted.length === 0 ? new Array<number>(rank).fill(-1) : [...wanted]
+  const fits = size.length === rank && values.every((d, i) => i === 0 || [-1, d].includes(size[depth + i]))
+  if (!fits)
+    throw new VqShapeError({
+      operation: 'RaggedTensorToTensor',
+      expected: `a shape of rank ${rank} that ends in the values' own axes [${values.slice(1)}]`,
+      received: `[${wanted}]`,
+      remedy: 'Leave axes open with -1.',
+      message: `rt input.shape and shape=${wanted} are incompatible: rt input.rank = ${rank}, values [${values}]`,
+    })
+  for (let i = 1; i < values.length; i++) size[depth + i] = values[i]
+  return size
+}
+
 /** Kernels of ragged tensors: their partitions are read, their values stay where they are. */
 export const ragged: KernelTable = {
   RaggedGather: (inputs, _, backend) => {
@@ -140,7 +159,7 @@ export const ragged: KernelTable = {
     if (values.shape.length === 0) throw wrong('RaggedGather', 'params.rank must be nonzero')
     return raggedGather(
       backend,
-      nested.map(t => backend.readSync(t.dataId) as Int32Array),
+      nested.map(t => backend.integers(t)),
       values,
       indices,
     )
@@ -162,28 +181,33 @@ export const ragged: KernelTable = {
       })
     const read = given.map(t => backend.readSync(t.dataId) as Float32Array)
     const at = (which: number, row: number): number => read[which][given[which].shape.length === 0 ? 0 : row]
-    const splits = [0]
-    const values: number[] = []
-    for (let row = 0; row < (lengths[0] ?? 1); row++) {
+    const splits = new Int32Array((lengths[0] ?? 1) + 1)
+    for (let row = 0; row + 1 < splits.length; row++) {
       const [start, limit, delta] = [at(0, row), at(1, row), at(2, row)]
       if (delta === 0) throw wrong('RaggedRange', 'Requires delta != 0')
       const size = Math.max(0, Math.ceil((limit - start) / delta))
-      if (values.length + size > 2 ** 31 - 1)
-        throw wrong('RaggedRange', `Requires ((limit - start) / delta) <= ${2 ** 31 - 1}`)
-      for (let i = 0; i < size; i++) values.push(start + i * delta)
-      splits.push(values.length)
+      if (!(splits[row] + size <= mostValues))
+        throw wrong(
+          'RaggedRange',
+          `Requires ((limit - start) / delta) <= ${size > 2 ** 31 - 1 ? 2 ** 31 - 1 : mostValues}`,
+        )
+      splits[row + 1] = splits[row] + size
     }
-    const dense = starts.dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values)
+    const total = splits[splits.length - 1]
+    const dense = starts.dtype === 'int32' ? new Int32Array(total) : new Float32Array(total)
+    for (let row = 0; row + 1 < splits.length; row++)
+      for (let i = splits[row]; i < splits[row + 1]; i++)
+        dense[i] = at(0, row) + (i - splits[row]) * at(2, row)
     return [
-      backend.tensor(Int32Array.from(splits), [splits.length], 'int32'),
-      backend.tensor(dense, [values.length], starts.dtype === 'int32' ? 'int32' : 'float32'),
+      backend.tensor(splits, [splits.length], 'int32'),
+      backend.tensor(dense, [total], starts.dtype === 'int32' ? 'int32' : 'float32'),
     ]
   },
   RaggedTensorToTensor: (inputs, { rowPartitionTypes }, backend) => {
     const { shape, values, defaultValue } = inputs
     const tensors = inputs.rowPartitionTensors as unknown as TensorInfo[]
     const types = backend_util.getRowPartitionTypesHelper(rowPartitionTypes as string[])
-    const partitions = tensors.map(t => backend.readSync(t.dataId) as Int32Array)
+    const partitions = tensors.map(t => backend.integers(t))
     const depth = backend_util.getRaggedRank(types)
     if (types.length === 0 || partitions[0].length === 0)
       throw wrong('RaggedTensorToTensor', 'no first partition, or an empty one')
@@ -193,8 +217,8 @@ export const ragged: KernelTable = {
     const rows = sized ? partitions[0][0] : partitions[0].length - 1
     const of = (dim: number): number => (sized ? dim + 1 : dim)
     backend_util.validateDefaultValueShape(defaultValue.shape, values.shape)
-    const wanted = denseShape(backend.readSync(shape.dataId) as Int32Array, shape.shape.length)
-    const size = backend_util.combineRaggedTensorToTensorShapes(depth, wanted, values.shape)
+    const wanted = denseShape(backend.integers(shape), shape.shape.length)
+    const size = combined(depth, wanted, values.shape)
     if (size[0] < 0) size[0] = rows
     for (let i = 1; i <= depth; i++)
       if (size[i] < 0) size[i] = widest(types[of(i - 1)], partitions[of(i - 1)])

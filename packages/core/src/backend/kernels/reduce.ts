@@ -4,6 +4,7 @@ import type { Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
 import { cast } from './elementwise.js'
 import { transpose } from './movement.js'
+import { turnInto } from './windows.js'
 
 interface Reduction {
   /** x with the reduced axes next to each other; dispose it. */
@@ -84,10 +85,15 @@ function sum(
 
 const extreme =
   (which: number): Kernel =>
-  ({ x }, attrs, backend) =>
-    reduce(backend, x, attrs, x.dtype, (r, out) =>
-      backend.run('Extreme', which, dtypeCode(x.dtype), r.outer, r.axis, r.inner, r.source, out),
+  ({ x }, attrs, backend) => {
+    // The largest of booleans is the largest of 0 and 1.
+    const source = cast(backend, x, x.dtype === 'bool' ? 'int32' : x.dtype)
+    const out = reduce(backend, source, attrs, source.dtype, (r, result) =>
+      backend.run('Extreme', which, dtypeCode(source.dtype), r.outer, r.axis, r.inner, r.source, result),
     )
+    backend.disposeData(source.dataId)
+    return turnInto(backend, out, x.dtype)
+  }
 
 const logical =
   (which: number): Kernel =>

@@ -77,7 +77,7 @@ const sparseSegments =
       segmentIds.shape.length === 1 && segmentIds.shape[0] === indices.shape[0],
       `a vector of ${indices.shape}`,
     )
-    const ids = backend.readSync(segmentIds.dataId) as Int32Array
+    const ids = backend.integers(segmentIds)
     checkSegments(operation, ids)
     const segments = ids.length === 0 ? 0 : ids[ids.length - 1] + 1
     const [rows, ...rest] = data.shape

@@ -10,7 +10,7 @@ const lengths = (x: TensorInfo): [rows: number, columns: number] => [
 ]
 
 function int32At(backend: VqCpuBackend, x: TensorInfo, position: number): number {
-  return (backend.readSync(x.dataId) as Int32Array)[position]
+  return backend.integers(x)[position]
 }
 
 /** Gradients of softmax and its logarithm; cross-entropy with whole-number labels. */

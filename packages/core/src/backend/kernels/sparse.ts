@@ -1,7 +1,9 @@
 import { backend_util, type DataType, type TensorInfo } from '@tensorflow/tfjs-core'
-import { VqShapeError, VqValueError } from '../../errors.js'
-import { sizeOf, stridesOf } from '../data.js'
+import { VqMemoryError, VqShapeError, VqValueError } from '../../errors.js'
+import { sizeOf, stridesOf, type TypedValues } from '../data.js'
 import type { KernelTable } from '../kernel.js'
+
+const mostRows = 2 ** 28
 
 function rank(operation: string, name: string, x: TensorInfo, wanted: number): void {
   if (x.shape.length !== wanted)
@@ -58,7 +60,7 @@ export const sparse: KernelTable = {
     rank('SparseReshape', 'input indices', inputIndices, 2)
     rank('SparseReshape', 'input shape', inputShape, 1)
     rank('SparseReshape', 'target shape', newShape, 1)
-    const read = (x: TensorInfo): number[] => Array.from(backend.readSync(x.dataId) as Int32Array)
+    const read = (x: TensorInfo): number[] => Array.from(backend.integers(x))
     const from = read(inputShape)
     const to = reshaped(from, read(newShape))
     const indices = read(inputIndices)
@@ -84,43 +86,55 @@ export const sparse: KernelTable = {
     rank(operation, 'values', values, 1)
     rank(operation, 'the default value', defaultValue, 0)
     const [count, width] = indices.shape
-    const at = backend.readSync(indices.dataId) as Int32Array
-    const rows = (backend.readSync(denseShape.dataId) as Int32Array)[0]
+    const at = backend.integers(indices)
+    const rows = backend.integers(denseShape)[0]
     if (rows === 0 && count !== 0)
       throw wrong(operation, backend_util.getSparseFillEmptyRowsIndicesDenseShapeMismatch(count))
-    const entries: number[][] = Array.from({ length: rows }, () => [])
+    if (rows < 0 || rows > mostRows || count > mostRows)
+      throw new VqMemoryError({
+        operation,
+        expected: `0 to ${mostRows} rows, each of which gets an entry`,
+        received: `a dense shape of ${rows} rows`,
+        remedy: 'Drop or renumber the empty rows.',
+      })
+    // Entries by row, in their order within a row: next[row] is where the row's next entry goes.
+    const next = new Int32Array(rows + 1)
     for (let i = 0; i < count; i++) {
       const row = at[i * width]
       if (row < 0)
         throw wrong(operation, backend_util.getSparseFillEmptyRowsNegativeIndexErrorMessage(i, row))
       if (row >= rows)
         throw wrong(operation, backend_util.getSparseFillEmptyRowsOutOfRangeIndexErrorMessage(i, row, rows))
-      entries[row].push(i)
+      next[row + 1]++
     }
-    const empty = Uint8Array.from(entries, e => Number(e.length === 0))
-    // Entry −1 is the default value of a row that had none.
-    const filled = entries.flatMap((e, row) => (e.length === 0 ? [[row, -1]] : e.map(i => [row, i])))
-    const outIndices = new Int32Array(filled.length * width)
-    const back = new Int32Array(count)
+    const empty = new Uint8Array(rows)
+    for (let row = 0; row < rows; row++) {
+      empty[row] = Number(next[row + 1] === 0)
+      next[row + 1] += next[row] + empty[row]
+    }
+    const total = next[rows]
     const source = backend.readSync(values.dataId) as Float32Array
     const missing = (backend.readSync(defaultValue.dataId) as Float32Array)[0]
-    const outValues = filled.map(([row, i], j) => {
-      if (i >= 0) {
-        outIndices.set(at.subarray(i * width, (i + 1) * width), j * width)
-        back[i] = j
-      } else outIndices[j * width] = row
-      return i >= 0 ? source[i] : missing
-    })
+    const outValues = empties(values.dtype, total).fill(missing)
+    const outIndices = new Int32Array(total * width)
+    for (let row = 0; row < rows; row++) if (empty[row] === 1) outIndices[next[row] * width] = row
+    const back = new Int32Array(count)
+    for (let i = 0; i < count; i++) {
+      const to = next[at[i * width]]++
+      outIndices.set(at.subarray(i * width, (i + 1) * width), to * width)
+      outValues[to] = source[i]
+      back[i] = to
+    }
     return [
-      backend.tensor(outIndices, [filled.length, width], 'int32'),
-      backend.tensor(inDtype(outValues, values.dtype), [filled.length], values.dtype),
+      backend.tensor(outIndices, [total, width], 'int32'),
+      backend.tensor(outValues, [total], values.dtype),
       backend.tensor(empty, [rows], 'bool'),
       backend.tensor(back, [count], 'int32'),
     ]
   },
 }
 
-function inDtype(values: number[], dtype: DataType): Float32Array | Int32Array | Uint8Array {
-  if (dtype === 'int32') return Int32Array.from(values)
-  return dtype === 'bool' ? Uint8Array.from(values) : Float32Array.from(values)
+function empties(dtype: DataType, length: number): TypedValues {
+  if (dtype === 'int32') return new Int32Array(length)
+  return dtype === 'bool' ? new Uint8Array(length) : new Float32Array(length)
 }

@@ -1,4 +1,5 @@
 import { type TensorInfo, util } from '@tensorflow/tfjs-core'
+import { expectInteger } from '../../check.js'
 import { VqShapeError, VqValueError } from '../../errors.js'
 import type { Attributes, Inputs, Kernel, KernelTable } from '../kernel.js'
 import type { VqCpuBackend } from '../vq-cpu.js'
@@ -43,7 +44,7 @@ function onNumbers(
   for (const t of made) backend.disposeData(t.dataId)
   const named = (x: TensorInfo): TensorInfo => {
     if (x.dtype !== 'int32') return x
-    const values = Array.from(backend.readSync(x.dataId) as Int32Array, i => distinct[i])
+    const values = Array.from(backend.integers(x), i => distinct[i])
     backend.disposeData(x.dataId)
     return backend.tensor(values, x.shape, 'string')
   }
@@ -151,8 +152,11 @@ export const strings: KernelTable = {
   },
   StringNGrams: ({ data, dataSplits }, attrs, backend) => {
     const tokens = stringsOf(backend, data)
-    const splits = backend.readSync(dataSplits.dataId) as Int32Array
+    const splits = backend.integers(dataSplits)
     checkSplits(splits, tokens.length)
+    // As in TensorFlow, no tokens at all give no n-grams, not even of padding.
+    if (tokens.length === 0)
+      return [backend.tensor([], [0], 'string'), backend.tensor(splits.slice(), dataSplits.shape, 'int32')]
     const out: Uint8Array[] = []
     const outSplits = new Int32Array(splits.length)
     for (let i = 1; i < splits.length; i++) {
@@ -177,11 +181,9 @@ export const strings: KernelTable = {
     ]
   },
   StringToHashBucketFast: ({ input }, { numBuckets }, backend) => {
+    expectInteger('StringToHashBucketFast', 'numBuckets', numBuckets, 1)
     const buckets = stringsOf(backend, input).map(s =>
-      util
-        .fingerPrint64(s)
-        .modulo(numBuckets as number)
-        .getLowBitsUnsigned(),
+      util.fingerPrint64(s).modulo(numBuckets).getLowBitsUnsigned(),
     )
     return backend.tensor(Int32Array.from(buckets), input.shape, 'int32')
   },

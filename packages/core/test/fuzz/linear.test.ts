@@ -1,0 +1,4 @@
+import { fuzz } from './agree.js'
+import { linear } from './linear.calls.js'
+
+fuzz(linear)

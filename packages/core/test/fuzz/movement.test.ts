@@ -1,0 +1,4 @@
+import { fuzz } from './agree.js'
+import { movement } from './movement.calls.js'
+
+fuzz(movement)

@@ -1,0 +1,4 @@
+import { fuzz } from './agree.js'
+import { reductions } from './reduce.calls.js'
+
+fuzz(reductions)
