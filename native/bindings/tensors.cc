@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "addon.h"
 #include "vq/op.h"
@@ -20,17 +21,54 @@ struct State {
 
 State& state(const Napi::CallbackInfo& info) { return *static_cast<State*>(info.Data()); }
 
-Napi::Value allocate(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    const int type = info.Length() > 1 ? info[1].As<Napi::Number>().Int32Value() : -1;
-    return Napi::Number::New(info.Env(), state(info).context.allocate(static_cast<size_t>(info[0].As<Napi::Number>().Int64Value()), type));
+// The hot path is plain Node-API: allocate, release and run are called for every kernel.
+template <int kCount>
+struct Call {
+  Call(napi_env env, napi_callback_info raw) {
+    size_t count = kCount;
+    void* data = nullptr;
+    napi_get_cb_info(env, raw, &count, values, nullptr, &data);
+    state = static_cast<State*>(data);
+  }
+  napi_value values[kCount];
+  State* state;
+};
+
+template <class F>
+napi_value plainly(napi_env env, F&& f) {
+  try {
+    return f();
+  } catch (const vq::Error& e) {
+    to_js(Napi::Env(env), e).ThrowAsJavaScriptException();
+  } catch (const std::bad_alloc&) {
+    to_js(Napi::Env(env), vq::Error(vq::Error::kMemory, "out of memory")).ThrowAsJavaScriptException();
+  } catch (const std::exception& e) {
+    to_js(Napi::Env(env), vq::Error(vq::Error::kDevice, e.what())).ThrowAsJavaScriptException();
+  }
+  return nullptr;
+}
+
+// allocate(bytes, type = -1): the handle of a new buffer.
+napi_value allocate(napi_env env, napi_callback_info raw) {
+  const Call<2> call(env, raw);
+  return plainly(env, [&] {
+    int64_t bytes = 0;
+    int32_t type = -1;
+    napi_get_value_int64(env, call.values[0], &bytes);
+    napi_get_value_int32(env, call.values[1], &type);  // stays -1 where it is left out
+    napi_value handle = nullptr;
+    napi_create_int32(env, call.state->context.allocate(static_cast<size_t>(bytes), type), &handle);
+    return handle;
   });
 }
 
-Napi::Value release(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&]() -> Napi::Value {
-    state(info).context.release(info[0].As<Napi::Number>().Int32Value());
-    return info.Env().Undefined();
+napi_value release(napi_env env, napi_callback_info raw) {
+  const Call<1> call(env, raw);
+  return plainly(env, [&]() -> napi_value {
+    int32_t handle = -1;
+    napi_get_value_int32(env, call.values[0], &handle);
+    call.state->context.release(handle);
+    return nullptr;
   });
 }
 
@@ -58,30 +96,25 @@ Napi::Value read(const Napi::CallbackInfo& info) {
   });
 }
 
-// run(op, count): runs kernel `op` on the first `count` numbers of the argument block. The hot path: plain Node-API.
+// run(op, count): runs kernel `op` on the first `count` numbers of the argument block.
 napi_value run(napi_env env, napi_callback_info raw) {
-  size_t argc = 2;
-  napi_value argv[2];
-  void* data = nullptr;
-  napi_get_cb_info(env, raw, &argc, argv, nullptr, &data);
+  const Call<2> call(env, raw);
   int32_t op = -1, count = 0;
-  napi_get_value_int32(env, argv[0], &op);
-  napi_get_value_int32(env, argv[1], &count);
-  State& s = *static_cast<State*>(data);
+  napi_get_value_int32(env, call.values[0], &op);
+  napi_get_value_int32(env, call.values[1], &count);
+  State& s = *call.state;
   const auto& table = vq::op_table();
-  try {
-    if (op < 0 || op >= static_cast<int32_t>(table.size())) vq::fail(vq::Error::kValue, "no such kernel");
-    if (count < 0 || count > vq::Args::kCapacity) vq::fail(vq::Error::kValue, "kernel called with too many arguments");
-    vq::Args args(s.context, s.args, count);
-    table[op].run(args);
-  } catch (const vq::Error& e) {
-    to_js(Napi::Env(env), vq::Error(e.code, std::string(op >= 0 && op < static_cast<int32_t>(table.size()) ? table[op].name : "kernel") + ": " + e.what())).ThrowAsJavaScriptException();
-  } catch (const std::bad_alloc&) {
-    to_js(Napi::Env(env), vq::Error(vq::Error::kMemory, "out of memory")).ThrowAsJavaScriptException();
-  } catch (const std::exception& e) {
-    to_js(Napi::Env(env), vq::Error(vq::Error::kDevice, e.what())).ThrowAsJavaScriptException();
-  }
-  return nullptr;
+  return plainly(env, [&]() -> napi_value {
+    if (op < 0 || op >= static_cast<int32_t>(table.size())) vq::fail(vq::Error::kValue, "kernel: no such kernel");
+    try {
+      if (count < 0 || count > vq::Args::kCapacity) vq::fail(vq::Error::kValue, "called with too many arguments");
+      vq::Args args(s.context, s.args, count);
+      table[op].run(args);
+    } catch (const vq::Error& e) {
+      throw vq::Error(e.code, std::string(table[op].name) + ": " + e.what());
+    }
+    return nullptr;
+  });
 }
 
 Napi::Value set_threads(const Napi::CallbackInfo& info) {
@@ -136,17 +169,18 @@ void register_tensors(Napi::Env env, Napi::Object exports) {
   exports.Set("ops", ops);
   exports.Set("args", block);
   exports.Set("maxThreads", vq::max_threads());
-  exports.Set("allocate", Napi::Function::New(env, allocate, "allocate", s));
-  exports.Set("release", Napi::Function::New(env, release, "release", s));
   exports.Set("write", Napi::Function::New(env, write, "write", s));
   exports.Set("read", Napi::Function::New(env, read, "read", s));
   exports.Set("setThreads", Napi::Function::New(env, set_threads, "setThreads", s));
   exports.Set("trim", Napi::Function::New(env, trim, "trim", s));
   exports.Set("account", Napi::Function::New(env, account, "account", s));
   exports.Set("memory", Napi::Function::New(env, memory, "memory", s));
-  napi_value fn;
-  napi_create_function(env, "run", NAPI_AUTO_LENGTH, run, s, &fn);
-  exports.Set("run", Napi::Value(env, fn));
+  const std::pair<const char*, napi_callback> hot[] = {{"allocate", allocate}, {"release", release}, {"run", run}};
+  for (const auto& [name, function] : hot) {
+    napi_value fn;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, function, s, &fn);
+    exports.Set(name, Napi::Value(env, fn));
+  }
 }
 
 }  // namespace vq_node

@@ -68,11 +68,13 @@ export class VqCpuBackend extends KernelBackend {
 
   private create(size: number, dtype: DataType): NativeData {
     const bytes = size * bytesPerElement(dtype)
-    const data = new NativeData(
-      dtype,
-      size,
-      typed('allocating a tensor', () => this.core.allocate(bytes, dtypeCode(dtype))),
-    )
+    let handle: number
+    try {
+      handle = this.core.allocate(bytes, dtypeCode(dtype))
+    } catch (error) {
+      throw fromNative('allocating a tensor', error)
+    }
+    const data = new NativeData(dtype, size, handle)
     this.count++
     this.forgotten.watch(data, bytes)
     return data

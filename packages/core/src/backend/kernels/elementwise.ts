@@ -40,13 +40,15 @@ export function binary(
 ): TensorInfo {
   if (a.dtype === 'complex64' || b.dtype === 'complex64') return complexBinary(backend, name, a, b)
   const dtype = a.dtype === b.dtype ? a.dtype : upcastType(a.dtype, b.dtype)
-  const left = cast(backend, a, dtype)
-  const right = cast(backend, b, dtype)
-  const shape = backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
+  const left = a.dtype === dtype ? a : cast(backend, a, dtype)
+  const right = b.dtype === dtype ? b : cast(backend, b, dtype)
+  const shape = util.arraysEqual(a.shape, b.shape)
+    ? a.shape
+    : backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
   const out = backend.allocate(shape, result ?? dtype)
   backend.run(name, dtypeCode(dtype), left, a.shape, right, b.shape, out, shape)
-  backend.disposeData(left.dataId)
-  backend.disposeData(right.dataId)
+  if (left !== a) backend.disposeData(left.dataId)
+  if (right !== b) backend.disposeData(right.dataId)
   return out
 }
 
