@@ -221,3 +221,23 @@ describe('on vq-cpu alone', () => {
     expect(tf.memory().numDataBuffers).toBe(before)
   })
 })
+
+test('a ragged tensor that claims two thousand million rows is a typed error or costs nothing', () => {
+  const call = (partition: number[], types: string[], shape: number[]): number[] =>
+    tf.tidy(() => {
+      const tensors = [tf.tensor1d(partition.slice(0, 1), 'int32'), tf.tensor1d(partition.slice(1), 'int32')]
+      const values = tf.tensor1d([7, 8, 9], 'int32')
+      const out = tf.raggedTensorToTensor(
+        tf.tensor1d(shape, 'int32'),
+        values,
+        tf.scalar(0, 'int32'),
+        tensors,
+        types,
+      )
+      return Array.from(out.dataSync())
+    })
+  const types = ['FIRST_DIM_SIZE', 'VALUE_ROWIDS']
+  expect(call([2147483647, 0, 0, 1], types, [2, 2])).toEqual([7, 8, 9, 0])
+  expect(() => call([2147483647, 0, 0, -6], types, [2, 2])).toThrow(VqValueError)
+  expect(() => call([1, 0, 2147483647], ['FIRST_DIM_SIZE', 'ROW_SPLITS'], [2, 2])).toThrow(VqValueError)
+})

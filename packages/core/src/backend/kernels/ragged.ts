@@ -91,20 +91,35 @@ function widest(type: backend_util.RowPartitionType, partition: Numbers): number
   return width
 }
 
+const mostRows = 1 << 26
+
+/** Where the rows of the level above begin in the dense tensor, -1 for those that fall outside. */
+interface Parents {
+  readonly count: number
+  at(row: number): number
+}
+
 /** Where each element of a ragged axis goes: −1 where its row or its column lies outside the result. */
 function places(
   type: backend_util.RowPartitionType,
   partition: Numbers,
-  parents: readonly number[],
+  parents: Parents,
   step: number,
   width: number,
 ): number[] {
   const out: number[] = []
   const put = (row: number, column: number): void => {
-    if (row >= parents.length) throw wrong('RaggedTensorToTensor', `row ${row} of ${parents.length}`)
-    out.push(parents[row] < 0 || column >= width ? -1 : parents[row] + column * step)
+    if (!(row >= 0 && row < parents.count))
+      throw wrong('RaggedTensorToTensor', `row ${row} of ${parents.count}`)
+    const start = parents.at(row)
+    out.push(start < 0 || column >= width ? -1 : start + column * step)
   }
   if (type === RowPartitionType.ROW_SPLITS) {
+    if (partition.length > 0 && partition[partition.length - 1] > mostRows)
+      throw wrong('RaggedTensorToTensor', `${partition[partition.length - 1]} rows, more than can be held`)
+    for (let row = 0; row + 1 < partition.length; row++)
+      if (partition[row + 1] < partition[row])
+        throw wrong('RaggedTensorToTensor', 'row splits that do not ascend')
     for (let row = 0; row + 1 < partition.length; row++)
       for (let i = partition[row]; i < partition[row + 1]; i++) put(row, i - partition[row])
     if (partition.length > 0 && out.length !== partition[partition.length - 1])
@@ -223,10 +238,18 @@ export const ragged: KernelTable = {
     for (let i = 1; i <= depth; i++)
       if (size[i] < 0) size[i] = widest(types[of(i - 1)], partitions[of(i - 1)])
     const outer = size.slice(0, depth + 1)
-    let at = Array.from({ length: rows }, (_, i) => (i < size[0] ? i * sizeOf(outer.slice(1)) : -1))
+    const stride = sizeOf(outer.slice(1))
+    let parents: Parents = { count: rows, at: row => (row < size[0] ? row * stride : -1) }
+    let at: number[] | undefined
     for (let i = 1; i <= depth; i++) {
       const step = sizeOf(outer.slice(i + 1))
-      at = places(types[of(i - 1)], partitions[of(i - 1)], at, step, size[i])
+      const found = places(types[of(i - 1)], partitions[of(i - 1)], parents, step, size[i])
+      parents = { count: found.length, at: row => found[row] }
+      at = found
+    }
+    if (at === undefined) {
+      if (rows > mostRows) throw wrong('RaggedTensorToTensor', `${rows} rows, more than can be held`)
+      at = Array.from({ length: Math.max(0, rows) }, (_, i) => (i < size[0] ? i * stride : -1))
     }
     return spread(backend, values, defaultValue, size, depth + 1, at)
   },
