@@ -61,7 +61,8 @@ describe.each(backends)('on %s', backend => {
           tf.sum(batchNormInfer(x, ones, ones, mean as tf.Tensor1D, variance as tf.Tensor1D)),
           tf.mul(tf.add(tf.sum(mean), tf.sum(variance)), 0),
         )
-      for (const g of tf.grads(infer)([tf.zeros([2]), tf.fill([2], 2)])) expect(Array.from(g.dataSync())).toEqual([0, 0])
+      for (const g of tf.grads(infer)([tf.zeros([2]), tf.fill([2], 2)]))
+        expect(Array.from(g.dataSync())).toEqual([0, 0])
     })
     tf.dispose([x, ones])
   })
