@@ -23,13 +23,44 @@ function cumprodGradient(
   return tf.where(before, plain, tf.where(first, atZero, none))
 }
 
-/** Registers gradients of running sums (tfjs's own permutes the axes of its result) and products. */
+/** The gradient of a product over axes: dy times the products of all others, those before an element and those behind it. */
+function prodGradient(dy: tf.Tensor, x: tf.Tensor, axes: number[]): tf.Tensor {
+  const kept = [...x.shape.keys()].filter(axis => !axes.includes(axis))
+  const order = [...kept, ...axes]
+  const moved = tf.transpose(x, order)
+  const lines = tf.reshape(moved, [
+    tf.util.sizeFromShape(dy.shape),
+    tf.util.sizeFromShape(moved.shape.slice(kept.length)),
+  ])
+  const others = tf.mul(tf.cumprod(lines, 1, true), tf.cumprod(lines, 1, true, true))
+  const dx = tf.reshape(tf.mul(tf.reshape(dy, [-1, 1]), others), moved.shape)
+  return tf.transpose(
+    dx,
+    order.map((_, axis) => order.indexOf(axis)),
+  )
+}
+
+/** Registers gradients of running sums (tfjs's own permutes the axes of its result) and of products (its own
+ * calls chained ops, which Node's build lacks). */
 export function registerCumulativeGradients(): void {
   tf.registerGradient({
     kernelName: 'Cumsum',
     gradFunc: (dy, _, { axis, exclusive, reverse }) => ({
       x: () =>
         tf.cumsum(dy as tf.Tensor, (axis as number | undefined) ?? 0, exclusive === true, reverse !== true),
+    }),
+  })
+  tf.registerGradient({
+    kernelName: 'Prod',
+    inputsToSave: ['x'],
+    gradFunc: (dy, [x], { axis }) => ({
+      x: () => {
+        const axes = tf.util.parseAxisParam(
+          (axis as number | number[] | undefined) ?? [...x.shape.keys()],
+          x.shape,
+        )
+        return x.size === 0 ? tf.zerosLike(x) : prodGradient(dy as tf.Tensor, x, axes)
+      },
     }),
   })
   tf.registerGradient({

@@ -27,7 +27,9 @@ function termGradient(i: number, dy: tf.Tensor, inputs: tf.Tensor[], { terms, ou
       ),
     )
   const names = others.map(term => [...term].filter(axis => needed.has(axis)).join(''))
-  const dense = tf.einsum(`${[out, ...names].join(',')}->${kept}`, dy, ...rest)
+  // tfjs's plain backend hands out the tensor itself where nothing moves, and its gradient then counts twice.
+  const same = rest.length === 0 && out === kept
+  const dense = same ? dy : tf.einsum(`${[out, ...names].join(',')}->${kept}`, dy, ...rest)
   const { shape } = inputs[i]
   if (kept.length === own.length) return dense
   const open = [...own].map((axis, d) => (known.has(axis) ? shape[d] : 1))

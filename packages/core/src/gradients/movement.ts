@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { detach } from '../ops/detach.js'
 import { zeroOf } from './constant.js'
 
 const { util, slice_util } = tf
@@ -87,7 +88,8 @@ function gatherGradient(dy: tf.Tensor, x: tf.Tensor, indices: tf.Tensor, attrs: 
   const segments = tf.reshape(tf.add(tf.reshape(tf.cast(indices, 'int32'), [batch, count]), starts), [-1])
   const sums = tf.unsortedSegmentSum(
     tf.reshape(rows, [batch * count, outer * inner]),
-    segments as tf.Tensor1D,
+    // They may depend on x, as positions do; the sums' own gradient knows none by segments.
+    detach(segments) as tf.Tensor1D,
     batch * length,
   )
   const turned = tf.transpose(tf.reshape(sums, [batch, length, outer, inner]), [0, 2, 1, 3])
@@ -121,6 +123,15 @@ export function registerMovementGradients(): void {
     gradFunc: (dy, [params, indices]) => ({
       params: () => tf.scatterND(tf.cast(indices, 'int32'), dy as tf.Tensor, params.shape),
       indices: () => zeroOf(indices),
+    }),
+  })
+  // Second order of the two above.
+  tf.registerGradient({
+    kernelName: 'ScatterNd',
+    inputsToSave: ['indices', 'updates'],
+    gradFunc: (dy, [indices]) => ({
+      indices: () => zeroOf(indices),
+      updates: () => tf.gatherND(dy as tf.Tensor, detach(indices)),
     }),
   })
   tf.registerGradient({

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { expectOneOf } from '../check.js'
 import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernel } from './kernel.js'
 
@@ -32,6 +33,29 @@ export const composedActivation: Readonly<Record<Activation, (x: tf.Tensor) => t
   sigmoid: x => tf.sigmoid(x),
 }
 
+/** Second derivatives. */
+const curvature = {
+  relu: (z: tf.Tensor): tf.Tensor => tf.zerosLike(z),
+  // φ(z)·(2 − z²)
+  gelu: (z: tf.Tensor): tf.Tensor =>
+    tf.mul(tf.exp(tf.mul(tf.square(z), -0.5)), tf.mul(tf.sub(2, tf.square(z)), 1 / Math.sqrt(2 * Math.PI))),
+  // With t = tanh u: t′ + ½·z·t″
+  gelu_tanh: (z: tf.Tensor): tf.Tensor => {
+    const cubed = tf.mul(tf.square(z), 0.044715)
+    const t = tf.tanh(tf.mul(tf.mul(z, rootTwoOverPi), tf.add(cubed, 1)))
+    const slope = tf.mul(tf.add(tf.mul(cubed, 3), 1), rootTwoOverPi)
+    const bend = tf.mul(z, 6 * 0.044715 * rootTwoOverPi)
+    const rise = tf.sub(1, tf.square(t))
+    const second = tf.mul(rise, tf.sub(bend, tf.mul(tf.mul(t, 2), tf.square(slope))))
+    return tf.add(tf.mul(rise, slope), tf.mul(tf.mul(z, 0.5), second))
+  },
+  // With s = σ(z): s′·(2 + z·(1 − 2s))
+  silu: (z: tf.Tensor): tf.Tensor => {
+    const s = tf.sigmoid(z)
+    return tf.mul(tf.mul(s, tf.sub(1, s)), tf.add(tf.mul(z, tf.sub(1, tf.mul(s, 2))), 2))
+  },
+}
+
 function activate(operation: string, x: tf.Tensor, activation: Activation): tf.Tensor {
   expectFloat32(operation, x)
   if (hasKernel('VqActivation')) return runKernel('VqActivation', { x }, { activation })
@@ -45,10 +69,11 @@ export interface GeluOptions {
 
 /**
  * The Gaussian error linear unit x·Φ(x), Φ being the standard normal distribution function. x: any shape, float32;
- * differentiable.
+ * differentiable. Throws VqConfigError for another approximation.
  * Source: Hendrycks and Gimpel 2016, https://arxiv.org/abs/1606.08415, section 2.
  */
 export function gelu(x: tf.Tensor, { approximate = 'none' }: GeluOptions = {}): tf.Tensor {
+  expectOneOf('gelu', 'approximate', approximate, ['none', 'tanh'])
   return activate('gelu', x, approximate === 'tanh' ? 'gelu_tanh' : 'gelu')
 }
 
@@ -67,6 +92,20 @@ tf.registerGradient({
   gradFunc: (dy, [z], attrs) => ({
     x: () => runKernel('VqActivationGrad', { z, dy: dy as tf.Tensor }, attrs as never),
   }),
+})
+
+// Second order. The kernel is linear in dy; relu's slope is constant, the others' changes by `curvature` of the input.
+tf.registerGradient({
+  kernelName: 'VqActivationGrad',
+  inputsToSave: ['z', 'dy'],
+  gradFunc: (gradient, [z, dy], attrs) => {
+    const ddx = gradient as tf.Tensor
+    const { activation } = attrs as unknown as { activation: keyof typeof curvature }
+    return {
+      dy: () => runKernel('VqActivationGrad', { z, dy: ddx }, { activation }),
+      z: () => tf.mul(tf.mul(ddx, dy), curvature[activation](z)),
+    }
+  },
 })
 
 // tfjs makes three passes over it. The output is positive where the input is, so the input need not be kept.

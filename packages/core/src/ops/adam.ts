@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { VqCpuBackend } from '../backend/vq-cpu.js'
-import { expectShape } from '../check.js'
+import { expectInteger, expectShape } from '../check.js'
 
 export interface AdamState {
   /** First moments, one per parameter. */
@@ -37,6 +37,8 @@ export function adamStep(
 ): void {
   const { learningRate, step, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options
   const { weightDecay = 0, decoupled = false, gradientScale = 1 } = options
+  // The bias correction of step 0 divides by 0.
+  expectInteger('adamStep', 'step', step, 1)
   for (const [i, p] of parameters.entries()) {
     const tensors = [gradients[i] === null ? p : gradients[i], state.m[i], state.v[i]]
     if (tensors.every(t => t !== undefined && tf.util.arraysEqual(t.shape, p.shape))) continue

@@ -11,7 +11,7 @@ export interface AttentionOptions {
   /** Query i of Tq sees keys up to i + Tk − Tq: the last query sees all, as with a cache of earlier keys. Default false. */
   causal?: boolean
   /**
-   * Which keys may be seen. [B, Tk] of bool or int32: 0 marks padding. Otherwise broadcastable to [B, H, Tq, Tk]: bool or
+   * Which keys may be seen. [B, Tk] of bool or int32: 0 marks padding, also where B is Tq. Otherwise broadcastable to [B, H, Tq, Tk]: bool or
    * int32, 0 forbids; or float32, added to the scores. It carries no gradient. Padding of float32 is not accepted.
    */
   mask?: tf.Tensor

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectShape } from '../check.js'
+import { expectNumber, expectShape } from '../check.js'
+import { detach } from './detach.js'
+import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernel, runKernels } from './kernel.js'
 
 export interface BatchNormOptions {
@@ -29,7 +31,7 @@ export function batchNormTrain(
   beta: tf.Tensor1D,
   { epsilon = 1e-5, relu = false }: BatchNormOptions = {},
 ): BatchNormTrainResult {
-  expectChannels('batchNormTrain', x, [gamma, beta])
+  expectArguments('batchNormTrain', x, [gamma, beta], epsilon)
   expectShape(
     x.size > 0,
     'batchNormTrain',
@@ -42,11 +44,14 @@ export function batchNormTrain(
     return { output, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
   }
   const axes = x.shape.slice(0, -1).map((_, i) => i)
-  const mean = tf.mean(x, axes) as tf.Tensor1D
-  const centred = tf.sub(x, mean)
-  const variance = tf.mean(tf.square(centred), axes) as tf.Tensor1D
-  const y = tf.add(tf.mul(centred, tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)))), beta)
-  return { output: relu ? tf.relu(y) : y, mean, variance }
+  const [output, mean, variance] = tf.tidy(() => {
+    const mean = tf.mean(x, axes)
+    const centred = tf.sub(x, mean)
+    const variance = tf.mean(tf.square(centred), axes)
+    const y = tf.add(tf.mul(centred, tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)))), beta)
+    return [relu ? tf.relu(y) : y, detach(mean), detach(variance)]
+  })
+  return { output, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
 }
 
 /** Batch normalisation with given statistics, as in evaluation. mean, variance: [C]. Not differentiable in them. */
@@ -58,17 +63,17 @@ export function batchNormInfer(
   variance: tf.Tensor1D,
   { epsilon = 1e-5, relu = false }: BatchNormOptions = {},
 ): tf.Tensor {
-  expectChannels('batchNormInfer', x, [gamma, beta, mean, variance])
+  expectArguments('batchNormInfer', x, [gamma, beta, mean, variance], epsilon)
   if (hasKernel('VqBatchNormInfer'))
     return runKernel('VqBatchNormInfer', { x, gamma, beta, mean, variance }, { epsilon, relu })
   return tf.tidy(() => {
-    const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)))
-    const y = tf.add(tf.mul(tf.sub(x, mean), scale), beta)
+    const scale = tf.mul(gamma, tf.rsqrt(tf.add(detach(variance), epsilon)))
+    const y = tf.add(tf.mul(tf.sub(x, detach(mean)), scale), beta)
     return relu ? tf.relu(y) : y
   })
 }
 
-function expectChannels(operation: string, x: tf.Tensor, parameters: tf.Tensor[]): void {
+function expectArguments(operation: string, x: tf.Tensor, parameters: tf.Tensor[], epsilon: number): void {
   const channels = x.shape[x.rank - 1]
   expectShape(
     x.rank >= 1 && parameters.every(p => p.rank === 1 && p.shape[0] === channels),
@@ -77,6 +82,8 @@ function expectChannels(operation: string, x: tf.Tensor, parameters: tf.Tensor[]
     `x [${x.shape}], parameters ${parameters.map(p => `[${p.shape}]`).join(', ')}`,
     'Channels are the last axis.',
   )
+  expectNumber(operation, 'epsilon', epsilon, 0, Number.MAX_VALUE)
+  expectFloat32(operation, x, ...parameters)
 }
 
 tf.registerGradient({

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectInteger, expectShape } from '../check.js'
+import { expectInteger, expectNumber, expectShape } from '../check.js'
 import { customGradient } from './custom-gradient.js'
 import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernels } from './kernel.js'
@@ -31,6 +31,7 @@ export function groupNorm(
     `x [${x.shape}], parameters ${parameters.map(p => `[${p.shape}]`).join(', ')}`,
     'Channels are the last axis.',
   )
+  expectNumber('groupNorm', 'epsilon', epsilon, 0, Number.MAX_VALUE)
   expectFloat32('groupNorm', x, gamma, beta)
   if (!hasKernel('VqGroupNorm')) return composed(x, groups, gamma, beta, epsilon)
   return customGradient<tf.Tensor>(

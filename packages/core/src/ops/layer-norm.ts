@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectShape } from '../check.js'
+import { expectNumber, expectShape } from '../check.js'
 import { customGradient } from './custom-gradient.js'
 import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernels } from './kernel.js'
@@ -33,6 +33,7 @@ export function layerNorm(
     `x [${x.shape}], parameters ${parameters.map(p => `[${p.shape}]`).join(', ')}`,
     'Features are the last axis.',
   )
+  expectNumber('layerNorm', 'epsilon', epsilon, 0, Number.MAX_VALUE)
   expectFloat32('layerNorm', x, gamma, beta)
   if (!hasKernel('VqLayerNorm')) return composed(x, gamma, beta, epsilon)
   return customGradient<tf.Tensor>(

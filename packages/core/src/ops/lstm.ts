@@ -40,7 +40,7 @@ export interface LstmResult extends LstmState {
  * from each sequence's end to its start and the outputs stand side by side. h and c are the states after each sequence's
  * last step. Per step, with σ the logistic function: i, f, o = σ(…), g = tanh(…) of x·kernel + h·recurrentKernel + bias;
  * c ← f·c + i·g; h ← o·tanh(c). Differentiable in x, weights and initial state.
- * Throws VqShapeError where sizes do not fit, VqValueError for a length outside 0 … T.
+ * Throws VqShapeError where sizes do not fit, VqValueError for a length that is no whole number from 0 to T.
  * Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735, with forget gates; the order of gates
  * and the meaning of lengths are PyTorch's.
  */
@@ -52,11 +52,14 @@ export function lstm(
   const directions = (Array.isArray(weights) ? weights : [weights]) as LstmWeights[]
   check(x, directions, initialState)
   const steps = x.shape[1]
-  const bad = lengths === undefined ? -1 : Array.from(lengths).findIndex(n => !(n >= 0 && n <= steps))
+  const bad =
+    lengths === undefined
+      ? -1
+      : Array.from(lengths).findIndex(n => !(Number.isInteger(n) && n >= 0 && n <= steps))
   if (lengths !== undefined && (bad >= 0 || lengths.length !== x.shape[0]))
     throw new VqValueError({
       operation: 'lstm',
-      expected: `${x.shape[0]} lengths from 0 to ${steps}`,
+      expected: `${x.shape[0]} whole lengths from 0 to ${steps}`,
       received: bad >= 0 ? `${lengths[bad]} at position ${bad}` : `${lengths.length} lengths`,
       remedy: 'Pass one length per sequence, none longer than x.',
     })

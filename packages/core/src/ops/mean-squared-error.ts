@@ -14,11 +14,12 @@ export function meanSquaredError(a: tf.Tensor, b: tf.Tensor): tf.Scalar {
   return customGradient<tf.Scalar>(
     [a, b],
     save => {
-      const difference = tf.sub(a, b)
-      save([difference])
-      return tf.mean(tf.square(difference)) as tf.Scalar
+      save([a, b])
+      return tf.mean(tf.square(tf.sub(a, b))) as tf.Scalar
     },
-    (dy, [difference]) => {
+    (dy, [a, b]) => {
+      // From the inputs: a saved difference would be a constant to second order.
+      const difference = tf.sub(a, b)
       const g = tf.mul(difference, tf.mul(dy, 2 / difference.size))
       return [g, tf.neg(g)]
     },

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { VqCpuBackend } from '../backend/vq-cpu.js'
-import { expectShape } from '../check.js'
+import { expectNumber, expectShape } from '../check.js'
 import { globalNorm } from './adam.js'
 
 export interface SgdStepOptions {
@@ -84,6 +84,7 @@ export interface ClippedGradients {
  * instead, which saves this pass. Source: Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1.
  */
 export function clipByGlobalNorm(gradients: (tf.Tensor | null)[], maxNorm: number): ClippedGradients {
+  expectNumber('clipByGlobalNorm', 'maxNorm', maxNorm, Number.MIN_VALUE, Number.MAX_VALUE)
   const norm = globalNorm(gradients)
   const scale = Math.min(1, maxNorm / (norm + 1e-6))
   const { backend } = tf.engine()

@@ -73,17 +73,17 @@ function composed(logits: tf.Tensor, labels: tf.Tensor, options: Required<CrossE
   return tf.tidy(() => {
     const rows = tf.reshape(logits, [labels.size, classes])
     const counts = tf.reshape(tf.notEqual(labels, ignoreIndex), [labels.size])
-    const chosen = tf.cast(
-      tf.equal(tf.reshape(labels, [labels.size, 1]), tf.range(0, classes, 1, 'int32')),
-      'float32',
-    )
+    const chosen = tf.equal(tf.reshape(labels, [labels.size, 1]), tf.range(0, classes, 1, 'int32'))
     const top = tf.max(rows, -1, true)
     const lse = tf.add(tf.log(tf.sum(tf.exp(tf.sub(rows, top)), -1)), tf.squeeze(top, [-1]))
-    const own = tf.sub(lse, tf.sum(tf.mul(rows, chosen), -1))
-    const smooth = tf.sub(lse, tf.mean(rows, -1))
-    const each = tf.add(tf.mul(own, 1 - labelSmoothing), tf.mul(smooth, labelSmoothing))
+    // Chosen, not multiplied: other logits may be −∞.
+    const own = tf.sub(lse, tf.sum(tf.where(chosen, rows, tf.zerosLike(rows)), -1))
+    const smooth = (): tf.Tensor => tf.mul(tf.sub(lse, tf.mean(rows, -1)), labelSmoothing)
+    const each = labelSmoothing === 0 ? own : tf.add(tf.mul(own, 1 - labelSmoothing), smooth())
     const loss = tf.where(counts, each, tf.zerosLike(each))
     if (reduction === 'none') return tf.reshape(loss, labels.shape)
-    return reduction === 'sum' ? tf.sum(loss) : tf.div(tf.sum(loss), counted)
+    if (reduction === 'sum') return tf.sum(loss)
+    // Of no rows the mean is NaN, its gradient 0.
+    return counted === 0 ? tf.add(tf.sum(loss), Number.NaN) : tf.div(tf.sum(loss), counted)
   })
 }
