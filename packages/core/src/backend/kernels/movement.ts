@@ -100,12 +100,12 @@ const nonNegative = (axis: number, rank: number): number => (axis < 0 ? axis + r
 export const movement: KernelTable = {
   Identity: ({ x }, _, backend) => backend.alias(x, x.shape),
   Reshape: ({ x }, { shape }, backend) => {
-    const wanted = util.inferFromImplicitShape(shape as number[], sizeOf(x.shape))
-    if (sizeOf(wanted) !== sizeOf(x.shape))
+    const wanted = Array.isArray(shape) ? util.inferFromImplicitShape(shape, sizeOf(x.shape)) : undefined
+    if (wanted === undefined || sizeOf(wanted) !== sizeOf(x.shape))
       throw new VqShapeError({
         operation: 'Reshape',
         expected: `a shape of ${sizeOf(x.shape)} elements, as [${x.shape}] has`,
-        received: `[${wanted}]`,
+        received: wanted === undefined ? `${typeof shape}, no shape` : `[${wanted}]`,
         remedy: 'Pass a shape with the same number of elements.',
       })
     return backend.alias(x, wanted)

@@ -87,6 +87,8 @@ export const sparse: KernelTable = {
     rank(operation, 'the default value', defaultValue, 0)
     const [count, width] = indices.shape
     const at = backend.integers(indices)
+    if (width === 0 || denseShape.shape[0] !== width)
+      throw wrong(operation, `indices of ${width} axes for a dense shape of ${denseShape.shape[0]}`)
     const rows = backend.integers(denseShape)[0]
     if (rows === 0 && count !== 0)
       throw wrong(operation, backend_util.getSparseFillEmptyRowsIndicesDenseShapeMismatch(count))
