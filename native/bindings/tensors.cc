@@ -34,18 +34,15 @@ struct Call {
   State* state;
 };
 
+// guarded() for plain Node-API, where an exception may not leave the callback.
 template <class F>
 napi_value plainly(napi_env env, F&& f) {
   try {
-    return f();
-  } catch (const vq::Error& e) {
-    to_js(Napi::Env(env), e).ThrowAsJavaScriptException();
-  } catch (const std::bad_alloc&) {
-    to_js(Napi::Env(env), vq::Error(vq::Error::kMemory, "out of memory")).ThrowAsJavaScriptException();
-  } catch (const std::exception& e) {
-    to_js(Napi::Env(env), vq::Error(vq::Error::kDevice, e.what())).ThrowAsJavaScriptException();
+    return guarded(Napi::Env(env), f);
+  } catch (const Napi::Error& e) {
+    e.ThrowAsJavaScriptException();
+    return nullptr;
   }
-  return nullptr;
 }
 
 // allocate(bytes, type = -1): the handle of a new buffer.
