@@ -1,6 +1,6 @@
 import { backend_util, type TensorInfo } from '@tensorflow/tfjs-core'
 import { dtypeCode } from '../data.js'
-import type { Attributes, KernelTable } from '../kernel.js'
+import type { Attributes, Kernel, KernelTable } from '../kernel.js'
 import { cast } from './elementwise.js'
 import { checkInfo, expectSize, onFloats, turnInto, windowArguments } from './windows.js'
 
@@ -34,24 +34,21 @@ export const dilation: KernelTable = {
     backend.disposeData(w.dataId)
     return turnInto(backend, out, x.dtype)
   },
-  Dilation2DBackpropInput: ({ x, filter, dy }, attrs, backend) => {
-    const info = infoOf('Dilation2DBackpropInput', x, filter, attrs)
-    expectSize('Dilation2DBackpropInput', 'dy', dy, info.outShape)
-    const dx = onFloats(backend, [x, filter, dy], ([image, w, given]) => {
-      const out = backend.allocate(x.shape, 'float32')
-      backend.run('Dilation2DBackpropInput', ...windowArguments(info), image, w, given, out)
+  Dilation2DBackpropInput: gradient('Dilation2DBackpropInput', 'x'),
+  Dilation2DBackpropFilter: gradient('Dilation2DBackpropFilter', 'filter'),
+}
+
+/** The gradient by one of the two inputs, of that input's shape and dtype. */
+function gradient(name: string, by: 'x' | 'filter'): Kernel {
+  return (inputs, attrs, backend) => {
+    const { x, filter, dy } = inputs
+    const info = infoOf(name, x, filter, attrs)
+    expectSize(name, 'dy', dy, info.outShape)
+    const result = onFloats(backend, [x, filter, dy], ([image, w, given]) => {
+      const out = backend.allocate(inputs[by].shape, 'float32')
+      backend.run(name, ...windowArguments(info), image, w, given, out)
       return out
     })
-    return turnInto(backend, dx, x.dtype)
-  },
-  Dilation2DBackpropFilter: ({ x, filter, dy }, attrs, backend) => {
-    const info = infoOf('Dilation2DBackpropFilter', x, filter, attrs)
-    expectSize('Dilation2DBackpropFilter', 'dy', dy, info.outShape)
-    const dw = onFloats(backend, [x, filter, dy], ([image, w, given]) => {
-      const out = backend.allocate(filter.shape, 'float32')
-      backend.run('Dilation2DBackpropFilter', ...windowArguments(info), image, w, given, out)
-      return out
-    })
-    return turnInto(backend, dw, filter.dtype)
-  },
+    return turnInto(backend, result, inputs[by].dtype)
+  }
 }
