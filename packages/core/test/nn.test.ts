@@ -234,8 +234,8 @@ onBackends(() => {
         /'a.weight' has shape \[2,1\] instead of \[1,2\]/,
       ])
         expect(() => pair.loadStateDict(wrong)).toThrow(message)
-      const typed = { ...before, steps: { ...before.steps, dtype: 'I32' as const } }
-      expect(() => pair.loadStateDict(typed)).toThrow(/'steps' is I32 instead of I64/)
+      const typed = { ...before, steps: { dtype: 'F32' as const, shape: [], data: Float32Array.of(1) } }
+      expect(() => pair.loadStateDict(typed)).toThrow(/'steps' is F32 instead of I64/)
       expect(pair.stateDict()).toEqual(before)
       pair.dispose()
     })

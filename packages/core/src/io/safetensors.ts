@@ -6,7 +6,7 @@ import { VqFormatError, VqShapeError, VqValueError } from '../errors.js'
 import { writeFileAtomic } from './atomic.js'
 import { fromBrain, fromHalf } from './half.js'
 import { bytesOf, type HeaderEntry, largestHeader, malformed, parseHeader } from './safetensors-header.js'
-import type { StateDict, StoredTensor, StoredType } from './stored-tensor.js'
+import { arraysOf, type StateDict, type StoredTensor, type StoredType } from './stored-tensor.js'
 
 export interface SafetensorsFile {
   /** In the order of the file. */
@@ -117,25 +117,17 @@ export async function saveSafetensors(
   await writeFileAtomic(path, [head, ...parts])
 }
 
-const arrays: Record<StoredType, { new (n: number): StoredTensor['data'] }> = {
-  F32: Float32Array,
-  I32: Int32Array,
-  I64: BigInt64Array,
-  U8: Uint8Array,
-  BOOL: Uint8Array,
-}
-
 function checked(name: string, tensor: StoredTensor | tf.Tensor): StoredTensor {
   const stored = tensor instanceof tf.Tensor ? fromTensor(tensor) : tensor
   const { dtype, shape, data } = stored
   const fits =
-    name !== '__metadata__' && Object.hasOwn(arrays, dtype) && data instanceof arrays[dtype]
+    name !== '__metadata__' && Object.hasOwn(bytesOf, dtype) && data instanceof arraysOf[dtype]
       ? data.length === sizeOf(shape)
       : false
   if (!fits)
     throw new VqShapeError({
       operation: `saveSafetensors: '${name}'`,
-      expected: `${sizeOf(shape)} values of type ${Object.keys(arrays).join(', ')} for shape [${shape}]`,
+      expected: `${sizeOf(shape)} values of type ${Object.keys(bytesOf).join(', ')} for shape [${shape}]`,
       received: `${dtype}, ${describe(data)}`,
       remedy: 'Pass tensors, or { dtype, shape, data } with the array of that type.',
     })

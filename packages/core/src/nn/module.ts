@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe } from '../check.js'
 import { VqConfigError, VqFormatError } from '../errors.js'
-import type { StateDict, StoredTensor } from '../io/stored-tensor.js'
+import { elementsPerValue, isFloat, type StateDict, type StoredTensor } from '../io/stored-tensor.js'
 import { diskShape, fromDisk, type Layout, toDisk, type Values } from './layout.js'
 
 /** A tensor that a module owns, with the name and the layout it has on disk. */
@@ -200,10 +200,14 @@ function misfit(slot: Slot | Counter, stored: StoredTensor): string | undefined 
   const wantedShape = 'variable' in slot ? diskShape(slot.variable.shape, slot.layout) : []
   if (stored.shape.length !== wantedShape.length || stored.shape.some((d, i) => d !== wantedShape[i]))
     return `has shape [${stored.shape}] instead of [${wantedShape}]`
-  const wanted = !('variable' in slot) ? 'I64' : slot.variable.dtype === 'int32' ? 'I32' : 'F32'
-  if (stored.dtype !== wanted) return `is ${stored.dtype} instead of ${wanted}`
-  if (wanted === 'I64' && !Number.isSafeInteger(Number(stored.data[0]))) return 'is not a safe integer'
-  return undefined
+  const float = 'variable' in slot && slot.variable.dtype !== 'int32'
+  const { dtype } = stored
+  if (isFloat(dtype) !== float || elementsPerValue(dtype) > 1)
+    return `is ${dtype} instead of ${float ? 'F32 or another type of floats' : 'I64 or another type of integers'}`
+  if (float) return undefined
+  const most = 'variable' in slot ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER
+  const bad = stored.data.find((v: number | bigint) => Math.abs(Number(v)) > most)
+  return bad === undefined ? undefined : `holds ${bad}, which is too large`
 }
 
 function assign(slot: Slot | Counter, { data }: StoredTensor): void {
@@ -214,6 +218,9 @@ function assign(slot: Slot | Counter, { data }: StoredTensor): void {
   const { variable, layout } = slot
   // A copy: some backends keep the array that a tensor was made from.
   const values =
-    layout === undefined ? (data as Values).slice() : fromDisk(data as Values, variable.shape, layout)
-  tf.tidy(() => variable.assign(tf.tensor(values, variable.shape, variable.dtype)))
+    variable.dtype === 'int32'
+      ? Int32Array.from(data as ArrayLike<number | bigint>, Number)
+      : new Float32Array(data as Float64Array)
+  const ordered = layout === undefined ? values : fromDisk(values, variable.shape, layout)
+  tf.tidy(() => variable.assign(tf.tensor(ordered, variable.shape, variable.dtype)))
 }
