@@ -1,4 +1,5 @@
 export * from './atomic.js'
+export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
 export {
   fromTensor,
   loadSafetensors,
