@@ -1,5 +1,7 @@
 export * from './atomic.js'
 export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
+export { loadNpz, type NpzOptions, openNpz, saveNpz } from './npz.js'
+export { loadPickle, parsePickle } from './pickle/load.js'
 export {
   fromTensor,
   loadSafetensors,
@@ -8,3 +10,9 @@ export {
   toTensor,
 } from './safetensors.js'
 export * from './stored-tensor.js'
+export {
+  loadTorchCheckpoint,
+  openTorchCheckpoint,
+  type TorchCheckpoint,
+  type TorchOptions,
+} from './torch-checkpoint.js'

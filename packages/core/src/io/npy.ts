@@ -28,7 +28,7 @@ const typesOf: Readonly<Record<string, StoredType>> = {
 }
 const namesOf = new Map(Object.entries(typesOf).map(([name, dtype]) => [dtype, name]))
 
-interface NpyHeader {
+export interface NpyHeader {
   dtype: StoredType
   shape: number[]
   fortran: boolean
@@ -61,7 +61,7 @@ export function parseNpy(bytes: Uint8Array, source: string): StoredTensor {
   return toStored(header, new Uint8Array(bytes.subarray(header.offset)), source)
 }
 
-function parseHeader(bytes: Uint8Array, size: number, source: string): NpyHeader {
+export function parseHeader(bytes: Uint8Array, size: number, source: string): NpyHeader {
   const bad = (expected: string, received: string): VqFormatError =>
     badFile(source, 'npy', expected, received)
   if (bytes.length < 10 || magic.some((byte, i) => bytes[i] !== byte))
@@ -124,7 +124,7 @@ function parseFields(
   return { dtype, shape: shape as number[], fortran, bigEndian: order === '>', length }
 }
 
-function toStored(
+export function toStored(
   { dtype, shape, fortran, bigEndian }: NpyHeader,
   bytes: Uint8Array<ArrayBuffer>,
   source: string,

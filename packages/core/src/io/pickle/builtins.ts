@@ -15,6 +15,7 @@ import {
 /** A complex number: `{ real, imag }`. */
 export class PyComplex extends PickleObject {
   readonly type = 'complex'
+  override readonly hashable = true
   readonly real: number
   readonly imag: number
 
@@ -52,7 +53,8 @@ export function unfit(name: string, args: readonly PickleValue[]): Flaw {
 function itemsOf(name: string, args: readonly PickleValue[]): Iterable<PickleValue> {
   const [items] = args
   if (args.length === 0) return []
-  if (args.length === 1 && (items instanceof PyList || items instanceof PyTuple || items instanceof PySet)) return items.items
+  if (args.length === 1 && (items instanceof PyList || items instanceof PyTuple || items instanceof PySet))
+    return items.items
   throw unfit(name, args)
 }
 
@@ -63,7 +65,8 @@ function dictionary(name: string, args: readonly PickleValue[]): PyDict {
     return dict
   }
   for (const pair of itemsOf(name, args)) {
-    if (!(pair instanceof PyTuple || pair instanceof PyList) || pair.items.length !== 2) throw unfit(name, args)
+    if (!(pair instanceof PyTuple || pair instanceof PyList) || pair.items.length !== 2)
+      throw unfit(name, args)
     dict.set(pair.items[0], pair.items[1])
   }
   return dict
@@ -96,7 +99,8 @@ function encode(name: string, kind: 'bytes' | 'bytearray', args: readonly Pickle
   if (args.length !== 2 || typeof text !== 'string' || !/^(latin-?1|iso-?8859-?1)$/i.test(String(encoding)))
     throw unfit(name, args)
   for (let i = 0; i < text.length; i++)
-    if (text.charCodeAt(i) > 255) throw new Flaw('bytes as Latin-1 text', `a character of code ${text.charCodeAt(i)}`)
+    if (text.charCodeAt(i) > 255)
+      throw new Flaw('bytes as Latin-1 text', `a character of code ${text.charCodeAt(i)}`)
   const bytes = Buffer.from(text, 'latin1')
   return new PyBytes(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), kind)
 }
@@ -132,7 +136,11 @@ export const builtins: Globals = new Map(
       ...Object.entries(made).map(([name, make]) => [module, name, make] as const),
       ...['int', 'float', 'str', 'bool', 'long', 'unicode'].map(name => [module, name, undefined] as const),
     ]),
-    ['collections', 'OrderedDict', (args: readonly PickleValue[]) => dictionary('OrderedDict', args)] as const,
+    [
+      'collections',
+      'OrderedDict',
+      (args: readonly PickleValue[]) => dictionary('OrderedDict', args),
+    ] as const,
     ['collections', 'Counter', (args: readonly PickleValue[]) => dictionary('Counter', args)] as const,
     ['collections', 'defaultdict', defaultDictionary] as const,
     ['_codecs', 'encode', (args: readonly PickleValue[]) => encode('encode', 'bytes', args)] as const,

@@ -30,7 +30,18 @@ export function realNumber(text: string): number {
   return Number(text)
 }
 
-const escapes: Record<string, number> = { n: 10, r: 13, t: 9, a: 7, b: 8, f: 12, v: 11, '\\': 92, "'": 39, '"': 34 }
+const escapes: Record<string, number> = {
+  n: 10,
+  r: 13,
+  t: 9,
+  a: 7,
+  b: 8,
+  f: 12,
+  v: 11,
+  '\\': 92,
+  "'": 39,
+  '"': 34,
+}
 
 /** The bytes that a quoted Python 2 string stands for. */
 export function unquote(line: string): Uint8Array {
@@ -45,7 +56,8 @@ export function unquote(line: string): Uint8Array {
       continue
     }
     const match = /^(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|([nrtabfv\\'"]))/.exec(line.slice(i + 1, i + 4))
-    if (match === null || i + match[0].length >= line.length - 1) throw new Flaw('escapes of Python', short(line.slice(i)))
+    if (match === null || i + match[0].length >= line.length - 1)
+      throw new Flaw('escapes of Python', short(line.slice(i)))
     const [all, hex, octal, letter] = match
     bytes[length++] = hex ? Number.parseInt(hex, 16) : octal ? Number.parseInt(octal, 8) : escapes[letter]
     i += all.length

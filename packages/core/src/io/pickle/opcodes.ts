@@ -146,7 +146,8 @@ export const opcodes: ReadonlyMap<number, Step> = new Map<number, Step>(
     },
     '\x95': m => {
       const length = m.uint64()
-      if (m.frame !== undefined && m.at < m.frame) throw new Flaw('a frame after the last one', 'one inside of it')
+      if (m.frame !== undefined && m.at < m.frame)
+        throw new Flaw('a frame after the last one', 'one inside of it')
       m.advance(length)
       m.frame = m.at
       m.at -= length
@@ -188,7 +189,8 @@ function named(m: Machine, module: string, name: string): PickleGlobal {
   throw new Flaw(
     'tensors, arrays, containers and numbers',
     `a reference to ${full}, which is refused: nothing of it was run`,
-    m.options.refuse?.(full) ?? `Save the values themselves, as numbers, lists and dictionaries, instead of ${full}.`,
+    m.options.refuse?.(full) ??
+      `Save the values themselves, as numbers, lists and dictionaries, instead of ${full}.`,
   )
 }
 
@@ -207,8 +209,14 @@ function build(m: Machine): void {
   const state = m.pop()
   const target = m.top()
   if (target instanceof PickleObject) target.setState(state)
-  else if (!(target instanceof PyDict) || !(state instanceof PyDict || (state instanceof PyTuple && state.items.length === 2)))
-    throw new Flaw('state of a tensor, an array or a dictionary', `${typeName(state)} for ${typeName(target)}`)
+  else if (
+    !(target instanceof PyDict) ||
+    !(state instanceof PyDict || (state instanceof PyTuple && state.items.length === 2))
+  )
+    throw new Flaw(
+      'state of a tensor, an array or a dictionary',
+      `${typeName(state)} for ${typeName(target)}`,
+    )
 }
 
 function persistent(m: Machine, id: PickleValue): PickleValue {

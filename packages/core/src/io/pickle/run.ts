@@ -26,7 +26,8 @@ export function runPickle(bytes: Uint8Array, name: string, options: PickleOption
       const code = machine.byte()
       if (code === stop) return { value: machine.pop(), end: machine.at }
       const step = opcodes.get(code)
-      if (step === undefined) throw new Flaw('opcodes that data needs', `opcode 0x${code.toString(16)} at byte ${from}`)
+      if (step === undefined)
+        throw new Flaw('opcodes that data needs', `opcode 0x${code.toString(16)} at byte ${from}`)
       step(machine)
     }
   })

@@ -1,15 +1,5 @@
 import { Flaw } from './flaw.js'
-import {
-  PickleGlobal,
-  PickleObject,
-  type PickleValue,
-  PyBytes,
-  PyDict,
-
-  PySet,
-
-  textOf,
-} from './values.js'
+import { PickleGlobal, PickleObject, type PickleValue, PyBytes, PyDict, PySet, textOf } from './values.js'
 
 interface Thawed {
   value: unknown
@@ -38,7 +28,10 @@ export function thaw(root: PickleValue, most: number, plain: (object: PickleObje
     done.set(value, undefined)
     const thawed = convert(value, depth + 1)
     if (thawed.weight > most)
-      throw new Flaw(`at most ${most} values`, 'containers that share each other and would be more, written out')
+      throw new Flaw(
+        `at most ${most} values`,
+        'containers that share each other and would be more, written out',
+      )
     done.set(value, thawed)
     return thawed
   }
@@ -54,7 +47,10 @@ export function thaw(root: PickleValue, most: number, plain: (object: PickleObje
     return { items: plainItems, weight }
   }
 
-  function convert(value: Exclude<PickleValue, null | boolean | number | bigint | string>, depth: number): Thawed {
+  function convert(
+    value: Exclude<PickleValue, null | boolean | number | bigint | string>,
+    depth: number,
+  ): Thawed {
     if (value instanceof PickleObject) return { value: plain(value), weight: 1 }
     if (value instanceof PickleGlobal) return { value: value.name, weight: 1 }
     if (value instanceof PyBytes) return { value: plainBytes(value), weight: 1 + value.bytes.length / 8 }
@@ -88,4 +84,3 @@ function plainBytes(value: PyBytes): string | Uint8Array {
 export function mostOf(bytes: number): number {
   return Math.max(2 ** 24, 64 * bytes)
 }
-

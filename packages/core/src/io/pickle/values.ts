@@ -61,6 +61,8 @@ export class PySet {
 export abstract class PickleObject {
   /** Python's name of its class, for errors. */
   abstract readonly type: string
+  /** Whether it may be a key. */
+  readonly hashable: boolean = false
   /** What stands for it in the result. */
   abstract plain(): unknown
   /** BUILD. */
@@ -87,7 +89,7 @@ export class PickleGlobal {
 export type Globals = ReadonlyMap<string, PickleGlobal>
 
 export function isHashable(value: PickleValue): boolean {
-  if (value instanceof PyTuple) return value.hashable
+  if (value instanceof PyTuple || value instanceof PickleObject) return value.hashable
   if (value instanceof PyBytes) return value.kind !== 'bytearray'
   return !(value instanceof PyList || value instanceof PyDict || value instanceof PySet)
 }

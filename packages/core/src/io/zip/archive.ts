@@ -34,7 +34,12 @@ const endRecord = 22
 const endSignature = 0x06054b50
 const end64Signature = 0x06064b50
 
-export function badZip(source: ByteSource, expected: string, received: string, remedy?: string): VqFormatError {
+export function badZip(
+  source: ByteSource,
+  expected: string,
+  received: string,
+  remedy?: string,
+): VqFormatError {
   return new VqFormatError({
     operation: `reading ${source.name} as a zip archive`,
     expected,
@@ -75,7 +80,11 @@ async function readMembers(
 ): Promise<Map<string, ZipMember>> {
   const { entryCount: count } = zip
   if (count > Math.min(mostMembers, source.size / 46))
-    throw badZip(source, `at most ${mostMembers} members in a file that holds their names`, `a count of ${count}`)
+    throw badZip(
+      source,
+      `at most ${mostMembers} members in a file that holds their names`,
+      `a count of ${count}`,
+    )
   const entries: Entry[] = []
   let length = 0
   for await (const entry of zip.eachEntry()) {
@@ -86,17 +95,23 @@ async function readMembers(
   const start = count === 0 ? 0 : reader.end - length
   if (count > 0) await checkEnd(source, reader.end, source.size - endRecord - zip.comment.length)
   const placed: { member: ZipMember; from: number }[] = []
-  for (const entry of entries) placed.push({ member: await place(zip, entry, source), from: entry.relativeOffsetOfLocalHeader })
+  for (const entry of entries)
+    placed.push({ member: await place(zip, entry, source), from: entry.relativeOffsetOfLocalHeader })
   placed.sort((a, b) => a.from - b.from)
   placed.forEach(({ member: { name, at, packed } }, i) => {
     const next = placed[i + 1]?.from ?? start
     if (at + packed > next)
-      throw badZip(source, `'${name}' to end before byte ${next}, where the next part begins`, `an end at ${at + packed}`)
+      throw badZip(
+        source,
+        `'${name}' to end before byte ${next}, where the next part begins`,
+        `an end at ${at + packed}`,
+      )
   })
   const members = new Map<string, ZipMember>()
   // In the directory's order, which writers choose.
   for (const { fileName } of entries) {
-    if (members.has(fileName)) throw badZip(source, 'members with names of their own', `two named '${fileName}'`)
+    if (members.has(fileName))
+      throw badZip(source, 'members with names of their own', `two named '${fileName}'`)
     members.set(fileName, undefined as never)
   }
   for (const { member } of placed) members.set(member.name, member)
@@ -110,18 +125,31 @@ async function checkEnd(source: ByteSource, at: number, end: number): Promise<vo
   const four = at + 4 <= source.size ? await source.read(at, 4) : new Uint8Array(4)
   const signature = new DataView(four.buffer).getUint32(0, true)
   if (!(at === end && signature === endSignature) && !(at < end && signature === end64Signature))
-    throw badZip(source, `the archive's directory to end at byte ${at}, as its count of members says`, 'other bytes there')
+    throw badZip(
+      source,
+      `the archive's directory to end at byte ${at}, as its count of members says`,
+      'other bytes there',
+    )
 }
 
 async function place(zip: ZipFile, entry: Entry, source: ByteSource): Promise<ZipMember> {
   const { fileName: name, compressionMethod: method, compressedSize: packed, uncompressedSize: size } = entry
   const fail = (expected: string, received: string, remedy?: string): VqFormatError =>
     badZip(source, `'${name.slice(0, 200)}' ${expected}`, received, remedy)
-  if (name === '' || name.includes('\0')) throw fail('to have a name', 'an empty one, or one with a null character')
+  if (name === '' || name.includes('\0'))
+    throw fail('to have a name', 'an empty one, or one with a null character')
   if (entry.isEncrypted())
-    throw fail('to be unencrypted', 'an encrypted member', 'Decrypt the archive, and save it without a password.')
+    throw fail(
+      'to be unencrypted',
+      'an encrypted member',
+      'Decrypt the archive, and save it without a password.',
+    )
   if (method !== 0 && method !== 8)
-    throw fail('to be stored or deflated', `compression method ${method}`, 'Pack the archive again with deflate, or stored.')
+    throw fail(
+      'to be stored or deflated',
+      `compression method ${method}`,
+      'Pack the archive again with deflate, or stored.',
+    )
   if (size > packed * bestRatio)
     throw fail(`to unpack to at most ${bestRatio} times its ${packed} bytes`, `a claim of ${size} bytes`)
   const local = await zip.readLocalFileHeaderPromise(entry)
@@ -129,14 +157,23 @@ async function place(zip: ZipFile, entry: Entry, source: ByteSource): Promise<Zi
     throw fail('to have the same name and method in both of its headers', 'others in front of its bytes')
   const later = (local.generalPurposeBitFlag & 8) !== 0
   const same = (a: number, b: number): boolean => later || a === 0xffffffff || a === b
-  if (!same(local.compressedSize, packed) || !same(local.uncompressedSize, size) || !(later || local.crc32 === entry.crc32))
+  if (
+    !same(local.compressedSize, packed) ||
+    !same(local.uncompressedSize, size) ||
+    !(later || local.crc32 === entry.crc32)
+  )
     throw fail('to have the same sizes and checksum in both of its headers', 'others in front of its bytes')
   const at = local.fileDataStart
-  if (at + packed > source.size) throw fail(`to lie within the file's ${source.size} bytes`, `an end at ${at + packed}`)
+  if (at + packed > source.size)
+    throw fail(`to lie within the file's ${source.size} bytes`, `an end at ${at + packed}`)
   return { name, size, packed, at, deflated: method === 8, crc32: entry.crc32 }
 }
 
-function checkExpansion(source: ByteSource, members: ReadonlyMap<string, ZipMember>, { maxBytes }: ZipLimits): void {
+function checkExpansion(
+  source: ByteSource,
+  members: ReadonlyMap<string, ZipMember>,
+  { maxBytes }: ZipLimits,
+): void {
   let packed = 0
   let size = 0
   for (const member of members.values())

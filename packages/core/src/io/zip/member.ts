@@ -6,7 +6,11 @@ import { badZip, type ZipArchive, type ZipMember } from './archive.js'
 const step = 1 << 20
 
 /** A whole member, unpacked and its checksum verified. */
-export async function readMember(archive: ZipArchive, member: ZipMember, unsummed = false): Promise<Uint8Array<ArrayBuffer>> {
+export async function readMember(
+  archive: ZipArchive,
+  member: ZipMember,
+  unsummed = false,
+): Promise<Uint8Array<ArrayBuffer>> {
   if (!member.deflated) {
     const bytes = await archive.source.read(member.at, member.packed)
     let sum = 0
@@ -34,10 +38,14 @@ export async function verifyMember(archive: ZipArchive, member: ZipMember, unsum
 }
 
 /** The first bytes of a member, at most `length`; not verified. */
-export async function readHead(archive: ZipArchive, member: ZipMember, length: number): Promise<Uint8Array<ArrayBuffer>> {
+export async function readHead(
+  archive: ZipArchive,
+  member: ZipMember,
+  length: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(Math.min(length, member.size))
   let at = 0
-  for await (const part of unpacked(archive, member, Math.min(step, 4 * length))) {
+  for await (const part of unpacked(archive, member, Math.min(step, length))) {
     bytes.set(part.subarray(0, bytes.length - at), at)
     at += part.length
     if (at >= bytes.length) break
@@ -46,7 +54,11 @@ export async function readHead(archive: ZipArchive, member: ZipMember, length: n
 }
 
 /** A member's bytes in parts, which come to its size exactly: unpacking stops at the first byte beyond. */
-async function* unpacked(archive: ZipArchive, member: ZipMember, stride: number = step): AsyncGenerator<Uint8Array> {
+async function* unpacked(
+  archive: ZipArchive,
+  member: ZipMember,
+  stride: number = step,
+): AsyncGenerator<Uint8Array> {
   if (!member.deflated) {
     yield* packed(archive, member, stride)
     return
@@ -60,7 +72,8 @@ async function* unpacked(archive: ZipArchive, member: ZipMember, stride: number 
   try {
     for await (const part of inflate) {
       size += (part as Buffer).length
-      if (size > member.size) throw badZip(archive.source, `'${member.name}' to unpack to ${member.size} bytes`, 'more')
+      if (size > member.size)
+        throw badZip(archive.source, `'${member.name}' to unpack to ${member.size} bytes`, 'more')
       yield part as Buffer
     }
   } catch (error) {
@@ -70,15 +83,26 @@ async function* unpacked(archive: ZipArchive, member: ZipMember, stride: number 
     input.destroy()
     inflate.destroy()
   }
-  if (size < member.size) throw badZip(archive.source, `'${member.name}' to unpack to ${member.size} bytes`, `${size}`)
+  if (size < member.size)
+    throw badZip(archive.source, `'${member.name}' to unpack to ${member.size} bytes`, `${size}`)
 }
 
-async function* packed({ source }: ZipArchive, { at, packed }: ZipMember, stride: number): AsyncGenerator<Uint8Array> {
-  for (let done = 0; done < packed; done += stride) yield source.read(at + done, Math.min(stride, packed - done))
+async function* packed(
+  { source }: ZipArchive,
+  { at, packed }: ZipMember,
+  stride: number,
+): AsyncGenerator<Uint8Array> {
+  for (let done = 0; done < packed; done += stride)
+    yield source.read(at + done, Math.min(stride, packed - done))
 }
 
 // Writers that do not sum leave 0, where the caller's format allows that.
-function checkSum({ source }: ZipArchive, { name, crc32: expected }: ZipMember, sum: number, unsummed: boolean): void {
+function checkSum(
+  { source }: ZipArchive,
+  { name, crc32: expected }: ZipMember,
+  sum: number,
+  unsummed: boolean,
+): void {
   if (sum !== expected && !(unsummed && expected === 0))
     throw badZip(source, `'${name}' to have the checksum ${expected.toString(16)}`, sum.toString(16))
 }

@@ -14,7 +14,9 @@ interface Written {
  * A zip archive of stored members, in parts. Sizes and offsets of 4 GiB and more, and more than 65,535 members, are written as
  * ZIP64. No time of day is written: the same members give the same bytes. Source: PKWARE's APPNOTE 6.3.
  */
-export function* zipOf(members: Iterable<readonly [name: string, content: readonly Uint8Array[]]>): Generator<Uint8Array> {
+export function* zipOf(
+  members: Iterable<readonly [name: string, content: readonly Uint8Array[]]>,
+): Generator<Uint8Array> {
   const written: Written[] = []
   let at = 0
   for (const [text, content] of members) {
@@ -44,7 +46,7 @@ function header({ name, size, sum, at }: Written, local: boolean): Buffer {
   if (wide.length > 0) {
     extra.writeUInt16LE(1, 0)
     extra.writeUInt16LE(8 * wide.length, 2)
-    wide.forEach((value, i) => extra.writeBigUInt64LE(BigInt(value), 4 + 8 * i))
+    for (const [i, value] of wide.entries()) extra.writeBigUInt64LE(BigInt(value), 4 + 8 * i)
   }
   const narrow = (value: number): number => Math.min(value, most32)
   const version = wide.length > 0 ? 45 : 20
