@@ -12,3 +12,11 @@ export { type OpenOptions, openSafetensors } from './safetensors-index.js'
 export type { FloatType, LazyTensor, SaveOptions, TensorSource } from './safetensors-plan.js'
 export * from './stored-tensor.js'
 export { fromTensor, toTensor } from './tfjs-tensors.js'
+export {
+  type IterateVecsOptions,
+  iterateVecs,
+  loadVecs,
+  saveVecs,
+  type Vecs,
+  type VecsArray,
+} from './vecs.js'
