@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { VqFormatError } from '../errors.js'
 
@@ -21,12 +22,15 @@ export class FileBytes {
   readonly format: string
   /** Bytes, when it was opened. */
   readonly size: number
+  /** Differs between files and between versions of one. */
+  readonly stamp: string
   private readonly handle: FileHandle
 
-  private constructor(path: string, format: string, size: number, handle: FileHandle) {
+  private constructor(path: string, format: string, { size, ino, mtimeMs }: Stats, handle: FileHandle) {
     this.path = path
     this.format = format
     this.size = size
+    this.stamp = `${ino} ${size} ${mtimeMs}`
     this.handle = handle
   }
 
@@ -37,8 +41,7 @@ export class FileBytes {
       throw badFile(path, format, 'a file', before.isDirectory() ? 'a folder' : 'no plain file')
     const handle = await attempt(path, format, () => open(path, 'r'))
     try {
-      const { size } = await attempt(path, format, () => handle.stat())
-      return new FileBytes(path, format, size, handle)
+      return new FileBytes(path, format, await attempt(path, format, () => handle.stat()), handle)
     } catch (error) {
       await handle.close()
       throw error

@@ -185,7 +185,8 @@ export function areFlags(bytes: Uint8Array): boolean {
  * Throws VqShapeError unless type, shape and array fit each other, VqValueError for flags that are neither 0 nor 1. Floats may
  * be in a Float32Array or Float64Array whatever their type.
  */
-export function checkStored(operation: string, { dtype, shape, data }: StoredTensor): void {
+export function checkStored(operation: string, tensor: StoredTensor): void {
+  const { dtype, shape, data } = tensor ?? {}
   const known = Object.hasOwn(bitsOf, dtype) && Array.isArray(shape) && shape.every(isSize)
   const count = known ? countOf(shape) * elementsPerValue(dtype) : Number.NaN
   if (!known || !(data instanceof arraysOf[dtype]) || data.length !== count)
