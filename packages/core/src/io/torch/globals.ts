@@ -1,10 +1,10 @@
 import { plainGlobals } from '../pickle/load.js'
-import type { Globals } from '../pickle/values.js'
+import type { PickleGlobal } from '../pickle/values.js'
 import { rebuilders } from './rebuild.js'
 import { typeGlobals } from './types.js'
 
 /** What a checkpoint of `fileSize` bytes may mention. */
-export function torchGlobals(fileSize: number): Globals {
+export function torchGlobals(fileSize: number): Map<string, PickleGlobal> {
   return new Map([...plainGlobals, ...typeGlobals, ...rebuilders(fileSize)])
 }
 

@@ -1,37 +1,39 @@
 import { VqFormatError } from '../../errors.js'
 import type { ByteSource } from '../byte-source.js'
 import type { PickleOptions } from '../pickle/machine.js'
-import { type Pickled, runPickle, VqCutError } from '../pickle/run.js'
-import { type PickleValue, PyBytes, PyList, textOf } from '../pickle/values.js'
+import { PickleStream } from '../pickle/stream.js'
+import { type PickleValue, PyBytes, PyList, textOf, typeName } from '../pickle/values.js'
 import type { TorchFile } from './file.js'
 import { remedyFor, torchGlobals } from './globals.js'
 import { type NamedStorage, storageIds } from './storages.js'
 
 const magic = 0x1950a86a20f9469cfc6cn
 const protocol = 1001
-/** The most of a file that is taken for its pickles; tensors are no part of them. */
-const mostPickled = 2 ** 29
 
 /**
  * The form before PyTorch 1.6: a magic number, the protocol, facts about the machine, the object and the keys of its storages as
  * five pickles, then each storage as a count of elements in eight bytes and the elements, little-endian whatever the machine.
  */
 export async function readLegacyForm(source: ByteSource): Promise<TorchFile> {
+  const stream = new PickleStream(source, 0, source.size)
+  const plain: PickleOptions = { globals: new Map(), refuse: remedyFor }
+  const other =
+    'Save with `torch.save`, not `pickle.dump`; `loadPickle` reads plain pickles of values and NumPy arrays.'
+  if ((await stream.next({ ...plain, refuse: () => other })) !== magic)
+    throw badLegacy(source, "PyTorch's magic number", 'another value', other)
+  const version = await stream.next(plain)
+  if (version !== protocol) throw badLegacy(source, `protocol ${protocol}`, typeName(version))
+  await stream.next(plain)
   const named = new Map<string, NamedStorage>()
-  const { pickles, end } = await readPickles(source, named)
-  const [number, version, , value, keys] = pickles
-  if (number !== magic)
-    throw badLegacy(
-      source,
-      "PyTorch's magic number",
-      'another value',
-      'This was not written by torch.save; `loadPickle` reads plain pickles.',
-    )
-  if (version !== protocol) throw badLegacy(source, `protocol ${protocol}`, String(version))
-  const places = await locate(source, end, keysOf(keys, source), named)
+  const globals = torchGlobals(source.size)
+  const before = stream.at
+  const value = await stream.next({ globals, persistent: storageIds(named), refuse: remedyFor })
+  const pickled = stream.at - before
+  const keys = keysOf(await stream.next(plain), source)
+  const places = await locate(source, stream.at, keys, named)
   return {
     value,
-    pickled: end,
+    pickled,
     storages: {
       bigEndian: false,
       size: key => (named.get(key) as NamedStorage).bytes,
@@ -52,32 +54,6 @@ export function badLegacy(
     received,
     remedy: remedy ?? 'The file is damaged or incomplete: fetch or save it again.',
   })
-}
-
-/** The pickles at the start, whose length nothing tells: a first part of the file is tried, then one twice as long. */
-async function readPickles(
-  source: ByteSource,
-  named: Map<string, NamedStorage>,
-): Promise<{ pickles: PickleValue[]; end: number }> {
-  const tensors = { globals: torchGlobals(source.size), persistent: storageIds(named), refuse: remedyFor }
-  const plain: PickleOptions = { globals: new Map(), refuse: remedyFor }
-  for (let length = 1 << 20; ; length *= 2) {
-    const bytes = await source.read(0, Math.min(length, source.size, mostPickled))
-    const pickles: PickleValue[] = []
-    let end = 0
-    named.clear()
-    try {
-      for (const options of [plain, plain, plain, tensors, plain]) {
-        const pickled: Pickled = runPickle(bytes, source.name, options, end)
-        if (pickles.length === 0 && pickled.value !== magic) return { pickles: [pickled.value], end: 0 }
-        pickles.push(pickled.value)
-        end = pickled.end
-      }
-      return { pickles, end }
-    } catch (error) {
-      if (!(error instanceof VqCutError) || bytes.length < length) throw error
-    }
-  }
 }
 
 function keysOf(value: PickleValue, source: ByteSource): string[] {

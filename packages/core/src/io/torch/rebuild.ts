@@ -48,10 +48,27 @@ function isSize(value: PickleValue | undefined): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
+/** Throws where a tensor does not lie within its storage, or repeats it to more than the file's size. */
+export function checkedTensor(tensor: TorchTensor, fileSize: number): TorchTensor {
+  const { storage, count, width, span, shape, strides, offset } = tensor
+  const needed = count === 0 ? 0 : (offset + span) * width
+  if (!(needed <= storage.bytes))
+    throw new Flaw(
+      `a tensor within the ${storage.bytes} bytes of its storage`,
+      `shape [${shape}], strides [${strides}], offset ${offset}`,
+    )
+  const largest = Math.max(fileSize, freelyRepeated)
+  if (!(count * width <= largest))
+    throw new Flaw(
+      `tensors of at most ${largest} bytes, the file's size or 64 MiB`,
+      `shape [${shape}] over a storage of ${storage.bytes} bytes`,
+      'Expanded tensors repeat their values: save the tensor before it was expanded.',
+    )
+  return tensor
+}
+
 /** The functions that pickled tensors call, for a file of `fileSize` bytes. */
 export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[] {
-  const largest = Math.max(fileSize, freelyRepeated)
-
   function rebuild(name: string, args: Args, dtype?: StoredType, metadata?: PickleValue): TorchTensor {
     const [storage, offset, size, stride] = args
     if (!(storage instanceof TorchStorage) || !isSize(offset)) throw unfit(name, args)
@@ -60,20 +77,10 @@ export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[
     if (shape.length !== strides.length)
       throw new Flaw(`a stride for each of ${shape.length} axes`, `${strides.length} of them`)
     const { conj, neg } = viewed(metadata)
-    const tensor = new TorchTensor(storage, dtype ?? storage.dtype, offset, shape, strides, conj, neg)
-    const needed = tensor.count === 0 ? 0 : (offset + tensor.span) * tensor.width
-    if (!(needed <= storage.bytes))
-      throw new Flaw(
-        `a tensor within the ${storage.bytes} bytes of its storage`,
-        `shape [${shape}], strides [${strides}], offset ${offset}`,
-      )
-    if (!(tensor.count * tensor.width <= largest))
-      throw new Flaw(
-        `tensors of at most ${largest} bytes, the file's size or 64 MiB`,
-        `shape [${shape}] over a storage of ${storage.bytes} bytes`,
-        'Expanded tensors repeat their values: save the tensor before it was expanded.',
-      )
-    return tensor
+    return checkedTensor(
+      new TorchTensor(storage, dtype ?? storage.dtype, offset, shape, strides, conj, neg),
+      fileSize,
+    )
   }
 
   const v1 = (args: Args): TorchTensor => {

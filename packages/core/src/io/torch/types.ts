@@ -40,6 +40,9 @@ const storageTypes: Readonly<Record<string, StoredType>> = {
   ComplexDoubleStorage: 'C128',
 }
 
+/** `FloatStorage` and the others. */
+export const storageNames: readonly string[] = Object.keys(storageTypes)
+
 /** `torch.float32`: a type of elements, which the result has as this string. */
 export class TorchType extends PickleGlobal {
   readonly stored: StoredType | undefined
