@@ -5,6 +5,7 @@ import { type NpyHeader, npyBytes, parseHeader, toStored } from './npy.js'
 import type { StateDict, StoredTensor, TensorEntry, TensorFile } from './stored-tensor.js'
 import { badZip, openZip, type ZipArchive, type ZipMember } from './zip/archive.js'
 import { readHead, readMember } from './zip/member.js'
+import { ReadAhead } from './zip/reader.js'
 import { zipOf } from './zip/write.js'
 
 export interface NpzOptions {
@@ -71,7 +72,7 @@ export async function openNpz(path: string, options: NpzOptions = {}): Promise<T
 export async function saveNpz(path: string, tensors: Readonly<Record<string, StoredTensor>>): Promise<void> {
   const names = Object.keys(tensors)
   for (const name of names) checkName(path, name)
-  // One after the other, so that no more than one is held as bytes.
+  // One after the other, so that few are held as bytes.
   function* members(): Generator<[string, Uint8Array[]]> {
     for (const name of names) yield [`${name}.npy`, [npyBytes(tensors[name])]]
   }
@@ -80,11 +81,12 @@ export async function saveNpz(path: string, tensors: Readonly<Record<string, Sto
 
 async function readHeaders(archive: ZipArchive): Promise<Map<string, NpzMember>> {
   const members = new Map<string, NpzMember>()
+  const ahead = new ReadAhead(archive.source)
   for (const member of archive.members.values()) {
     const { name } = member
     if (!name.endsWith('.npy'))
       throw badZip(archive.source, "members that end in '.npy'", `'${name.slice(0, 200)}'`)
-    const head = await readHead(archive, member, headBytes)
+    const head = await readHead(archive, member, headBytes, ahead)
     members.set(name.slice(0, -4), {
       member,
       header: parseHeader(head, member.size, placeOf(archive, member)),

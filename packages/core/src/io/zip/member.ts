@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { crc32, createInflateRaw } from 'node:zlib'
 import { VqError } from '../../errors.js'
 import { badZip, type ZipArchive, type ZipMember } from './archive.js'
+import type { ReadAhead } from './reader.js'
 
 const step = 1 << 20
 
@@ -37,12 +38,14 @@ export async function verifyMember(archive: ZipArchive, member: ZipMember, unsum
   checkSum(archive, member, sum, unsummed)
 }
 
-/** The first bytes of a member, at most `length`; not verified. */
+/** The first bytes of a member, at most `length`; not verified. A view that is good until the next read of `ahead`. */
 export async function readHead(
   archive: ZipArchive,
   member: ZipMember,
   length: number,
+  ahead: ReadAhead,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  if (!member.deflated) return ahead.read(member.at, Math.min(length, member.packed))
   const bytes = new Uint8Array(Math.min(length, member.size))
   let at = 0
   for await (const part of unpacked(archive, member, Math.min(step, length))) {

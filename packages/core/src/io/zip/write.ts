@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 
 const most32 = 0xffffffff
 const part = 1 << 26
+const joint = 1 << 16
 
 interface Written {
   name: Buffer
@@ -10,11 +11,39 @@ interface Written {
   at: number
 }
 
+/** Small parts together, so that they are written at once. */
+function* joined(parts: Iterable<Uint8Array>): Generator<Uint8Array> {
+  let small: Uint8Array[] = []
+  let size = 0
+  for (const bytes of parts) {
+    if (bytes.length >= joint) {
+      yield Buffer.concat(small)
+      yield bytes
+      small = []
+      size = 0
+      continue
+    }
+    small.push(bytes)
+    size += bytes.length
+    if (size < joint) continue
+    yield Buffer.concat(small)
+    small = []
+    size = 0
+  }
+  yield Buffer.concat(small)
+}
+
 /**
  * A zip archive of stored members, in parts. Sizes and offsets of 4 GiB and more, and more than 65,535 members, are written as
  * ZIP64. No time of day is written: the same members give the same bytes. Source: PKWARE's APPNOTE 6.3.
  */
-export function* zipOf(
+export function zipOf(
+  members: Iterable<readonly [name: string, content: readonly Uint8Array[]]>,
+): Generator<Uint8Array> {
+  return joined(partsOf(members))
+}
+
+function* partsOf(
   members: Iterable<readonly [name: string, content: readonly Uint8Array[]]>,
 ): Generator<Uint8Array> {
   const written: Written[] = []
