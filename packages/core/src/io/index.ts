@@ -1,5 +1,7 @@
 export * from './atomic.js'
+export { type LoadedWeights, type LoadWeightsOptions, loadWeights } from './load-weights.js'
 export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
+export { openWeights } from './open-weights.js'
 export {
   loadSafetensors,
   type SafetensorsFile,
