@@ -1,5 +1,5 @@
 import { detach, expectShape, tf } from '@vq/core'
-import { Module } from '@vq/core/nn'
+import { Module, Upsample } from '@vq/core/nn'
 
 export interface FeatureOptions {
   /** Cut the gradient off, as for a frozen backbone. Default true. */
@@ -38,7 +38,7 @@ export abstract class SegmentationBackbone extends Module {
       const logits = this.head(features as tf.Tensor4D)
       this.expectChannels('head', logits, this.numClasses, 'logits')
       if (logits.shape[1] === height && logits.shape[2] === width) return logits
-      return tf.image.resizeBilinear(logits, [height, width], false, true)
+      return new Upsample({ size: [height, width], mode: 'bilinear' }).forward(logits)
     })
   }
 
