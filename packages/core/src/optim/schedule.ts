@@ -25,7 +25,7 @@ export function cosineSchedule(options: CosineOptions): Schedule {
   expectInteger('cosineSchedule', 'totalSteps', totalSteps, 1)
   expectInteger('cosineSchedule', 'warmupSteps', warmupSteps, 0, totalSteps)
   return step => {
-    if (step <= warmupSteps) return (learningRate * step) / warmupSteps
+    if (step <= warmupSteps && warmupSteps > 0) return (learningRate * step) / warmupSteps
     const progress = Math.min(1, (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps))
     return minLearningRate + (learningRate - minLearningRate) * 0.5 * (1 + Math.cos(Math.PI * progress))
   }
