@@ -102,7 +102,7 @@ describe('loadWeights', () => {
     [
       'another shape',
       () => replaced(s => (s['2.bias'].shape = [2, 2])),
-      /'2.bias' has shape \[2, 2\] instead of \[4\]/,
+      /'2.bias' has shape \[2,2\] instead of \[4\]/,
     ],
     [
       'integers for floats',

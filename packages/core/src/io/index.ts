@@ -1,5 +1,6 @@
+export type { LoadOptions, LoadResult } from '../nn/loading.js'
 export * from './atomic.js'
-export { type LoadedWeights, type LoadWeightsOptions, loadWeights } from './load-weights.js'
+export { type LoadWeightsOptions, loadWeights } from './load-weights.js'
 export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
 export { openWeights } from './open-weights.js'
 export {

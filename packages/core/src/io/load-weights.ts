@@ -1,38 +1,30 @@
-import * as tf from '@tensorflow/tfjs-core'
 import { VqFormatError } from '../errors.js'
-import { diskShape, fromDisk } from '../nn/layout.js'
+import {
+  assign,
+  type Counter,
+  entryMisfit,
+  identity,
+  isWhole,
+  type LoadOptions,
+  type LoadResult,
+  type Slot,
+  valuesMisfit,
+} from '../nn/loading.js'
 import type { Module } from '../nn/module.js'
 import { openWeights } from './open-weights.js'
-import { shapeText } from './safetensors-header.js'
-import {
-  elementsPerValue,
-  isFloat,
-  type StoredTensor,
-  type TensorEntry,
-  type TensorFile,
-} from './stored-tensor.js'
+import type { StoredTensor, TensorFile } from './stored-tensor.js'
 
-export interface LoadWeightsOptions {
-  /** Whether every name must be there, and no other. Default: true. */
-  strict?: boolean
+export interface LoadWeightsOptions extends LoadOptions {
   /** The module's name for a name of the file; undefined for what is to be left out. Default: the same. */
   rename?: (name: string) => string | undefined
 }
 
-export interface LoadedWeights {
-  /** Names of the module that the file lacks: these stay as they were. */
-  missing: string[]
-  /** Names of the file that the module lacks. */
-  unexpected: string[]
-}
-
-type Slot = ReturnType<Module['slotsToLoad']> extends ReadonlyMap<string, infer S> ? S : never
 interface Fit {
   /** The module's name. */
   name: string
   /** The file's. */
   source: string
-  slot: Slot
+  slot: Slot | Counter
 }
 
 /**
@@ -49,7 +41,7 @@ export async function loadWeights(
   module: Module,
   source: string | TensorFile,
   options: LoadWeightsOptions = {},
-): Promise<LoadedWeights> {
+): Promise<LoadResult> {
   if (typeof source !== 'string') return load(module, source, options)
   const file = await openWeights(source)
   try {
@@ -63,7 +55,7 @@ async function load(
   module: Module,
   file: TensorFile,
   { strict = true, rename = name => name }: LoadWeightsOptions,
-): Promise<LoadedWeights> {
+): Promise<LoadResult> {
   const slots = module.slotsToLoad()
   const problems: string[] = []
   const unexpected: string[] = []
@@ -77,7 +69,7 @@ async function load(
     else if (before !== undefined) problems.push(`'${name}' from '${before.source}' and '${source}'`)
     else {
       fits.set(name, { name, source, slot })
-      const problem = misfit(slot, entry)
+      const problem = entryMisfit(slot, entry)
       if (problem !== undefined) problems.push(`'${name}' ${problem}`)
     }
   }
@@ -91,7 +83,7 @@ async function load(
     )
   refuse(module, slots.size, problems)
   const small = await readFirst(file, [...fits.values()], (fit, stored) => {
-    const problem = outOfRange(fit.slot, stored)
+    const problem = valuesMisfit(fit.slot, stored)
     if (problem !== undefined) problems.push(`'${fit.name}' ${problem}`)
   })
   const [single, tied] = split([...fits.values()])
@@ -104,7 +96,12 @@ async function load(
     single.push(first)
   }
   refuse(module, slots.size, problems)
-  for (const { source, slot } of single) assign(slot, small.get(source) ?? (await file.read(source)))
+  for (const { name, source, slot } of single) {
+    const stored = small.get(source) ?? (await file.read(source))
+    const problem = entryMisfit(slot, stored) ?? valuesMisfit(slot, stored)
+    if (problem !== undefined) refuse(module, slots.size, [`'${name}' ${problem}`])
+    assign(slot, stored)
+  }
   return { missing, unexpected }
 }
 
@@ -116,22 +113,6 @@ function refuse(module: Module, count: number, problems: readonly string[]): voi
     received: problems.slice(0, 20).join('; ') + (problems.length > 20 ? '; …' : ''),
     remedy: 'Build the module with the options that the weights were made with, or pass `rename`.',
   })
-}
-
-// What two names stand for where they are tied.
-function identity(slot: Slot): unknown {
-  return 'variable' in slot ? slot.variable : slot
-}
-
-const isWhole = (slot: Slot): boolean => !('variable' in slot) || slot.variable.dtype === 'int32'
-
-function misfit(slot: Slot, { dtype, shape }: TensorEntry): string | undefined {
-  const wanted = 'variable' in slot ? diskShape(slot.variable.shape, slot.layout) : []
-  if (shape.length !== wanted.length || shape.some((d, i) => d !== wanted[i]))
-    return `has shape [${shapeText(shape)}] instead of [${wanted}]`
-  if (isFloat(dtype) === isWhole(slot) || elementsPerValue(dtype) > 1)
-    return `is ${dtype} instead of ${isWhole(slot) ? 'I64 or another type of integers' : 'F32 or another type of floats'}`
-  return undefined
 }
 
 /** Reads what is whole numbers: few, and their values may not fit. */
@@ -150,13 +131,6 @@ async function readFirst(
   return found
 }
 
-function outOfRange(slot: Slot, { data }: StoredTensor): string | undefined {
-  const most = 'variable' in slot ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER
-  for (let i = 0; i < data.length; i++)
-    if (Math.abs(Number(data[i])) > most) return `holds ${data[i]}, which is too large`
-  return undefined
-}
-
 function split(fits: readonly Fit[]): [single: Fit[], tied: Fit[][]] {
   const groups = new Map<unknown, Fit[]>()
   for (const fit of fits) {
@@ -171,19 +145,4 @@ function split(fits: readonly Fit[]): [single: Fit[], tied: Fit[][]] {
 function same(a: StoredTensor['data'], b: StoredTensor['data']): boolean {
   for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return false
   return a.length === b.length
-}
-
-function assign(slot: Slot, { data }: StoredTensor): void {
-  if (!('variable' in slot)) {
-    slot.value = Number(data[0])
-    return
-  }
-  const { variable, layout } = slot
-  // A copy: some backends keep the array that a tensor was made from.
-  const values =
-    variable.dtype === 'int32'
-      ? Int32Array.from(data as ArrayLike<number | bigint>, Number)
-      : new Float32Array(data as Float64Array)
-  const ordered = layout === undefined ? values : fromDisk(values, variable.shape, layout)
-  tf.tidy(() => variable.assign(tf.tensor(ordered, variable.shape, variable.dtype)))
 }
