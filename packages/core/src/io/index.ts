@@ -1,6 +1,9 @@
+export type { LoadOptions, LoadResult } from '../nn/loading.js'
 export * from './atomic.js'
+export { type LoadWeightsOptions, loadWeights } from './load-weights.js'
 export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
 export { loadNpz, type NpzOptions, openNpz, saveNpz } from './npz.js'
+export { openWeights } from './open-weights.js'
 export { loadPickle, parsePickle } from './pickle/load.js'
 export {
   loadSafetensors,

@@ -7,35 +7,46 @@ import type { Counter } from './module.js'
 
 export interface BatchNormOptions {
   numFeatures: number
-  /** Added to the variance. Default 1e-5. */
+  /** Added to the variance, in [0, 1]. Default 1e-5. */
   epsilon?: number
-  /** Share of the new batch in the running statistics. Default 0.1. */
-  momentum?: number
+  /** Share of the new batch in the running statistics, in [0, 1]; null: they are the mean over all batches. Default 0.1. */
+  momentum?: number | null
+  /** Whether results are scaled and shifted by learned parameters. Default true. */
+  affine?: boolean
+  /** Whether statistics are kept for evaluation; else every batch is normalised by its own. Default true. */
+  trackRunningStats?: boolean
 }
 
 /**
  * Batch normalisation over all axes but the last, x [..., C] → [..., C], PyTorch's BatchNorm1d/2d/3d: normalises by the
  * biased variance, keeps a running mean and a running unbiased variance for evaluation.
+ * Throws VqConfigError for options out of range, VqShapeError for other shapes and for one value per channel in training.
  * Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 1.
  */
 export class BatchNorm extends Layer {
-  readonly weight: tf.Variable<tf.Rank.R1>
-  readonly bias: tf.Variable<tf.Rank.R1>
-  readonly runningMean: tf.Variable<tf.Rank.R1>
-  readonly runningVariance: tf.Variable<tf.Rank.R1>
-  readonly batchesTracked: Counter
+  readonly weight: tf.Variable<tf.Rank.R1> | undefined
+  readonly bias: tf.Variable<tf.Rank.R1> | undefined
+  readonly runningMean: tf.Variable<tf.Rank.R1> | undefined
+  readonly runningVariance: tf.Variable<tf.Rank.R1> | undefined
+  readonly batchesTracked: Counter | undefined
+  readonly numFeatures: number
   readonly epsilon: number
-  readonly momentum: number
+  readonly momentum: number | null
 
-  constructor({ numFeatures, epsilon = 1e-5, momentum = 0.1 }: BatchNormOptions) {
+  constructor(options: BatchNormOptions) {
     super()
+    const { numFeatures, epsilon = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = options
     expectInteger('BatchNorm', 'numFeatures', numFeatures, 1)
     expectNumber('BatchNorm', 'epsilon', epsilon, 0, 1)
-    expectNumber('BatchNorm', 'momentum', momentum, 0, 1)
+    if (momentum !== null) expectNumber('BatchNorm', 'momentum', momentum, 0, 1)
+    this.numFeatures = numFeatures
     this.epsilon = epsilon
     this.momentum = momentum
-    this.weight = this.addParameter('weight', tf.ones<tf.Rank.R1>([numFeatures]))
-    this.bias = this.addParameter('bias', tf.zeros<tf.Rank.R1>([numFeatures]))
+    if (affine) {
+      this.weight = this.addParameter('weight', tf.ones<tf.Rank.R1>([numFeatures]))
+      this.bias = this.addParameter('bias', tf.zeros<tf.Rank.R1>([numFeatures]))
+    }
+    if (!trackRunningStats) return
     this.runningMean = this.addBuffer('running_mean', tf.zeros<tf.Rank.R1>([numFeatures]))
     this.runningVariance = this.addBuffer('running_var', tf.ones<tf.Rank.R1>([numFeatures]))
     this.batchesTracked = this.addCounter('num_batches_tracked')
@@ -43,18 +54,23 @@ export class BatchNorm extends Layer {
 
   /** With `relu`, the ReLU of the result, in one pass where the backend has it fused. */
   forward(x: tf.Tensor, { relu = false }: { relu?: boolean } = {}): tf.Tensor {
-    const channels = this.weight.size
-    const rows = x.size / channels
+    const { numFeatures, weight, bias } = this
     expectShape(
-      x.rank >= 2 && x.shape[x.rank - 1] === channels,
+      x.rank >= 2 && x.shape[x.rank - 1] === numFeatures,
       'BatchNorm.forward',
-      `a tensor [..., ${channels}]`,
+      `a tensor [..., ${numFeatures}]`,
       `a tensor [${x.shape.join(', ')}]`,
       'Pass a tensor with that number of channels last.',
     )
-    const { weight, bias, runningMean, runningVariance, epsilon } = this
-    if (!this.training)
-      return batchNormInfer(x, weight, bias, runningMean, runningVariance, { epsilon, relu })
+    if (weight !== undefined && bias !== undefined) return this.normalise(x, weight, bias, relu)
+    return tf.tidy(() => this.normalise(x, tf.ones([numFeatures]), tf.zeros([numFeatures]), relu))
+  }
+
+  private normalise(x: tf.Tensor, scale: tf.Tensor1D, shift: tf.Tensor1D, relu: boolean): tf.Tensor {
+    const { runningMean, runningVariance, batchesTracked, epsilon } = this
+    if (!this.training && runningMean !== undefined && runningVariance !== undefined)
+      return batchNormInfer(x, scale, shift, runningMean, runningVariance, { epsilon, relu })
+    const rows = x.size / this.numFeatures
     expectShape(
       rows > 1,
       'BatchNorm.forward',
@@ -62,18 +78,21 @@ export class BatchNorm extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Use a larger batch, or call eval() first.',
     )
-    const { output, mean, variance } = batchNormTrain(x, weight, bias, { epsilon, relu })
-    noGrad(() => {
-      follow(runningMean, mean, this.momentum, 1)
-      follow(runningVariance, variance, this.momentum, rows / (rows - 1))
-    })
+    const { output, mean, variance } = batchNormTrain(x, scale, shift, { epsilon, relu })
+    if (batchesTracked !== undefined) {
+      batchesTracked.value++
+      const share = this.momentum ?? 1 / batchesTracked.value
+      noGrad(() => {
+        follow(runningMean, mean, share, 1)
+        follow(runningVariance, variance, share, rows / (rows - 1))
+      })
+    }
     mean.dispose()
     variance.dispose()
-    this.batchesTracked.value++
     return output
   }
 }
 
-function follow(running: tf.Variable, batch: tf.Tensor, momentum: number, scale: number): void {
-  tf.tidy(() => running.assign(tf.add(tf.mul(running, 1 - momentum), tf.mul(batch, momentum * scale))))
+function follow(running: tf.Variable | undefined, batch: tf.Tensor, share: number, scale: number): void {
+  tf.tidy(() => running?.assign(tf.add(tf.mul(running, 1 - share), tf.mul(batch, share * scale))))
 }

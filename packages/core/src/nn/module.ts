@@ -1,23 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { describe } from '../check.js'
-import { VqConfigError, VqFormatError } from '../errors.js'
-import { elementsPerValue, isFloat, type StateDict, type StoredTensor } from '../io/stored-tensor.js'
-import { diskShape, fromDisk, type Layout, toDisk, type Values } from './layout.js'
+import { VqConfigError } from '../errors.js'
+import type { StateDict } from '../io/stored-tensor.js'
+import { diskShape, type Layout, toDisk, type Values } from './layout.js'
+import { type Counter, type LoadOptions, type LoadResult, loadState, type Slot } from './loading.js'
+
+export type { Counter, LoadOptions, LoadResult } from './loading.js'
 
 /** A tensor that a module owns, with the name and the layout it has on disk. */
 export interface NamedTensor {
   name: string
-  variable: tf.Variable
-  layout: Layout | undefined
-}
-
-/** A whole number that a module keeps beside its tensors, an I64 scalar on disk (as PyTorch's num_batches_tracked). */
-export interface Counter {
-  value: number
-}
-
-interface Slot {
-  kind: 'parameter' | 'buffer'
   variable: tf.Variable
   layout: Layout | undefined
 }
@@ -39,9 +31,13 @@ export abstract class Module {
   frozen = false
   private readonly slots = new Map<string, Slot | Counter | Module>()
 
+  /**
+   * Takes the tensor over: it is disposed with the module. A variable that is another module's parameter is tied instead:
+   * it has both names on disk, is trained and counted once, and is disposed with whichever module goes first.
+   */
   protected addParameter<R extends tf.Rank>(
     name: string,
-    value: tf.Tensor<R>,
+    value: tf.Tensor<R> | tf.Variable<R>,
     layout?: Layout,
   ): tf.Variable<R> {
     return this.addTensor(name, 'parameter', value, layout)
@@ -56,19 +52,27 @@ export abstract class Module {
     return this.add(name, { value })
   }
 
+  /** A child. The same module may stand under several names; it may not stand below itself. */
   protected addModule<M extends Module>(name: string, module: M): M {
+    if (!(module instanceof Module) || module.walk('').some(([, below]) => below === this))
+      throw new VqConfigError({
+        operation: `${this.constructor.name}: registering '${name}'`,
+        expected: 'a module that this one is no part of',
+        received: describe(module),
+        remedy: 'Build modules as a tree.',
+      })
     return this.add(name, module)
   }
 
-  /** Takes the tensor over: it is disposed with the module. */
   private addTensor<R extends tf.Rank>(
     name: string,
     kind: Slot['kind'],
     value: tf.Tensor<R>,
     layout?: Layout,
   ): tf.Variable<R> {
-    const variable = tf.variable(value, kind === 'parameter')
-    value.dispose()
+    const tied = value instanceof tf.Variable
+    const variable = tied ? (value as tf.Variable<R>) : tf.variable(value, kind === 'parameter')
+    if (!tied) value.dispose()
     this.add<Slot>(name, { kind, variable, layout })
     return variable
   }
@@ -101,39 +105,67 @@ export abstract class Module {
     return this
   }
 
-  /** This module as '' and all below it by their dotted names. */
-  namedModules(prefix = ''): [string, Module][] {
-    const found: [string, Module][] = [[prefix, this]]
-    for (const [name, slot] of this.slots)
-      if (slot instanceof Module) found.push(...slot.namedModules(prefix === '' ? name : `${prefix}.${name}`))
-    return found
+  /** The children by their names. */
+  namedChildren(): [string, Module][] {
+    return [...this.slots].filter((slot): slot is [string, Module] => slot[1] instanceof Module)
   }
 
+  /** The module at a dotted name, such as 'encoder.0'; '' is this one. Throws VqConfigError where there is none. */
+  submodule(path: string): Module {
+    const found = this.walk('').find(([name]) => name === path)
+    if (found !== undefined) return found[1]
+    throw new VqConfigError({
+      operation: `${this.constructor.name}.submodule`,
+      expected: 'the dotted name of a module below this one',
+      received: describe(path),
+      remedy: 'namedModules() lists them.',
+    })
+  }
+
+  /** This module as '' and all below it by their dotted names, each once, by its first name. */
+  namedModules(prefix = ''): [string, Module][] {
+    const seen = new Set<Module>()
+    return this.walk(prefix).filter(([, module]) => !seen.has(module) && seen.add(module))
+  }
+
+  /** Trainable tensors, each once, by its first name. */
   namedParameters(): NamedTensor[] {
     return this.namedTensors('parameter')
   }
 
+  /** Tensors that are saved but not trained, each once, by its first name. */
   namedBuffers(): NamedTensor[] {
     return this.namedTensors('buffer')
   }
 
   private namedTensors(kind: Slot['kind']): NamedTensor[] {
-    return this.namedSlots().flatMap(([name, slot]) =>
-      'variable' in slot && slot.kind === kind
-        ? [{ name, variable: slot.variable, layout: slot.layout }]
-        : [],
-    )
+    const seen = new Set<tf.Variable>()
+    return this.namedSlots().flatMap(([name, slot]) => {
+      if (!('variable' in slot) || slot.kind !== kind || seen.has(slot.variable)) return []
+      const { variable, layout } = slot
+      seen.add(variable)
+      return [{ name, variable, layout }]
+    })
   }
 
+  // Modules by every name they have.
+  private walk(prefix: string): [string, Module][] {
+    const found: [string, Module][] = [[prefix, this]]
+    for (const [name, slot] of this.slots)
+      if (slot instanceof Module) found.push(...slot.walk(joined(prefix, name)))
+    return found
+  }
+
+  // Tensors and counters by every name they have, in the order in which they were made.
   private namedSlots(): [string, Slot | Counter][] {
-    return this.namedModules().flatMap(([prefix, module]) =>
+    return this.walk('').flatMap(([prefix, module]) =>
       [...module.slots].flatMap(([name, slot]): [string, Slot | Counter][] =>
-        slot instanceof Module ? [] : [[prefix === '' ? name : `${prefix}.${name}`, slot]],
+        slot instanceof Module ? [] : [[joined(prefix, name), slot]],
       ),
     )
   }
 
-  /** Number of trainable values. */
+  /** Number of trainable values; tied ones count once. */
   parameterCount(): number {
     return this.namedParameters().reduce((n, { variable }) => n + variable.size, 0)
   }
@@ -155,29 +187,13 @@ export abstract class Module {
   }
 
   /**
-   * Sets everything from a state dictionary; nothing changes unless all of it fits.
-   * Throws VqFormatError that names missing, unexpected and misshapen entries.
+   * Sets everything from a state dictionary; nothing changes unless all of it fits. With `strict: false`, entries that are
+   * missing stay as they were and those that are unexpected are passed over; both are returned. One name of a tied
+   * parameter is enough.
+   * Throws VqFormatError that names missing, unexpected and misshapen entries, and tied ones that differ.
    */
-  loadStateDict(state: Readonly<StateDict>): void {
-    const slots = new Map(this.namedSlots())
-    const problems = [
-      ...[...slots.keys()].filter(name => state[name] === undefined).map(name => `missing '${name}'`),
-      ...Object.keys(state)
-        .filter(name => !slots.has(name))
-        .map(name => `unexpected '${name}'`),
-    ]
-    for (const [name, slot] of slots) {
-      const problem = state[name] === undefined ? undefined : misfit(slot, state[name])
-      if (problem !== undefined) problems.push(`'${name}' ${problem}`)
-    }
-    if (problems.length > 0)
-      throw new VqFormatError({
-        operation: `${this.constructor.name}.loadStateDict`,
-        expected: `the ${slots.size} entries of this module`,
-        received: problems.slice(0, 20).join('; ') + (problems.length > 20 ? '; …' : ''),
-        remedy: 'Build the module with the options that the weights were made with, or rename the entries.',
-      })
-    for (const [name, slot] of slots) assign(slot, state[name])
+  loadStateDict(state: Readonly<StateDict>, { strict = true }: LoadOptions = {}): LoadResult {
+    return loadState(this.constructor.name, this.namedSlots(), state, strict)
   }
 
   /**
@@ -190,37 +206,18 @@ export abstract class Module {
 
   loadExtraState(_state: unknown): void {}
 
+  /** Every tensor and counter of this module by name, for loaders that set one at a time (`loadWeights`). */
+  slotsToLoad(): ReadonlyMap<string, Slot | Counter> {
+    return new Map(this.namedSlots())
+  }
+
   /** Frees all tensors; the module is of no use afterwards. */
   dispose(): void {
-    for (const [, slot] of this.namedSlots()) if ('variable' in slot) slot.variable.dispose()
+    for (const [, slot] of this.namedSlots())
+      if ('variable' in slot && !slot.variable.isDisposed) slot.variable.dispose()
   }
 }
 
-function misfit(slot: Slot | Counter, stored: StoredTensor): string | undefined {
-  const wantedShape = 'variable' in slot ? diskShape(slot.variable.shape, slot.layout) : []
-  if (stored.shape.length !== wantedShape.length || stored.shape.some((d, i) => d !== wantedShape[i]))
-    return `has shape [${stored.shape}] instead of [${wantedShape}]`
-  const float = 'variable' in slot && slot.variable.dtype !== 'int32'
-  const { dtype } = stored
-  if (isFloat(dtype) !== float || elementsPerValue(dtype) > 1)
-    return `is ${dtype} instead of ${float ? 'F32 or another type of floats' : 'I64 or another type of integers'}`
-  if (float) return undefined
-  const most = 'variable' in slot ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER
-  const bad = stored.data.find((v: number | bigint) => Math.abs(Number(v)) > most)
-  return bad === undefined ? undefined : `holds ${bad}, which is too large`
-}
-
-function assign(slot: Slot | Counter, { data }: StoredTensor): void {
-  if (!('variable' in slot)) {
-    slot.value = Number(data[0])
-    return
-  }
-  const { variable, layout } = slot
-  // A copy: some backends keep the array that a tensor was made from.
-  const values =
-    variable.dtype === 'int32'
-      ? Int32Array.from(data as ArrayLike<number | bigint>, Number)
-      : new Float32Array(data as Float64Array)
-  const ordered = layout === undefined ? values : fromDisk(values, variable.shape, layout)
-  tf.tidy(() => variable.assign(tf.tensor(ordered, variable.shape, variable.dtype)))
+function joined(prefix: string, name: string): string {
+  return prefix === '' ? name : `${prefix}.${name}`
 }

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core'
 import { ReLU } from './activations.js'
 import { BatchNorm } from './batch-norm.js'
 import { Layer } from './layer.js'
+import { Module } from './module.js'
 
 /** Layers one after another, named '0', '1', … as in PyTorch. */
 export class Sequential extends Layer {
@@ -22,5 +23,28 @@ export class Sequential extends Layer {
       if (fused) i++
     }
     return y
+  }
+}
+
+/**
+ * Modules under the names '0', '1', …, for a module that runs them itself; it can be iterated.
+ *
+ * @example
+ * readonly blocks = this.addModule('blocks', new ModuleList(times(4, () => new TransformerBlock(options))))
+ */
+export class ModuleList<M extends Module = Module> extends Module implements Iterable<M> {
+  readonly modules: readonly M[]
+
+  constructor(modules: Iterable<M> = []) {
+    super()
+    this.modules = Array.from(modules, (module, i) => this.addModule(String(i), module))
+  }
+
+  get length(): number {
+    return this.modules.length
+  }
+
+  [Symbol.iterator](): Iterator<M> {
+    return this.modules[Symbol.iterator]()
   }
 }

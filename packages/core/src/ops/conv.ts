@@ -1,84 +1,146 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectShape } from '../check.js'
+import { type ConvOptions, expectRoom, type Geometry, geometryOf } from './convolution-geometry.js'
+import { spreadFilter } from './convolution-gradients.js'
 import { hasKernel, runKernel } from './kernel.js'
 
-export interface ConvOptions {
-  /** Step in both directions. Default 1. */
-  stride?: number
-  /** Zeros on each side, as in PyTorch. Default 0. */
-  padding?: number
-}
-
-type Padding = [[number, number], [number, number], [number, number], [number, number]]
-const explicit = (p: number): Padding => [[0, 0], [p, p], [p, p], [0, 0]] // biome-ignore format: a matrix
-
-/** Convolution with optional bias. x: [B, H, W, I]; filter: [kh, kw, I, O]; bias: [O]. Differentiable in all three. */
+/**
+ * Convolution with optional bias. x: [B, H, W, I]; filter: [kh, kw, I/groups, O]; bias: [O]; the result is
+ * [B, (H + padding − dilation·(kh − 1) − 1)/stride + 1, …, O], rounded down. Differentiable in all three.
+ * Throws VqShapeError where sizes do not fit, VqConfigError for options out of range.
+ */
 export function conv2d(
   x: tf.Tensor4D,
   filter: tf.Tensor4D,
   bias?: tf.Tensor1D,
-  { stride = 1, padding = 0 }: ConvOptions = {},
+  options: ConvOptions = {},
 ): tf.Tensor4D {
-  const received = `x [${x.shape}], filter [${filter.shape}]${bias ? `, bias [${bias.shape}]` : ''}`
-  expectShape(
-    x.rank === 4 &&
-      filter.rank === 4 &&
-      x.shape[3] === filter.shape[2] &&
-      (bias === undefined || bias.size === filter.shape[3]),
-    'conv2d',
-    'x [B, H, W, I], filter [kh, kw, I, O] and bias [O]',
-    received,
-    'Images are NHWC; the filter takes as many channels as x has.',
-  )
-  expectShape(
-    x.shape[1] + 2 * padding >= filter.shape[0] && x.shape[2] + 2 * padding >= filter.shape[1],
-    'conv2d',
-    'an image at least as large as the filter',
-    received,
-    'Use larger images, a smaller kernel or more padding.',
-  )
-  if (hasKernel('VqConv2d'))
-    return runKernel('VqConv2d', { x, filter, bias }, { stride, padding }) as tf.Tensor4D
-  const y = tf.conv2d(x, filter, stride, explicit(padding))
-  return bias === undefined ? y : tf.add(y, bias)
+  return convolve2d('conv2d', x, filter, bias, geometryOf('conv2d', filter.shape.slice(0, 2), options))
 }
 
-/**
- * Transposed convolution with optional bias. x: [B, H, W, I]; filter: [kh, kw, O, I]; bias: [O].
- * The result is [B, (H−1)·stride − 2·padding + kh, …, O]. Differentiable in all three.
- */
-export function conv2dTranspose(
+/** As {@link conv2d} over one axis. x: [B, L, I]; filter: [k, I/groups, O]; bias: [O]. */
+export function conv1d(
+  x: tf.Tensor3D,
+  filter: tf.Tensor3D,
+  bias?: tf.Tensor1D,
+  options: ConvOptions = {},
+): tf.Tensor3D {
+  return convolve1d('conv1d', x, filter, bias, geometryOf('conv1d', filter.shape.slice(0, 1), options))
+}
+
+/** Throws unless x, filter and bias of a convolution over `axes` axes belong together. */
+export function expectOperands(
+  operation: string,
+  axes: number,
+  x: tf.Tensor,
+  filter: tf.Tensor,
+  bias: tf.Tensor | undefined,
+  groups: number,
+): void {
+  const outputs = filter.shape[axes + 1]
+  const fits =
+    x.rank === axes + 2 &&
+    filter.rank === axes + 2 &&
+    x.shape[axes + 1] === filter.shape[axes] * groups &&
+    outputs % groups === 0 &&
+    (bias === undefined || bias.size === outputs)
+  if (fits) return
+  const space = ['L', 'H, W', 'D, H, W'][axes - 1]
+  const kernel = ['k', 'kh, kw', 'kd, kh, kw'][axes - 1]
+  expectShape(
+    fits,
+    operation,
+    `x [B, ${space}, I], filter [${kernel}, I/${groups}, O] with O a multiple of ${groups}, and bias [O]`,
+    `x [${x.shape}], filter [${filter.shape}]${bias ? `, bias [${bias.shape}]` : ''}`,
+    'Channels are the last axis; the filter takes as many as x has.',
+  )
+}
+
+export function convolve1d(
+  operation: string,
+  x: tf.Tensor3D,
+  filter: tf.Tensor3D,
+  bias: tf.Tensor1D | undefined,
+  g: Geometry,
+): tf.Tensor3D {
+  expectOperands(operation, 1, x, filter, bias, g.groups)
+  return tf.tidy(() => {
+    const [b, length, channels] = x.shape
+    // An image one pixel high.
+    const flat: Geometry = {
+      groups: g.groups,
+      strides: [1, ...g.strides],
+      pads: [[0, 0], ...g.pads],
+      dilations: [1, ...g.dilations],
+      extra: [0, ...g.extra],
+    }
+    const image = tf.reshape(x, [b, 1, length, channels]) as tf.Tensor4D
+    const y = convolve2d(operation, image, tf.reshape(filter, [1, ...filter.shape]), bias, flat)
+    return tf.reshape(y, [b, y.shape[2], y.shape[3]])
+  })
+}
+
+export function convolve2d(
+  operation: string,
   x: tf.Tensor4D,
   filter: tf.Tensor4D,
-  bias?: tf.Tensor1D,
-  { stride = 1, padding = 0 }: ConvOptions = {},
+  bias: tf.Tensor1D | undefined,
+  g: Geometry,
 ): tf.Tensor4D {
-  expectShape(
-    x.rank === 4 &&
-      filter.rank === 4 &&
-      x.shape[3] === filter.shape[3] &&
-      (bias === undefined || bias.size === filter.shape[2]),
-    'conv2dTranspose',
-    'x [B, H, W, I], filter [kh, kw, O, I] and bias [O]',
-    `x [${x.shape}], filter [${filter.shape}]${bias ? `, bias [${bias.shape}]` : ''}`,
-    'Images are NHWC; the filter takes as many channels as x has.',
-  )
-  const [b, h, w] = x.shape
-  const [kh, kw, o] = filter.shape
-  const outputShape: [number, number, number, number] = [
-    b,
-    (h - 1) * stride - 2 * padding + kh,
-    (w - 1) * stride - 2 * padding + kw,
-    o,
-  ]
-  if (hasKernel('VqConv2dTranspose'))
-    return runKernel(
-      'VqConv2dTranspose',
-      { x, filter, bias },
-      { stride, padding, outputShape },
-    ) as tf.Tensor4D
-  const y = tf.conv2dTranspose(x, filter, outputShape, stride, explicit(padding))
-  return bias === undefined ? y : tf.add(y, bias)
+  expectOperands(operation, 2, x, filter, bias, g.groups)
+  expectRoom(operation, x.shape.slice(1, 3), filter.shape.slice(0, 2), g)
+  if (g.groups === 1) return whole(x, filter, bias, g)
+  return tf.tidy(() => {
+    if (filter.shape[2] === 1) return addBias(depthwise(x, filter, g), bias)
+    return addBias(
+      inGroups(x, filter, g.groups, 3, (part, w) => whole(part, w, undefined, g)),
+      bias,
+    )
+  })
+}
+
+/** Runs each group of channels by itself. `axis` is that of the filter which the groups divide. */
+export function inGroups<T extends tf.Tensor>(
+  x: T,
+  filter: T,
+  groups: number,
+  axis: number,
+  convolve: (x: T, filter: T) => tf.Tensor,
+): T {
+  const filters = tf.split<tf.Tensor>(filter, groups, axis)
+  const parts = tf.split<tf.Tensor>(x, groups, -1).map((part, i) => convolve(part as T, filters[i] as T))
+  return tf.concat(parts, -1) as T
+}
+
+/** y + bias over channels. */
+export function addBias<T extends tf.Tensor>(y: T, bias: tf.Tensor1D | undefined): T {
+  return bias === undefined ? y : (tf.add(y, bias) as T)
+}
+
+const explicit = (pads: readonly [number, number][]): number[][] => [[0, 0], ...pads.map(p => [...p]), [0, 0]]
+
+/** What tfjs's own planar kernels are told. */
+export function planarAttributes({ strides, pads, dilations }: Geometry): Record<string, unknown> {
+  return { strides, dilations, pad: explicit(pads), dataFormat: 'NHWC', dimRoundingMode: undefined }
+}
+
+function whole(x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor1D | undefined, g: Geometry): tf.Tensor4D {
+  const { strides: stride, pads: padding, dilations: dilation } = g
+  if (hasKernel('VqConv2d'))
+    return runKernel('VqConv2d', { x, filter, bias }, { stride, padding, dilation }) as tf.Tensor4D
+  return tf.tidy(() => addBias(runKernel('Conv2D', { x, filter }, planarAttributes(g)) as tf.Tensor4D, bias))
+}
+
+// One filter or several per channel: the order of results is the same, so the filter is only read otherwise.
+function depthwise(x: tf.Tensor4D, filter: tf.Tensor4D, g: Geometry): tf.Tensor4D {
+  const [kh, kw, , outputs] = filter.shape
+  const channels = x.shape[3]
+  const each = tf.reshape(filter, [kh, kw, channels, outputs / channels])
+  // tfjs's kernels refuse steps and dilations at once.
+  const both = g.strides.some(s => s > 1) && g.dilations.some(d => d > 1) && !hasKernel('VqConv2d')
+  const taps = both ? spreadFilter(each, g.dilations) : each
+  const attrs = planarAttributes(both ? { ...g, dilations: [1, 1] } : g)
+  return runKernel('DepthwiseConv2dNative', { x, filter: taps }, attrs) as tf.Tensor4D
 }
 
 tf.registerGradient({
@@ -86,29 +148,11 @@ tf.registerGradient({
   inputsToSave: ['x', 'filter'],
   gradFunc: (dy, saved, attrs) => {
     const [x, filter] = saved as [tf.Tensor4D, tf.Tensor4D]
-    const { stride, padding } = attrs as unknown as Required<ConvOptions>
     const g = dy as tf.Tensor4D
+    const geometry = attrs as unknown as Record<string, unknown>
     return {
-      x: () => runKernel('VqConv2dTranspose', { x: g, filter }, { stride, padding, outputShape: x.shape }),
-      filter: () =>
-        runKernel('VqConv2dFilterGrad', { x, dy: g }, { stride, padding, filterShape: filter.shape }),
-      bias: () => tf.sum(g, [0, 1, 2]),
-    }
-  },
-})
-
-tf.registerGradient({
-  kernelName: 'VqConv2dTranspose',
-  inputsToSave: ['x', 'filter'],
-  gradFunc: (dy, saved, attrs) => {
-    const [x, filter] = saved as [tf.Tensor4D, tf.Tensor4D]
-    const { stride, padding } = attrs as unknown as Required<ConvOptions>
-    const g = dy as tf.Tensor4D
-    return {
-      x: () => runKernel('VqConv2d', { x: g, filter }, { stride, padding }),
-      // The convolution that goes the other way takes dy and gives x.
-      filter: () =>
-        runKernel('VqConv2dFilterGrad', { x: g, dy: x }, { stride, padding, filterShape: filter.shape }),
+      x: () => runKernel('VqConv2dTranspose', { x: g, filter }, { ...geometry, outputShape: x.shape }),
+      filter: () => runKernel('VqConv2dFilterGrad', { x, dy: g }, { ...geometry, filterShape: filter.shape }),
       bias: () => tf.sum(g, [0, 1, 2]),
     }
   },

@@ -22,9 +22,9 @@ function spreadShape(shape: readonly number[], rate: readonly number[]): number[
 }
 
 /** Zeros between the taps of a filter, `rate` − 1 on each spatial axis. */
-function spread(filter: tf.Tensor, rate: readonly number[]): tf.Tensor {
+export function spreadFilter<T extends tf.Tensor>(filter: T, rate: readonly number[]): T {
   return tf.tidy(() => {
-    let out = filter
+    let out: tf.Tensor = filter
     for (const [axis, r] of rate.entries()) {
       if (r === 1) continue
       const { shape } = out
@@ -35,11 +35,11 @@ function spread(filter: tf.Tensor, rate: readonly number[]): tf.Tensor {
       const cut = tf.slice(tf.reshape(apart, [lead, shape[axis] * r, rest]), [0, 0, 0], [lead, size, rest])
       out = tf.reshape(cut, [...shape.slice(0, axis), size, ...shape.slice(axis + 1)])
     }
-    return out === filter ? tf.clone(filter) : out
+    return (out === filter ? tf.clone(filter) : out) as T
   })
 }
 
-/** The inverse of `spread`: every `rate`-th tap. */
+/** The inverse of `spreadFilter`: every `rate`-th tap. */
 function gather(filter: tf.Tensor, rate: readonly number[], shape: readonly number[]): tf.Tensor {
   return tf.tidy(() => {
     let out = filter
@@ -72,7 +72,7 @@ function byInput(
   return tf.tidy(() =>
     runKernel(
       kernels.input,
-      { dy, filter: spread(filter, rate) },
+      { dy, filter: spreadFilter(filter, rate) },
       { ...attrs, dilations: rate.map(() => 1), inputShape },
     ),
   )
@@ -136,6 +136,24 @@ const depthwise: Kernels = {
   input: 'DepthwiseConv2dNativeBackpropInput',
   filter: 'DepthwiseConv2dNativeBackpropFilter',
   axes: 2,
+}
+
+type Convolution = 'Conv2D' | 'Conv3D' | 'DepthwiseConv2dNative'
+const kernelsOf: Record<Convolution, Kernels> = {
+  Conv2D: planar,
+  Conv3D: spatial,
+  DepthwiseConv2dNative: depthwise,
+}
+
+/** Transposed convolution: the gradient of `convolution` by its input of shape `inputShape`, itself differentiable. */
+export function convolutionByInput(
+  convolution: Convolution,
+  dy: tf.Tensor,
+  filter: tf.Tensor,
+  inputShape: number[],
+  attrs: Attributes,
+): tf.Tensor {
+  return byInput(kernelsOf[convolution], dy, filter, inputShape, attrs)
 }
 
 registerConvolution('Conv2D', planar)

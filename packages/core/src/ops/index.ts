@@ -2,7 +2,10 @@ export { type Activation, type GeluOptions, gelu, silu } from './activation.js'
 export * from './adam.js'
 export { type AttentionOptions, scaledDotProductAttention } from './attention.js'
 export * from './batch-norm.js'
-export * from './conv.js'
+export { conv1d, conv2d } from './conv.js'
+export { conv2dTranspose } from './conv-transpose.js'
+export { conv3d, conv3dTranspose } from './conv3d.js'
+export type { ConvOptions, ConvTransposeOptions, PerAxis } from './convolution-geometry.js'
 
 import './convolution-gradients.js'
 

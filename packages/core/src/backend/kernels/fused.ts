@@ -1,6 +1,6 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core'
 import { sizeOf } from '../data.js'
-import type { KernelTable } from '../kernel.js'
+import type { Attributes, KernelTable } from '../kernel.js'
 import { convInfo, convolutionArguments } from './convolution.js'
 
 const rowsOf = (x: TensorInfo, channels: number): number => sizeOf(x.shape) / Math.max(1, channels)
@@ -45,38 +45,30 @@ export const fused: KernelTable = {
     backend.run('BatchNormInfer', ...sizes, relu as boolean, x, gamma, beta, mean, variance, y)
     return y
   },
-  VqConv2d: ({ x, filter, bias }, { stride, padding }, backend) => {
-    const info = convInfo('VqConv2d', x.shape, filter.shape, convAttributes(stride, padding))
+  VqConv2d: ({ x, filter, bias }, attrs, backend) => {
+    const info = convInfo('VqConv2d', x.shape, filter.shape, convAttributes(attrs))
     const y = backend.allocate(info.outShape, 'float32')
     backend.run('Conv2D', ...convolutionArguments(info), false, x, filter, bias, y)
     return y
   },
-  VqConv2dFilterGrad: ({ x, dy }, { stride, padding, filterShape }, backend) => {
-    const attributes = convAttributes(stride, padding)
-    const info = convInfo('VqConv2dFilterGrad', x.shape, filterShape as number[], attributes)
+  VqConv2dFilterGrad: ({ x, dy }, attrs, backend) => {
+    const info = convInfo('VqConv2dFilterGrad', x.shape, attrs.filterShape as number[], convAttributes(attrs))
     const filter = backend.allocate(info.filterShape, 'float32')
     backend.run('Conv2DBackpropFilter', ...convolutionArguments(info), x, dy, filter)
     return filter
   },
   // Transposed convolution: the gradient by input of the convolution that goes the other way, plus a bias.
-  VqConv2dTranspose: ({ x, filter, bias }, { stride, padding, outputShape }, backend) => {
-    const attributes = convAttributes(stride, padding)
-    const info = convInfo('VqConv2dTranspose', outputShape as number[], filter.shape, attributes)
+  VqConv2dTranspose: ({ x, filter, bias }, attrs, backend) => {
+    const shape = attrs.outputShape as number[]
+    const info = convInfo('VqConv2dTranspose', shape, filter.shape, convAttributes(attrs))
     const y = backend.allocate(info.inShape, 'float32')
     backend.run('Conv2DBackpropInput', ...convolutionArguments(info), x, filter, bias, y)
     return y
   },
 }
 
-function convAttributes(stride: unknown, padding: unknown): Record<string, unknown> {
-  const p = padding as number
-  return {
-    strides: stride,
-    pad: [
-      [0, 0],
-      [p, p],
-      [p, p],
-      [0, 0],
-    ],
-  }
+// As tfjs's own kernels are told; padding is a number, or [before, after] of each axis of space.
+function convAttributes({ stride, padding, dilation }: Attributes): Attributes {
+  const pads = typeof padding === 'number' ? [0, 1].map(() => [padding, padding]) : (padding as number[][])
+  return { strides: stride, dilations: dilation, pad: [[0, 0], ...pads, [0, 0]] }
 }

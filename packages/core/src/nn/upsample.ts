@@ -1,0 +1,90 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { expectNumber, expectOneOf, expectShape } from '../check.js'
+import { VqConfigError } from '../errors.js'
+import { type PerAxis, perAxis } from '../ops/convolution-geometry.js'
+import { Layer } from './layer.js'
+import { resample, type Weights } from './resample.js'
+
+export interface UpsampleOptions {
+  /** Size of the result, one number or [height, width]. Either this or scaleFactor. */
+  size?: PerAxis
+  /** How much larger the result is, one number or [height, width]; sizes are rounded down. */
+  scaleFactor?: number | readonly [number, number]
+  /** Default 'nearest'. */
+  mode?: 'nearest' | 'bilinear'
+}
+
+/**
+ * Resizes images, x [B, H, W, C] → [B, H′, W′, C], as PyTorch's Upsample without align_corners. With s the input's size over
+ * the result's (or 1/scaleFactor), place i of the result is 'nearest' to ⌊i·s⌋, and 'bilinear' between the two places
+ * around (i + ½)·s − ½, at least 0. Throws VqConfigError for options out of range, VqShapeError for other shapes.
+ */
+export class Upsample extends Layer {
+  readonly mode: 'nearest' | 'bilinear'
+  private readonly size: readonly number[] | undefined
+  private readonly scales: readonly number[] | undefined
+
+  constructor({ size, scaleFactor, mode = 'nearest' }: UpsampleOptions) {
+    super()
+    expectOneOf('Upsample', 'mode', mode, ['nearest', 'bilinear'])
+    if ((size === undefined) === (scaleFactor === undefined))
+      throw new VqConfigError({
+        operation: 'Upsample',
+        expected: 'either size or scaleFactor',
+        received: size === undefined ? 'neither' : 'both',
+        remedy: 'Pass one of them.',
+      })
+    this.mode = mode
+    if (size !== undefined) this.size = perAxis('Upsample', 'size', size, 2, 1)
+    if (scaleFactor === undefined) return
+    this.scales = typeof scaleFactor === 'number' ? [scaleFactor, scaleFactor] : [...scaleFactor]
+    for (const s of [this.scales.length === 2 ? 1 : Number.NaN, ...this.scales])
+      expectNumber('Upsample', 'scaleFactor, for height and width,', s, 1e-6, 1e6)
+  }
+
+  forward(x: tf.Tensor): tf.Tensor4D {
+    const [, h, w] = x.shape
+    const sizes = this.size ?? [h, w].map((n, i) => Math.floor(n * (this.scales?.[i] ?? 1)))
+    expectShape(
+      x.rank === 4 && h > 0 && w > 0 && sizes.every(n => n > 0),
+      'Upsample.forward',
+      'images [B, H, W, C] of which something is left',
+      `a tensor [${x.shape.join(', ')}]`,
+      'Pass NHWC images.',
+    )
+    const steps = [h, w].map((n, i) => (this.scales === undefined ? n / sizes[i] : 1 / this.scales[i]))
+    const image = x as tf.Tensor4D
+    return tf.tidy(() => {
+      if (this.mode === 'bilinear')
+        return resample(
+          image,
+          [0, 1].map(i => between(image.shape[i + 1], sizes[i], steps[i])),
+        )
+      return [0, 1].reduce(
+        (y, i) => tf.gather(y, nearest(image.shape[i + 1], sizes[i], steps[i]), i + 1),
+        image,
+      )
+    })
+  }
+}
+
+function nearest(size: number, out: number, step: number): tf.Tensor1D {
+  // In float32, as PyTorch computes it: in double precision whole numbers may come out on the other side.
+  const places = Int32Array.from({ length: out }, (_, i) =>
+    Math.min(size - 1, Math.floor(Math.fround(i * Math.fround(step)))),
+  )
+  return tf.tensor1d(places, 'int32')
+}
+
+// [out][size]: two weights per place, that add up to 1.
+function between(size: number, out: number, step: number): Weights {
+  return Array.from({ length: out }, (_, i) => {
+    const at = Math.max(0, (i + 0.5) * step - 0.5)
+    const low = Math.min(size - 1, Math.floor(at))
+    const high = Math.min(size - 1, low + 1)
+    const weights = new Float32Array(size)
+    weights[low] += 1 - Math.min(1, at - low)
+    weights[high] += Math.min(1, at - low)
+    return weights
+  })
+}
