@@ -3,6 +3,7 @@
     python torch-checkpoints.py                        the fixtures in torch/, with torch/expected.json
     python torch-checkpoints.py random FOLDER SEED N   N checkpoints of random trees, and FOLDER/expected.json
     python torch-checkpoints.py resnet FOLDER          torchvision's ResNet-18 in both forms, and the SHA-256 of every tensor
+    python torch-checkpoints.py corpus FOLDER          small files for the fuzzers of packages/core/test/fuzz-io
 
 Written with PyTorch 2.13 and NumPy 2. Trees are described in JSON: containers and values that JSON lacks are objects of one key
 with a $; of tensors the bytes are given that JavaScript has, float32 for the smaller floats.
@@ -414,6 +415,33 @@ def resnet(folder):
     write(folder / "expected.json", {k: [NAMES[v.dtype], list(v.shape), hashlib.sha256(raw(v)).hexdigest()] for k, v in state.items()})
 
 
+def corpus(folder):
+    base = torch.arange(6.0).reshape(2, 3)
+    trees = {
+        "views": {"a": base.t(), "b": base[1], "c": torch.tensor(1.0).expand(2, 2)},
+        "types": {"f8": torch.zeros(2, dtype=torch.float8_e5m2), "u": torch.ones(2, dtype=torch.uint16), "b": torch.tensor([True]), "c": torch.tensor([1j]).conj()},
+        "state": {"state": {0: {"step": torch.tensor(1.0)}}, "groups": [{"lr": 0.1, "betas": (0.9, 0.999), "params": [0]}], "p": torch.nn.Parameter(base[0])},
+        "values": {"n": np.float32(0.5), "a": np.arange(3), "s": torch.Size([1]), "d": torch.half, "dev": torch.device("cpu"), "raw": b"ab", "set": {1}, "z": torch.zeros(0, 2)},
+    }
+    for kind in ("pickle", "npz", "torch-zip", "torch-legacy", "torch-tar"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for i, (name, tree) in enumerate(trees.items()):
+        save(folder / "torch-zip" / f"{name}.pt", tree, protocol=2 + i % 3)
+        save(folder / "torch-legacy" / f"{name}.pt", tree, zip=False, protocol=1 + i)
+    save(folder / "torch-zip" / "bad-system.pt", {"a": Evil()})
+    legacy_view(folder / "torch-legacy" / "view.pt")
+    tar_form(folder / "torch-tar" / "tar.pt")
+    plain = {k: v for k, v in mixed().items() if k in ("history", "fortran", "swapped", "half", "loss", "phase", "label", "defaults", "counts", "raw", "changing", "sets", "complex", "slice")}
+    plain["numbers"] = [1, -1, 300, 2**40, 2**70, 0.5, None, True]
+    for protocol in (0, 2, 4, 5):
+        (folder / "pickle" / f"plain-{protocol}.pkl").write_bytes(pickle.dumps(plain, protocol))
+    old_python(folder / "pickle" / "python-2.pkl")
+    (folder / "pickle" / "bad-system.pkl").write_bytes(pickle.dumps(Evil()))
+    arrays = {"a": np.arange(6).reshape(2, 3), "b/c": np.asfortranarray(np.ones((2, 2), ">f4")), "z": np.zeros(())}
+    np.savez(folder / "npz" / "stored.npz", **arrays)
+    np.savez_compressed(folder / "npz" / "deflated.npz", **arrays)
+
+
 def write(path, expected):
     """Trees that several files have are written once."""
     trees = {}
@@ -427,6 +455,8 @@ if __name__ == "__main__":
         fixtures(Path(__file__).parent / "torch")
     elif mode == "random":
         random_files(Path(args[0]), int(args[1]), int(args[2]))
+    elif mode == "corpus":
+        corpus(Path(args[0]))
     elif mode == "resnet":
         resnet(Path(args[0]))
     else:
