@@ -42,7 +42,7 @@ NUMPY_NAMES = {"f2": "F16", "f4": "F32", "f8": "F64", "c8": "C64", "c16": "C128"
 
 def raw(tensor):
     """The bytes of a tensor in row-major order."""
-    flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    flat = tensor.detach().resolve_conj().resolve_neg().reshape(-1).clone(memory_format=torch.contiguous_format)
     return bytes(flat.view(torch.uint8).numpy()) if flat.numel() else b""
 
 
