@@ -29,7 +29,8 @@ export class Machine {
   #left: number
 
   constructor(bytes: Uint8Array, at: number, options: PickleOptions) {
-    this.bytes = bytes
+    // A Buffer's slices would be views, and what is made of them would share the caller's memory.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
     this.options = options
     this.at = at
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
