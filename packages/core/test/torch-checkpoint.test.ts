@@ -1,7 +1,16 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { VqConfigError, VqFormatError } from '@vq/core'
-import { loadPickle, loadTorchCheckpoint, openTorchCheckpoint, type StoredTensor } from '@vq/core/io'
+import { tf, VqConfigError, VqFormatError } from '@vq/core'
+import {
+  loadPickle,
+  loadTorchCheckpoint,
+  loadWeights,
+  openTorchCheckpoint,
+  type StoredTensor,
+  saveNpz,
+} from '@vq/core/io'
+import { BatchNorm, Conv2d, Linear, Sequential } from '@vq/core/nn'
 import { describe, expect, it } from 'vitest'
 import { describeTree, expectedIn, oracle } from './torch-oracle.js'
 
@@ -111,6 +120,39 @@ describe("PyTorch's checkpoints", () => {
       ['__proto__', 1],
       ['constructor', 'text'],
     ])
+  })
+})
+
+describe('weights of modules', () => {
+  const make = (): Sequential =>
+    new Sequential(
+      new Conv2d({ inChannels: 2, outChannels: 3, kernelSize: 3 }),
+      new BatchNorm({ numFeatures: 3 }),
+      new Linear({ inFeatures: 3, outFeatures: 2 }),
+    )
+
+  it('come from a part of a checkpoint', async () => {
+    const path = join(oracle, 'training.pt')
+    const model = make()
+    expect(tf.getBackend()).toBe('vq-cpu')
+    const file = await openTorchCheckpoint(path, { prefix: 'model' })
+    expect(await loadWeights(model, file)).toEqual({ missing: [], unexpected: [] })
+    await file.close()
+    const { tensors } = await loadTorchCheckpoint(path, { prefix: 'model' })
+    expect(describeTree(model.stateDict())).toEqual(describeTree(tensors))
+    await expect(loadWeights(make(), path)).rejects.toThrow(/unexpected 'optimizer\.state\.0\.step'/)
+  })
+
+  it('come from .npz archives', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'vq-weights-'))
+    try {
+      const [from, to] = [make(), make()]
+      await saveNpz(join(folder, 'w.npz'), from.stateDict())
+      await loadWeights(to, join(folder, 'w.npz'))
+      expect(to.stateDict()).toEqual(from.stateDict())
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 })
 
