@@ -8,7 +8,8 @@ import { type Case, cases } from './nn-cases.js'
 let oracle: StateDict
 
 beforeAll(async () => {
-  oracle = (await loadSafetensors('test/oracle/nn.safetensors')).tensors
+  oracle = (await loadSafetensors(new URL('../../../test/oracle/nn.safetensors', import.meta.url).pathname))
+    .tensors
 })
 
 /** What the oracle holds of a case, by the rest of its names. */
