@@ -329,6 +329,6 @@ export const cases: Record<string, Case> = {
   ),
   tied: {
     make: () => new Tied(),
-    forward: (m: Tied, ids: tf.Tensor) => m.head.forward(tf.tanh(m.table.forward(ids))),
+    forward: (m: Tied, ids: tf.Tensor) => tf.tidy(() => m.head.forward(tf.tanh(m.table.forward(ids)))),
   },
 }

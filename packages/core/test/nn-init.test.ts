@@ -15,12 +15,14 @@ import {
   TransformerBlock,
 } from '@vq/core/nn'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 
 const values = (make: () => tf.Tensor): Float32Array => tf.tidy(() => make().dataSync<'float32'>())
 const spread = (x: Float32Array): number => x.reduce((s, v) => s + v * v, 0) / x.length
 const largest = (x: Float32Array): number => x.reduce((m, v) => Math.max(m, Math.abs(v)), 0)
 const seeded = (): { random: Random } => ({ random: new Random(5) })
+
+beforeEach(() => expect(tf.getBackend()).toBe('vq-cpu'))
 
 /** Uniform in ±bound: nothing outside, and the variance bound²/3 within five standard errors. */
 function expectUniform(x: Float32Array, bound: number): void {

@@ -184,6 +184,25 @@ onBackends(backend => {
     })
 })
 
+describe('shapes', () => {
+  it('Identity, Flatten and Unflatten keep every value', () => {
+    tf.tidy(() => {
+      const x = tf.reshape(tf.range(0, 24), [2, 3, 4])
+      const cases: [nn.Layer, number[]][] = [
+        [new nn.Identity(), [2, 3, 4]],
+        [new nn.Flatten(), [2, 12]],
+        [new nn.Flatten({ startAxis: 0, endAxis: 1 }), [6, 4]],
+        [new nn.Unflatten({ shape: [2, 2] }), [2, 3, 2, 2]],
+      ]
+      for (const [layer, shape] of cases) {
+        const y = layer.forward(x)
+        expect(y.shape).toEqual(shape)
+        expect(y.dataSync()).toEqual(x.dataSync())
+      }
+    })
+  })
+})
+
 describe('Upsample and pools', () => {
   it('keep constants, whatever the sizes', () => {
     expect(tf.getBackend()).toBe('cpu')

@@ -109,7 +109,11 @@ function run(name: string, { make, image = false, forward, training, after }: Ca
       Array.from(now[key].data as Float32Array, Number),
       Array.from(stored.data as Float32Array, Number),
     )
-  tf.dispose([grads, inputs] as never)
+  const before = tf.memory().numTensors
+  const result = forward(module as never, ...inputs)
+  // Results and nothing else, outside of any tidy.
+  expect(tf.memory().numTensors).toBe(before + outputs.length)
+  tf.dispose([grads, inputs, result] as never)
   module.dispose()
 }
 

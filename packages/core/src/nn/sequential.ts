@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import { ReLU } from './activations.js'
 import { BatchNorm } from './batch-norm.js'
 import { Layer } from './layer.js'
@@ -14,15 +14,16 @@ export class Sequential extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
-    let y = x
-    for (let i = 0; i < this.layers.length; i++) {
-      const layer = this.layers[i]
-      const input: tf.Tensor = y
-      const fused = layer instanceof BatchNorm && this.layers[i + 1] instanceof ReLU
-      y = fused ? layer.forward(input, { relu: true }) : layer.forward(input)
-      if (fused) i++
-    }
-    return y
+    return tf.tidy(() => {
+      let y = x
+      for (let i = 0; i < this.layers.length; i++) {
+        const layer = this.layers[i]
+        const fused = layer instanceof BatchNorm && this.layers[i + 1] instanceof ReLU
+        y = fused ? layer.forward(y, { relu: true }) : layer.forward(y)
+        if (fused) i++
+      }
+      return y
+    })
   }
 }
 
