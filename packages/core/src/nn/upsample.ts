@@ -17,8 +17,8 @@ export interface UpsampleOptions {
 
 /**
  * Resizes images, x [B, H, W, C] → [B, H′, W′, C], as PyTorch's Upsample without align_corners. With s the input's size over
- * the result's (or 1/scaleFactor), place i of the result is 'nearest' to ⌊i·s⌋, and 'bilinear' between the two places
- * around (i + ½)·s − ½, at least 0. Throws VqConfigError for options out of range, VqShapeError for other shapes.
+ * the result's, or 1/scaleFactor where that changes the size, place i of the result is 'nearest' to ⌊i·s⌋, and 'bilinear'
+ * between the two places around (i + ½)·s − ½, at least 0. Throws VqConfigError for options out of range, VqShapeError for other shapes.
  */
 export class Upsample extends Layer {
   readonly mode: 'nearest' | 'bilinear'
@@ -53,7 +53,7 @@ export class Upsample extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Pass NHWC images.',
     )
-    const steps = [h, w].map((n, i) => (this.scales === undefined ? n / sizes[i] : 1 / this.scales[i]))
+    const steps = [h, w].map((n, i) => this.step(n, sizes[i], i))
     const image = x as tf.Tensor4D
     return tf.tidy(() => {
       const places = image.shape.slice(1, 3)
@@ -68,6 +68,12 @@ export class Upsample extends Layer {
         dy => [resample(dy, weights.map(turned))],
       )
     })
+  }
+
+  /** s of one axis. As in PyTorch, a scale that changes nothing after rounding is none, and twice the size is exactly that. */
+  private step(size: number, out: number, axis: number): number {
+    const exact = this.scales === undefined || out === size || (this.mode === 'nearest' && out === 2 * size)
+    return exact ? size / out : 1 / (this.scales?.[axis] ?? 1)
   }
 }
 
