@@ -1,6 +1,8 @@
 // Entry of the addon. Bindings unpack, call and throw; they hold no maths and no validation beyond memory safety.
 #include "addon.h"
 
+#include "vq/versions.h"
+
 namespace vq_node {
 namespace {
 
@@ -15,9 +17,16 @@ const char* code_name(vq::Error::Code code) {
   return "VQ_VALUE";
 }
 
+Napi::Value versions(const Napi::CallbackInfo& info) {
+  Napi::Object o = Napi::Object::New(info.Env());
+  for (const auto& [name, version] : vq::versions()) o.Set(name, Napi::String::New(info.Env(), version));
+  return o;
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   register_tensors(env, exports);
   register_quantize(env, exports);
+  exports.Set("versions", Napi::Function::New(env, versions, "versions"));
   return exports;
 }
 

@@ -1,16 +1,29 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { cpuBackendName } from './backend/register.js'
-import { describe, expectOneOf } from './check.js'
+import {
+  loadTensorflow,
+  tensorflowFailure,
+  tensorflowInstalled,
+  tensorflowInUse,
+  tensorflowPackages,
+} from './backend/tensorflow.js'
+import { expectOneOf } from './check.js'
 import { VqDeviceError } from './errors.js'
 import { nativeFailure, tryNative } from './native.js'
 import { setThreadCount, threadCount } from './threads.js'
 
 /** A device that VQ can compute on, or the reason why it cannot. */
 export interface DeviceInfo {
-  name: 'vq-cpu' | 'vq-cuda'
+  name: 'vq-cpu' | 'vq-cuda' | 'tensorflow'
   /** Instruction set of the quantization kernels: 'scalar', 'avx2', 'avx512', 'avx512_bf16' or 'neon'. */
   isa?: string
   threads?: number
+  /** The npm package behind `tensorflow`. */
+  package?: string
+  /** Of that package. */
+  version?: string
+  /** Version of libtensorflow, once it runs. */
+  libtensorflow?: string
   /** Why the device cannot be used; absent where it can. */
   reason?: string
 }
@@ -19,14 +32,19 @@ export type DeviceChoice = 'auto' | 'cpu' | 'cuda' | 'tensorflow'
 
 const noCuda = 'this version of VQ has no CUDA library'
 let fallbackTold = false
+let tensorflowTold = false
 
 /** Which device tensors live on, and how many threads calls use. */
 export interface Device {
-  /** Every device of VQ, usable or with the reason why not. */
+  /**
+   * Every device, usable or with the reason why not. `tensorflow` is loaded by `use` alone: until then the list names the
+   * package that would be tried.
+   */
   list(): DeviceInfo[]
   /**
    * Makes a device the one where new tensors live; returns the backend's name. 'auto' takes the best that works and says
-   * once when that is not a device of VQ's; the others throw a VqDeviceError with the reason when they cannot be had.
+   * once when that is not a device of VQ's; 'tensorflow' loads @tensorflow/tfjs-node-gpu or else @tensorflow/tfjs-node and
+   * says once which. All but 'auto' throw a VqDeviceError with the reason when they cannot be had.
    */
   use(choice: DeviceChoice): Promise<string>
   /** Threads that calls and kernels use, 1 to 1024; at first the number of cores. */
@@ -44,12 +62,7 @@ export interface DeviceMemory {
 
 export const device: Device = {
   list() {
-    const core = tryNative()
-    const cpu: DeviceInfo =
-      core === undefined
-        ? { name: 'vq-cpu', reason: nativeFailure()?.message ?? 'the native core did not load' }
-        : { name: 'vq-cpu', isa: core.isa(), threads: threadCount() }
-    return [cpu, { name: 'vq-cuda', reason: noCuda }]
+    return [cpuInfo(), { name: 'vq-cuda', reason: noCuda }, tensorflowDevice()]
   },
 
   async use(choice) {
@@ -61,15 +74,20 @@ export const device: Device = {
         received: noCuda,
         remedy: "Use device.use('cpu'), or 'auto' to take the best that works.",
       })
-    if (choice === 'tensorflow') return select('tensorflow', await importTensorflow())
+    if (choice === 'tensorflow') {
+      const name = await useTensorflow()
+      if (!tensorflowTold) console.info(`device.use('tensorflow') runs on ${tensorflowName()}.`)
+      tensorflowTold = true
+      return name
+    }
     const failure = nativeFailure()
     if (failure === undefined) return select(cpuBackendName)
     if (choice === 'cpu') throw failure
-    const imported = await importTensorflow()
-    const name = imported === undefined ? 'tensorflow' : 'cpu'
-    if (!fallbackTold) console.warn(`device.use('auto') fell back to '${name}'. ${failure.message}`)
+    const name = await useTensorflow().catch(() => select('cpu'))
+    const what = name === 'cpu' ? "TensorFlow.js's plain JavaScript, which is very slow" : tensorflowName()
+    if (!fallbackTold) console.warn(`device.use('auto') fell back to '${name}' (${what}). ${failure.message}`)
     fallbackTold = true
-    return select(name)
+    return name
   },
 
   get threads() {
@@ -87,31 +105,43 @@ export const device: Device = {
   },
 }
 
-// Returns the error where neither package can be loaded.
-async function importTensorflow(): Promise<unknown> {
-  if (tf.findBackendFactory('tensorflow') != null) return undefined
-  let failure: unknown
-  for (const name of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
-    try {
-      await import(name)
-      return undefined
-    } catch (error) {
-      failure = error
-    }
-  }
-  return failure
+function cpuInfo(): DeviceInfo {
+  const core = tryNative()
+  if (core !== undefined) return { name: 'vq-cpu', isa: core.isa(), threads: threadCount() }
+  return { name: 'vq-cpu', reason: nativeFailure()?.received ?? 'the native core did not load' }
 }
 
-async function select(name: string, failure?: unknown): Promise<string> {
-  if (failure === undefined && tf.findBackendFactory(name) != null && (await tf.setBackend(name))) return name
+function tensorflowDevice(): DeviceInfo {
+  const running = tensorflowInUse()
+  if (running !== undefined) return { name: 'tensorflow', ...running }
+  const installed = tensorflowInstalled()
+  const next = installed.find(p => tensorflowFailure(p.package) === undefined)
+  if (next !== undefined) return { name: 'tensorflow', ...next }
+  const [broken] = installed
+  const reason =
+    broken === undefined
+      ? `neither ${tensorflowPackages.join(' nor ')} is installed`
+      : (tensorflowFailure(broken.package) ?? '')
+  return { name: 'tensorflow', ...broken, reason }
+}
+
+/** For example "@tensorflow/tfjs-node 4.22.0 (TensorFlow 2.9.1)". */
+function tensorflowName(): string {
+  const { package: name, version, libtensorflow = 'of unknown version' } = tensorflowDevice()
+  return `${name} ${version} (TensorFlow ${libtensorflow})`
+}
+
+async function useTensorflow(): Promise<string> {
+  await loadTensorflow()
+  return select('tensorflow')
+}
+
+async function select(name: string): Promise<string> {
+  if (tf.findBackendFactory(name) != null && (await tf.setBackend(name))) return name
   throw new VqDeviceError({
     operation: `device.use('${name}')`,
     expected: `the '${name}' backend of TensorFlow.js`,
-    received: failure === undefined ? 'a backend that did not start' : describe((failure as Error).message),
-    remedy:
-      name === 'tensorflow'
-        ? 'Install @tensorflow/tfjs-node 4.22 (or @tensorflow/tfjs-node-gpu) beside @vq/core.'
-        : "Use device.use('auto').",
-    cause: failure,
+    received: 'a backend that did not start',
+    remedy: name === 'cpu' ? "Import '@tensorflow/tfjs-backend-cpu' first." : "Use device.use('auto').",
   })
 }

@@ -38,8 +38,12 @@ export class VqConfigError extends VqError {}
 export class VqValueError extends VqError {}
 /** A file is not what its name or header claims. */
 export class VqFormatError extends VqError {}
-/** A device or the native addon is missing or failed. */
-export class VqDeviceError extends VqError {}
+/** A device or the native addon is missing or failed. Its remedy ends by naming `doctor()`, which tells what the machine has. */
+export class VqDeviceError extends VqError {
+  constructor(details: ErrorDetails) {
+    super({ ...details, remedy: `${details.remedy} doctor() of @vq/core tells what this machine has.` })
+  }
+}
 /** Memory ran out, or a request is larger than allowed. */
 export class VqMemoryError extends VqError {}
 /** An AbortSignal ended the operation. `name` is `AbortError`, as everywhere in JavaScript. */

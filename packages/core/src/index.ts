@@ -8,6 +8,7 @@ registerCpuBackend()
 
 export * from './check.js'
 export * from './device.js'
+export * from './doctor.js'
 export * from './errors.js'
 export { type NativeCore, native, nativeFailure, tryNative } from './native.js'
 export * from './ops/index.js'

@@ -18,11 +18,14 @@ export interface NativeCore extends QuantizeCore {
   setThreads(threads: number): void
   trim(): void
   account(): void
+  /** Names and versions of the libraries and the compiler that the addon is made of. */
+  versions(): Record<string, string>
   memory(): { buffers: number; bytesInUse: number; bytesCached: number; bytesPeak: number }
 }
 
 const require = createRequire(import.meta.url)
 let loaded: NativeCore | undefined
+let loadedFrom: string | undefined
 let failure: VqDeviceError | undefined
 
 /** The addon, or a VqDeviceError that lists the places tried and what to do. */
@@ -39,6 +42,7 @@ export function tryNative(): NativeCore | undefined {
   for (const place of places()) {
     try {
       loaded = load(place)
+      loadedFrom = place
       return loaded
     } catch (error) {
       tried.push(`${place} (${(error as Error).message.split('\n')[0]})`)
@@ -65,6 +69,12 @@ function load(place: string): NativeCore {
   } finally {
     if (ours) delete env.OMP_WAIT_POLICY
   }
+}
+
+/** Where the addon was loaded from. */
+export function nativePath(): string | undefined {
+  tryNative()
+  return loadedFrom
 }
 
 export function nativeFailure(): VqDeviceError | undefined {

@@ -1,4 +1,3 @@
-import '@tensorflow/tfjs-backend-cpu'
 import {
   type EmaState,
   emaUpdate,
@@ -12,6 +11,7 @@ import {
   VqValueError,
 } from '@vq/core'
 import { afterEach, expect, test } from 'vitest'
+import { backends, use } from '../../../test/contract/backends.js'
 import { draw } from './draw.js'
 
 afterEach(async () => {
@@ -125,9 +125,8 @@ test('bad rows and indices leave the state unchanged', () => {
 test('the tensor form gives the same bits on vq-cpu and on cpu, and clones keep their values', async () => {
   const want = initEmaState(codebook, { dim })
   emaUpdate(x, indices, want, { dim })
-  for (const backend of ['vq-cpu', 'cpu']) {
-    await tf.setBackend(backend)
-    expect(tf.getBackend()).toBe(backend)
+  for (const backend of backends) {
+    await use(backend)
     const start = tf.tensor2d(codebook, [k, dim])
     const state = {
       codebook: tf.variable(start),

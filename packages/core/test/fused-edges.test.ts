@@ -15,7 +15,7 @@ import {
   VqValueError,
 } from '@vq/core'
 import { describe, expect, test } from 'vitest'
-import { backends, use } from './backends.js'
+import { backends, use } from '../../../test/contract/backends.js'
 
 describe.each(backends)('on %s', backend => {
   test('classes that a logit of −∞ excludes cost nothing, as in PyTorch', async () => {

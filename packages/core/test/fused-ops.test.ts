@@ -17,7 +17,7 @@ import {
   VqValueError,
 } from '@vq/core'
 import { expect, test } from 'vitest'
-import { backends, use } from './backends.js'
+import { backends, use } from '../../../test/contract/backends.js'
 import { uniform } from './draw.js'
 import { cases } from './fused-cases.js'
 

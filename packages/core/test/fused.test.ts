@@ -1,4 +1,3 @@
-import '@tensorflow/tfjs-backend-cpu'
 import {
   adamStep,
   batchNormInfer,
@@ -10,10 +9,10 @@ import {
   tf,
 } from '@vq/core'
 import { expect, test } from 'vitest'
+import { backends, use } from '../../../test/contract/backends.js'
 
 // Fused ops: values, and gradients by central differences in float64 of the same formula, on both backends.
 
-const backends = ['vq-cpu', 'cpu']
 let state = 7
 const noise = (n: number): number[] =>
   Array.from({ length: n }, () => {
@@ -161,8 +160,7 @@ function close(actual: ArrayLike<number>, expected: number[], tolerance: number)
 
 for (const backend of backends)
   test.each(cases)(`$name: values and gradients on ${backend}`, async ({ shapes, op, oracle }) => {
-    await tf.setBackend(backend)
-    expect(tf.getBackend()).toBe(backend)
+    await use(backend)
     const data = shapes.map(s => noise(s.reduce((a, b) => a * b, 1)).map(v => Math.fround(v)))
     const y = oracle(...data)
     const weights = noise(y.length).map(v => Math.fround(v))
@@ -304,7 +302,7 @@ test.each([
 test.each(backends)(
   'batch statistics are the mean and biased variance, far from zero too, on %s',
   async backend => {
-    await tf.setBackend(backend)
+    await use(backend)
     tf.tidy(() => {
       const x = tf.tensor2d([[1000, 1], [1001, 2], [1002, 6]]) // biome-ignore format: a matrix
       const { mean, variance } = batchNormTrain(x, tf.ones([2]), tf.zeros([2]))
@@ -315,7 +313,7 @@ test.each(backends)(
 )
 
 test.each(backends)('adamStep follows the formula, coupled and decoupled decay, on %s', async backend => {
-  await tf.setBackend(backend)
+  await use(backend)
   for (const decoupled of [false, true]) {
     const shapes = [[3, 4], [], [70]] // biome-ignore format: shapes
     const p0 = shapes.map(s => noise(s.reduce((a, b) => a * b, 1)))
@@ -354,7 +352,7 @@ test.each(backends)('adamStep follows the formula, coupled and decoupled decay, 
 })
 
 test.each(backends)('globalNorm is the root of all squares on %s', async backend => {
-  await tf.setBackend(backend)
+  await use(backend)
   tf.tidy(() => {
     const data = [noise(40000), noise(3)]
     const expected = Math.sqrt(data.flat().reduce((s, v) => s + v * v, 0))
@@ -363,7 +361,7 @@ test.each(backends)('globalNorm is the root of all squares on %s', async backend
 })
 
 test.each(backends)('detach shares the data and cuts the gradient on %s', async backend => {
-  await tf.setBackend(backend)
+  await use(backend)
   const x = tf.tensor1d([1, 2, 3])
   const buffers = tf.memory().numDataBuffers
   const d = detach(x)

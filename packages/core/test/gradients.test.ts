@@ -1,6 +1,6 @@
-import '@tensorflow/tfjs-backend-cpu'
 import { tf } from '@vq/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { backends, use } from '../../../test/contract/backends.js'
 import { draw } from './draw.js'
 
 // Gradients that tfjs lacks, by central differences. Each op is linear in every single element, at least within the
@@ -12,15 +12,15 @@ interface Case {
   op: (...x: T[]) => T
   /** Values in place of drawn ones. */
   values?: number[][]
-  /** What tfjs's plain backend lacks or gets wrong. */
-  notOnCpu?: string
+  /** What a backend of tfjs lacks or gets wrong. */
+  notOn?: Record<string, string>
 }
 
 const step = 0.125
 const cases: Case[] = [
   { name: 'einsum ij,jk->ik', shapes: [[3, 5], [5, 2]], op: (a, b) => tf.einsum('ij,jk->ik', a, b) },
   { name: 'einsum bij,bkj->bik', shapes: [[2, 3, 5], [2, 4, 5]], op: (a, b) => tf.einsum('bij,bkj->bik', a, b) },
-  { name: 'einsum with an axis summed alone', shapes: [[3, 5], [5, 2]], op: (a, b) => tf.einsum('ij,jk->k', a, b), notOnCpu: 'it keeps an axis that stands in the first term alone' },
+  { name: 'einsum with an axis summed alone', shapes: [[3, 5], [5, 2]], op: (a, b) => tf.einsum('ij,jk->k', a, b), notOn: { cpu: 'it keeps an axis that stands in the first term alone' } },
   { name: 'einsum of one', shapes: [[3, 2, 4]], op: a => tf.einsum('ijk->ki', a) },
   { name: 'einsum to a scalar', shapes: [[7], [7]], op: (a, b) => tf.einsum('i,i->', a, b) },
   { name: 'einsum outer', shapes: [[3], [1]], op: (a, b) => tf.einsum('i,j->ji', a, b) },
@@ -33,7 +33,7 @@ const cases: Case[] = [
   { name: 'topk', shapes: [[2, 6]], op: x => tf.topk(x, 3).values, values: [[4, -1, 2, 9, 0, 7, 1, 8, -3, 5, 6, 3]] },
   { name: 'topk of a vector', shapes: [[5]], op: x => tf.topk(x, 1).values, values: [[1, 5, -2, 3, 0]] },
   { name: 'depthToSpace', shapes: [[2, 3, 1, 12]], op: x => tf.depthToSpace(x as tf.Tensor4D, 2) },
-  { name: 'depthToSpace NCHW', shapes: [[2, 18, 1, 2]], op: x => tf.depthToSpace(x as tf.Tensor4D, 3, 'NCHW'), notOnCpu: 'NHWC alone' },
+  { name: 'depthToSpace NCHW', shapes: [[2, 18, 1, 2]], op: x => tf.depthToSpace(x as tf.Tensor4D, 3, 'NCHW'), notOn: { cpu: 'NHWC alone', tensorflow: 'NHWC alone' } },
   { name: 'gatherND of rows', shapes: [[4, 3]], op: x => tf.gatherND(x, tf.tensor2d([[2], [0], [2]], [3, 1], 'int32')) },
   { name: 'gatherND of elements', shapes: [[4, 3, 2]], op: x => tf.gatherND(x, tf.tensor2d([[3, 2, 1], [0, 0, 0]], [2, 3], 'int32')) },
   { name: 'gather', shapes: [[3, 5, 2]], op: x => tf.gather(x, tf.tensor2d([[4, 0], [4, 1]], [2, 2], 'int32'), 1) },
@@ -89,15 +89,15 @@ function differences(
   )
 }
 
-describe.each(['vq-cpu', 'cpu'])('on %s', backend => {
+describe.each(backends)('on %s', backend => {
   beforeAll(async () => {
-    await tf.setBackend(backend)
+    await use(backend)
   })
   afterAll(async () => {
     await tf.setBackend('vq-cpu')
   })
 
-  test.each(cases.filter(c => backend !== 'cpu' || c.notOnCpu === undefined))(
+  test.each(cases.filter(c => c.notOn?.[backend] === undefined))(
     'the gradient of $name is that of differences',
     given => {
       expect(tf.getBackend()).toBe(backend)

@@ -89,7 +89,7 @@ onBackends(() => {
       step(first, 4, 1)
       step(second, 4, 1)
       expect(b.values).toEqual(a.values)
-      const { step: _, ...rest } = first.stateDict()
+      const { 'step.a': _, ...rest } = first.stateDict()
       expect(() => second.loadStateDict(rest as never)).toThrow(VqFormatError)
       for (const x of [first, second, a, b]) x.dispose()
     })

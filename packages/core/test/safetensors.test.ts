@@ -16,8 +16,9 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-function file(header: string | object, data: number[] = [], length?: number): string {
-  const text = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header))
+function file(header: string | Buffer | object, data: number[] = [], length?: number): string {
+  const made = typeof header === 'string' || Buffer.isBuffer(header) ? header : JSON.stringify(header)
+  const text = Buffer.from(made as string)
   const size = Buffer.alloc(8)
   size.writeBigUInt64LE(BigInt(length ?? text.length))
   const path = join(folder, 'made.safetensors')
@@ -127,11 +128,13 @@ describe('a file that is not what it claims', () => {
     shape,
     data_offsets: offsets,
   })
+  const one = '"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
+  const twice = `{${one},${one}}`
   it.each<[string, () => string, RegExp]>([
     ['nothing', () => cut(file('{}'), 4), /at least 8 bytes/],
     ['a header longer than the file', () => file('{}', [], 1e6), /a header of 1000000 bytes/],
     ['a header of 2^63 bytes', () => file('{}', [], 2 ** 62), /a header within/],
-    ['no JSON', () => file('{"a":'), /a header of JSON/],
+    ['no JSON', () => file('{"a":'), /'a' to be an object/],
     ['a list', () => file('[]'), /a JSON object/],
     ['data cut off', () => file({ a: entry([4], [0, 4]) }, [1, 2]), /4 bytes of data/],
     ['bytes that belong to nothing', () => file({ a: entry([1], [0, 1]) }, [1, 2]), /1 bytes of data/],
@@ -143,12 +146,60 @@ describe('a file that is not what it claims', () => {
       /the 3 bytes of its shape/,
     ],
     ['an enormous shape', () => file({ a: entry([2 ** 50, 2 ** 50], [0, 2]) }, [1, 2]), /of its shape/],
-    ['a negative size', () => file({ a: entry([-1], [0, 1]) }, [1]), /to have a shape/],
+    ['a negative size', () => file({ a: entry([-1], [0, 1]) }, [1]), /a whole number of at least 0/],
     ['offsets backwards', () => file({ a: entry([1], [1, 0]) }, [1]), /of its shape/],
     ['three offsets', () => file({ a: entry([1], [0, 1, 2]) }, [1]), /two offsets/],
     ['an unknown type', () => file({ a: entry([1], [0, 1], 'F8') }, [1]), /to be of type/],
+    ['a type that is a number', () => file({ a: entry([1], [0, 1], 8) }, [1]), /to be of type/],
+    ['C128, which the format lacks', () => file({ a: entry([0], [0, 0], 'C128') }), /to be of type/],
     ['a type named like a method', () => file({ a: entry([1], [0, 1], 'toString') }, [1]), /to be of type/],
     ['flags other than 0 and 1', () => file({ a: entry([1], [0, 1], 'BOOL') }, [2]), /0 and 1/],
+    ['a half of a byte', () => file({ a: entry([3], [0, 2], 'F4') }, [1, 2]), /a whole number/],
+    ['two of a name', () => file(twice, [1]), /each name once.*"a" twice/],
+    [
+      'two of a name, one in escapes',
+      () => file(twice.replace('"a"', String.raw`"\u0061"`), [1]),
+      /"a" twice/,
+    ],
+    ['metadata with two of a name', () => file('{"__metadata__":{"a":"b","a":"c"}}'), /"a" twice/],
+    ['a field twice', () => file('{"a":{"dtype":"U8","dtype":"U8"}}'), /"dtype" twice/],
+    [
+      'minus zero',
+      () => file('{"a":{"dtype":"U8","shape":[1],"data_offsets":[-0,1]}}', [1]),
+      /a whole number/,
+    ],
+    [
+      'a fraction',
+      () => file('{"a":{"dtype":"U8","shape":[1.0],"data_offsets":[0,1]}}', [1]),
+      /a whole number/,
+    ],
+    [
+      'an exponent',
+      () => file('{"a":{"dtype":"U8","shape":[1e0],"data_offsets":[0,1]}}', [1]),
+      /a whole number/,
+    ],
+    [
+      'a leading zero',
+      () => file('{"a":{"dtype":"U8","shape":[01],"data_offsets":[0,1]}}', [1]),
+      /a whole number/,
+    ],
+    [
+      'sizes beyond all integers',
+      () => file('{"a":{"dtype":"U8","shape":[1e400,18446744073709551616]}}'),
+      /a whole number/,
+    ],
+    [
+      'an unpaired surrogate',
+      () => file(String.raw`{"\ud800":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`),
+      /surrogates/,
+    ],
+    ['a space before the header', () => file(' {}'), /a JSON object/],
+    ['a byte order mark', () => file('\ufeff{}'), /a JSON object/],
+    ['more after the header', () => file('{} {}'), /nothing more/],
+    ['bytes that are no UTF-8', () => file(Buffer.from([0x7b, 0xff, 0x7d])), /UTF-8/],
+    ['lists without end', () => file(`{"a":{"b":${'['.repeat(1e6)}`), /128 levels/],
+    ['objects without end', () => file(`{"a":${'{"a":'.repeat(1e6)}`), /128 levels/],
+    ['shapes without end', () => file(`{"a":{"shape":${'['.repeat(1e6)}`), /a whole number/],
     ['metadata of numbers', () => file({ __metadata__: { a: 1 } }), /strings to strings/],
   ])('is refused: %s', async (_, make, message) => {
     const error = await loadSafetensors(make()).catch(e => e)

@@ -1,2 +1,2 @@
-// Nothing here yet: see the README.
-export {}
+export { BaseDecoder } from './base/decoder.js'
+export { BaseEncoder, type EncodeOptions, type EncoderOutput } from './base/encoder.js'

@@ -133,7 +133,7 @@ describe('coloredDigits', () => {
     expect(() => coloredDigits({ count: 0 })).toThrow(VqConfigError)
     expect(() => coloredDigits({ count: 1, size: 4 })).toThrow(/size to be a whole number from 8 to 1024/)
     expect(() => coloredDigits({ count: 2 }).batch(Int32Array.of(2))).toThrow(
-      /indices from 0 to 1, received 2/,
+      /numbers of samples from 0 to 1, received 2/,
     )
   })
 })

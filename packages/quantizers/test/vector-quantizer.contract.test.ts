@@ -1,8 +1,9 @@
 import { Random } from '@vq/core'
+import { quantizerContract } from '@vq/core/testing'
 import { VectorQuantizer, type VectorQuantizerOptions } from '@vq/quantizers'
-import { type Case, quantizerContract } from '../../../test/contract/quantizer.js'
+import { onEachBackend } from '../../../test/contract/run.js'
 
-const cases: Case[] = []
+const cases: { name: string; make: () => VectorQuantizer }[] = []
 for (const codebookUpdate of ['ema', 'gradient'] as const)
   for (const estimator of ['ste', 'rotation'] as const)
     for (const deadCodeThreshold of [0, 0.9]) {
@@ -33,4 +34,4 @@ for (const [numEmbeddings, embeddingDim] of [
     make: () => new VectorQuantizer({ numEmbeddings, embeddingDim, random: new Random(1) }),
   })
 
-quantizerContract(cases)
+for (const { name, make } of cases) onEachBackend(name, quantizerContract(make))

@@ -1,2 +1,1 @@
-// Nothing here yet: see the README.
-export {}
+export { type FeatureOptions, SegmentationBackbone } from './backbones/base.js'

@@ -14,6 +14,8 @@ export type StoredType =
   | 'F6_E3M2'
   | 'F8_E4M3'
   | 'F8_E5M2'
+  | 'F8_E4M3FNUZ'
+  | 'F8_E5M2FNUZ'
   | 'F8_E8M0'
   | 'F16'
   | 'BF16'
@@ -50,6 +52,8 @@ export const arraysOf: Readonly<Record<StoredType, { new (length: number): Store
   F6_E3M2: Float32Array,
   F8_E4M3: Float32Array,
   F8_E5M2: Float32Array,
+  F8_E4M3FNUZ: Float32Array,
+  F8_E5M2FNUZ: Float32Array,
   F8_E8M0: Float32Array,
   F16: Float32Array,
   BF16: Float32Array,

@@ -66,8 +66,17 @@ function backward(tape: TapeNode[], y: tf.Scalar, variables: readonly tf.Variabl
       const names = Object.keys(node.inputs).filter(name => wanted.has(node.inputs[name].id))
       if (names.length > 0 && dys.some(dy => dy !== null)) {
         const inputs = names.map(name => node.inputs[name])
-        for (const [j, dx] of nodeGradients(node, names, dys).entries())
-          accumulate(gradients, inputs[j], dx, node.kernelName)
+        const dxs = nodeGradients(node, names, dys)
+        while (dxs.length > 0) {
+          const j = names.length - dxs.length
+          try {
+            accumulate(gradients, inputs[j], dxs[0], node.kernelName)
+          } catch (error) {
+            tf.dispose(dxs)
+            throw error
+          }
+          dxs.shift()
+        }
       }
       for (const o of node.outputs) {
         gradients.get(o.id)?.dispose()

@@ -1,8 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core'
 import { expectConfig, expectNumber } from '../check.js'
-import type { Module } from '../nn/module.js'
 import { sgdStep } from '../ops/sgd.js'
-import { Optimizer } from './optimizer.js'
+import { Optimizer, type Trainable } from './optimizer.js'
 
 export interface SGDOptions {
   learningRate: number
@@ -15,33 +14,38 @@ export interface SGDOptions {
 }
 
 /** Gradient descent, v ← momentum·v + g, p ← p − learningRate·v, as PyTorch's SGD without dampening. */
-export class SGD extends Optimizer {
-  private readonly momentum: number
-  private readonly weightDecay: number
-  private readonly nesterov: boolean
+export class SGD extends Optimizer<Required<SGDOptions>> {
   private readonly velocity: tf.Variable[]
 
-  constructor(module: Module, { learningRate, momentum = 0, weightDecay = 0, nesterov = false }: SGDOptions) {
-    expectNumber('SGD', 'learningRate', learningRate, 0, Number.MAX_VALUE)
-    expectNumber('SGD', 'momentum', momentum, 0, 1)
-    expectNumber('SGD', 'weightDecay', weightDecay, 0, Number.MAX_VALUE)
-    expectConfig(
-      !nesterov || momentum > 0,
-      'SGD',
-      'momentum above 0 with nesterov',
-      momentum,
-      'Set momentum, 0.9 for example.',
-    )
-    super(module, learningRate)
-    this.nesterov = nesterov
-    this.momentum = momentum
-    this.weightDecay = weightDecay
-    this.velocity = momentum === 0 ? [] : this.addState('momentum_buffer')
+  constructor(trainable: Trainable<SGDOptions>, options: SGDOptions) {
+    super(trainable, options, settle)
+    this.velocity = this.groups.some(g => g.settings.momentum > 0) ? this.addState('momentum_buffer') : []
   }
 
-  protected apply(parameters: tf.Variable[], gradients: (tf.Tensor | null)[], gradientScale: number): void {
-    const { learningRate, momentum, nesterov, weightDecay } = this
-    const options = { learningRate, momentum, nesterov, weightDecay, gradientScale }
-    sgdStep(parameters, gradients, this.velocity, options)
+  protected apply(
+    settings: Required<SGDOptions>,
+    at: readonly number[],
+    gradients: readonly tf.Tensor[],
+    gradientScale: number,
+  ): void {
+    const { parameters, velocity } = this
+    const pick = <T>(list: readonly T[]): T[] => at.map(i => list[i])
+    const velocities = settings.momentum > 0 ? pick(velocity) : []
+    sgdStep(pick(parameters), pick(gradients), velocities, { ...settings, gradientScale })
   }
+}
+
+function settle(options: Partial<SGDOptions>): Required<SGDOptions> {
+  const { learningRate, momentum = 0, weightDecay = 0, nesterov = false } = options
+  expectNumber('SGD', 'learningRate', learningRate, 0, Number.MAX_VALUE)
+  expectNumber('SGD', 'momentum', momentum, 0, 1)
+  expectNumber('SGD', 'weightDecay', weightDecay, 0, Number.MAX_VALUE)
+  expectConfig(
+    !nesterov || momentum > 0,
+    'SGD',
+    'momentum above 0 with nesterov',
+    momentum,
+    'Set momentum, 0.9 for example.',
+  )
+  return { learningRate, momentum, weightDecay, nesterov }
 }

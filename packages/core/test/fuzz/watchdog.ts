@@ -27,12 +27,17 @@ let worker: Worker | undefined
 
 /** Notes that a call begins; call what it returns when the call has ended. */
 export function watched(backend: string, name: string, call: Call): () => void {
+  return watchedText(`${backend} ${name} ${show(call)}`)
+}
+
+/** The same for anything else that a text can repeat. */
+export function watchedText(text: string): () => void {
   if (worker === undefined) {
     worker = new Worker(source, { eval: true, workerData: { note, state, patience } })
     worker.unref()
   }
   state[1]++
-  state[2] = encoder.encodeInto(`${backend} ${name} ${show(call)}`, note).written
+  state[2] = encoder.encodeInto(text, note).written
   state[0] = 1
   if (log !== undefined) writeSync(log, `${Buffer.from(note.slice(0, state[2]))}\n`)
   return () => {

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { expectInteger, VqAbortError, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSharp, type SharpFactory } from '../image/sharp.js'
-import type { Dataset } from './dataset.js'
+import { type Dataset, expectIndices } from './dataset.js'
 import { type DecodeOptions, decodeImage, decodeReason } from './decode.js'
 import { type Skipped, scanImages } from './scan.js'
 
@@ -110,17 +110,11 @@ interface Source extends DecodeOptions {
 
 function readBatch(source: Source, indices: Int32Array): Float32Array | Promise<Float32Array> {
   const { kept, bytes, cache } = source
+  expectIndices('imageFolder.batch', kept, indices)
   const out = new Float32Array(indices.length * bytes)
   const missing: number[] = []
   for (let n = 0; n < indices.length; n++) {
-    const position = kept[indices[n]!]
-    if (position === undefined)
-      throw new VqConfigError({
-        operation: 'imageFolder.batch',
-        expected: `indices from 0 to ${kept.length - 1}`,
-        received: String(indices[n]),
-        remedy: 'Take indices below the length of the data set.',
-      })
+    const position = kept[indices[n]!]!
     if ((position + 1) * bytes <= cache.length) copyScaled(cache, position * bytes, out, n * bytes, bytes)
     else missing.push(n)
   }

@@ -1,5 +1,5 @@
 import { expectInteger, Random, VqConfigError } from '@vq/core'
-import type { Dataset } from './dataset.js'
+import { BaseDataset, type Dataset } from './dataset.js'
 
 export interface Batch {
   /** The samples one after another. */
@@ -150,12 +150,13 @@ export class DataLoader {
 }
 
 /** Samples that are already in memory, one after another. */
-export class ArrayDataset implements Dataset {
+export class ArrayDataset extends BaseDataset {
   readonly length: number
   readonly shape: readonly number[]
   private readonly values: Float32Array
 
   constructor(values: Float32Array, shape: readonly number[]) {
+    super()
     const size = shape.reduce((a, b) => a * b, 1)
     if (size === 0 || values.length % size !== 0)
       throw new VqConfigError({
@@ -169,7 +170,7 @@ export class ArrayDataset implements Dataset {
     this.length = values.length / size
   }
 
-  batch(indices: Int32Array): Float32Array {
+  protected read(indices: Int32Array): Float32Array {
     const size = this.values.length / this.length
     const out = new Float32Array(indices.length * size)
     for (const [i, sample] of indices.entries())

@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, Random } from '@vq/core'
-import type { Dataset } from './dataset.js'
+import { type Dataset, expectIndices } from './dataset.js'
 
 export interface RandomCropsOptions {
   /** Edge of the square crops in pixels; the source's edges are at least as long. */
@@ -54,6 +54,7 @@ export function randomCrops(source: Dataset, options: RandomCropsOptions): Datas
     length: source.length * copies,
     shape: [size, size, channels],
     batch: indices => {
+      expectIndices('randomCrops.batch', { length: source.length * copies }, indices)
       const images = source.batch(indices.map(index => index % source.length))
       return images instanceof Float32Array ? crop(images, indices) : images.then(all => crop(all, indices))
     },

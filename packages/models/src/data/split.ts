@@ -1,22 +1,18 @@
-import { expectConfig, expectInteger, expectShape, Random } from '@vq/core'
-import type { Dataset } from './dataset.js'
+import { expectConfig, expectInteger, Random } from '@vq/core'
+import { type Dataset, expectIndices } from './dataset.js'
 
 /** The items of `dataset` at `indices`, in that order, with their ids, captions and labels. */
 export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
   const chosen = Int32Array.from(indices)
-  for (const i of chosen)
-    expectShape(
-      i >= 0 && i < dataset.length,
-      'subset',
-      `indices from 0 to ${dataset.length - 1}`,
-      String(i),
-      'Take indices below the length of the data set.',
-    )
+  expectIndices('subset', dataset, chosen)
   const pick = (all: readonly string[]): string[] => Array.from(chosen, i => all[i]!)
   return {
     length: chosen.length,
     shape: dataset.shape,
-    batch: at => dataset.batch(at.map(i => chosen[i]!)),
+    batch: at => {
+      expectIndices('subset.batch', chosen, at)
+      return dataset.batch(at.map(i => chosen[i]!))
+    },
     ...(dataset.ids && { ids: pick(dataset.ids) }),
     ...(dataset.captions && { captions: pick(dataset.captions) }),
     ...(dataset.labels && { labels: pick(dataset.labels) }),

@@ -1,5 +1,5 @@
-import { expectInteger, expectShape, Random } from '@vq/core'
-import type { Dataset } from '../dataset.js'
+import { expectInteger, Random } from '@vq/core'
+import { type Dataset, expectIndices } from '../dataset.js'
 import { caption, choose, draw } from './draw.js'
 
 export interface ColoredDigitsOptions {
@@ -41,17 +41,10 @@ export function coloredDigits(options: ColoredDigitsOptions): ColoredDigits {
     captions: choices.map(caption),
     labels: choices.map(choice => String(choice.digit)),
     batch: indices => {
+      expectIndices('coloredDigits.batch', { length: count }, indices)
       const out = new Float32Array(indices.length * bytes)
       for (let n = 0; n < indices.length; n++) {
-        const i = indices[n]!
-        expectShape(
-          i >= 0 && i < count,
-          'coloredDigits.batch',
-          `indices from 0 to ${count - 1}`,
-          String(i),
-          'Take indices below the length of the data set.',
-        )
-        draw(random.seed(seed, offset + i), size, out, n * bytes, distance)
+        draw(random.seed(seed, offset + indices[n]!), size, out, n * bytes, distance)
       }
       return out
     },

@@ -1,0 +1,110 @@
+import type { Stats } from 'node:fs'
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { VqFormatError } from '../errors.js'
+
+// Node reads at most 2 GiB at once.
+const largestRead = 1 << 30
+
+/** The error of a file that is not what it claims. */
+export function badFile(source: string, format: string, expected: string, received: string): VqFormatError {
+  return new VqFormatError({
+    operation: `reading ${source} as ${format}`,
+    expected,
+    received,
+    remedy: `The file is damaged, incomplete or not ${format}: fetch or save it again.`,
+  })
+}
+
+/** A plain file, read by position. Every failure is a VqFormatError that names the path, with Node's own as its cause. */
+export class FileBytes {
+  readonly path: string
+  /** What is read, in words for errors, such as 'safetensors'. */
+  readonly format: string
+  /** Bytes, when it was opened. */
+  readonly size: number
+  /** Differs between files and between versions of one. */
+  readonly stamp: string
+  private readonly handle: FileHandle
+
+  private constructor(path: string, format: string, { size, ino, mtimeMs }: Stats, handle: FileHandle) {
+    this.path = path
+    this.format = format
+    this.size = size
+    this.stamp = `${ino} ${size} ${mtimeMs}`
+    this.handle = handle
+  }
+
+  static async open(path: string, format: string): Promise<FileBytes> {
+    // A pipe or device is not even opened: that alone may wait for ever.
+    const before = await attempt(path, format, () => stat(path))
+    if (!before.isFile())
+      throw badFile(path, format, 'a file', before.isDirectory() ? 'a folder' : 'no plain file')
+    const handle = await attempt(path, format, () => open(path, 'r'))
+    try {
+      return new FileBytes(path, format, await attempt(path, format, () => handle.stat()), handle)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  /** Fills `bytes` from the position. Throws where the file ends before. */
+  async readInto(bytes: Uint8Array, at: number): Promise<void> {
+    let done = 0
+    while (done < bytes.length) {
+      const part = Math.min(bytes.length - done, largestRead)
+      const { bytesRead } = await attempt(this.path, this.format, () =>
+        this.handle.read(bytes, done, part, at + done),
+      )
+      if (bytesRead === 0)
+        throw this.bad(`${bytes.length} bytes at ${at}`, `${done} bytes: it ended or shrank`)
+      done += bytesRead
+    }
+  }
+
+  /** Reads `length` bytes, which must lie in the file. */
+  async read(at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (!(at + length <= this.size))
+      throw this.bad(`${length} bytes at ${at}`, `a file of ${this.size} bytes`)
+    const bytes = allocate(length, this.path, this.format)
+    await this.readInto(bytes, at)
+    return bytes
+  }
+
+  bad(expected: string, received: string): VqFormatError {
+    return badFile(this.path, this.format, expected, received)
+  }
+
+  close(): Promise<void> {
+    return this.handle.close()
+  }
+}
+
+function allocate(length: number, path: string, format: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length)
+  } catch (cause) {
+    throw new VqFormatError({
+      operation: `reading ${path} as ${format}`,
+      expected: 'parts that fit into memory',
+      received: `${length} bytes`,
+      remedy: 'Read tensors one at a time, or slices of their rows.',
+      cause,
+    })
+  }
+}
+
+async function attempt<T>(path: string, format: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (cause) {
+    const { code = String(cause) } = cause as NodeJS.ErrnoException
+    throw new VqFormatError({
+      operation: `reading ${path} as ${format}`,
+      expected: 'a file that can be read',
+      received: code === 'ENOENT' ? `none (${code})` : code,
+      remedy: 'Check the path and its permissions.',
+      cause,
+    })
+  }
+}

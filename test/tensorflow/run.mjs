@@ -1,0 +1,42 @@
+// The `tensorflow` backend for real: tfjs-node on libtensorflow, first as a user finds it, then every contract suite of ops
+// and quantizers. Where the libraries cannot be had it says why and skips.
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { prepareTensorflow } from './prepare.mjs'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const { project, reason } = prepareTensorflow()
+if (reason !== undefined) {
+  console.log(`skipped: ${reason}`)
+  process.exit(0)
+}
+
+// The suites that run on whatever backend they are given.
+const suites = [
+  ...[
+    'convolution-gradients',
+    'ema-update',
+    'fused',
+    'fused-edges',
+    'fused-ops',
+    'gradients',
+    'nearest-code',
+  ],
+  ...['nn', 'optim', 'random-ops', 'second-order'],
+].map(name => `packages/core/test/${name}.test.ts`)
+const env = {
+  ...process.env,
+  NODE_PATH: join(project, 'node_modules'),
+  TF_CPP_MIN_LOG_LEVEL: '2',
+  TF_ENABLE_ONEDNN_OPTS: '0',
+}
+run(process.execPath, ['test/tensorflow/device.mjs'])
+run('node_modules/.bin/vitest', ['run', ...suites, 'packages/quantizers', '-t', 'tensorflow'], {
+  VQ_TEST_BACKENDS: 'tensorflow',
+})
+
+function run(command, args, more = {}) {
+  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', env: { ...env, ...more } })
+  if (status !== 0) process.exit(status ?? 1)
+}
