@@ -1,6 +1,6 @@
-import { badFile, FileBytes } from './file-bytes.js'
+import { FileBytes } from './file-bytes.js'
 
-/** Bytes that are read where they are needed: a file, or an array that stands for one. */
+/** Bytes that are read where they are needed. */
 export interface ByteSource {
   /** How errors call it. */
   readonly name: string
@@ -23,19 +23,5 @@ export async function openSource(path: string, format: string): Promise<ByteSour
       return file.read(at, length)
     },
     close: () => file.close(),
-  }
-}
-
-/** An array in place of a file. */
-export function sourceOf(bytes: Uint8Array, name: string, format: string): ByteSource {
-  return {
-    name,
-    size: bytes.length,
-    async read(at, length) {
-      if (!(at >= 0 && at + length <= bytes.length))
-        throw badFile(name, format, `${length} bytes at ${at}`, `${bytes.length} bytes in all`)
-      return new Uint8Array(bytes.subarray(at, at + length))
-    },
-    async close() {},
   }
 }

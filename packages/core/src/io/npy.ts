@@ -8,9 +8,10 @@ import type { StoredTensor, StoredType } from './stored-tensor.js'
 /** Source: NumPy Enhancement Proposal 1 and numpy.lib.format, versions 1.0 to 3.0. */
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const largestHeader = 100_000
-const mostAxes = 64 // NumPy's own bound
+export const mostAxes = 64 // NumPy's own bound
 
-const typesOf: Readonly<Record<string, StoredType>> = {
+/** NumPy's types by their codes without the byte order. */
+export const typesOf: Readonly<Record<string, StoredType>> = {
   b1: 'BOOL',
   u1: 'U8',
   i1: 'I8',

@@ -34,8 +34,7 @@ export async function loadNpz(path: string, options: NpzOptions = {}): Promise<S
   }
 }
 
-/** `loadNpz` from any source. */
-export async function readNpz(source: ByteSource, options: NpzOptions = {}): Promise<StateDict> {
+async function readNpz(source: ByteSource, options: NpzOptions): Promise<StateDict> {
   const archive = await openZip(source, options)
   const tensors: StateDict = Object.create(null)
   for (const [name, found] of await readHeaders(archive)) tensors[name] = await readArray(archive, found)

@@ -1,3 +1,4 @@
+import { expectConfig } from '../check.js'
 import { VqConfigError } from '../errors.js'
 import { type ByteSource, openSource } from './byte-source.js'
 import { naming } from './pickle/run.js'
@@ -47,11 +48,7 @@ export async function loadTorchCheckpoint(
   }
 }
 
-/** `loadTorchCheckpoint` from any source. */
-export async function readTorchCheckpoint(
-  source: ByteSource,
-  options: TorchOptions = {},
-): Promise<TorchCheckpoint> {
+async function readTorchCheckpoint(source: ByteSource, options: TorchOptions): Promise<TorchCheckpoint> {
   const { value, named, lazy, file } = await readTree(source, options)
   const wanted = [...new Set(named.values())]
   const tensors = wanted.map(stub => lazy.get(stub)).filter(tensor => tensor !== undefined)
@@ -99,6 +96,15 @@ interface Tree {
 }
 
 async function readTree(source: ByteSource, { prefix, maxBytes }: TorchOptions): Promise<Tree> {
+  const operation = `reading ${source.name}`
+  if (prefix !== undefined)
+    expectConfig(
+      typeof prefix === 'string',
+      operation,
+      'prefix to be a path in the file',
+      prefix,
+      'Pass a string.',
+    )
   const file = await readForm(source, maxBytes)
   const lazy = new Map<StoredTensor, TorchTensor>()
   const arrays = new Set<object>()
@@ -114,7 +120,7 @@ async function readTree(source: ByteSource, { prefix, maxBytes }: TorchOptions):
       lazy.set(stub, tensor)
       return stub
     })
-    const value = prefix === undefined ? root : subtree(root, prefix, `reading ${source.name}`)
+    const value = prefix === undefined || prefix === '' ? root : subtree(root, prefix, operation)
     const isTensor = (node: object): boolean => lazy.has(node as StoredTensor) || arrays.has(node)
     return { value, named: flatten(value, isTensor), lazy, file }
   })

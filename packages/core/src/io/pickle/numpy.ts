@@ -1,4 +1,5 @@
-import { areFlags, bitsOf, bytesOf, countOf, decodeValues } from '../stored-bytes.js'
+import { mostAxes, typesOf } from '../npy.js'
+import { areFlags, bitsOf, bytesOf, countOf, decodeValues, isSize } from '../stored-bytes.js'
 import { elementsPerValue, type StoredTensor, type StoredType } from '../stored-tensor.js'
 import { rowMajor } from '../strides.js'
 import { swapBytes } from '../swap-bytes.js'
@@ -15,25 +16,6 @@ import {
   textOf,
   typeName,
 } from './values.js'
-
-const mostAxes = 64
-
-const typesOf: Readonly<Record<string, StoredType>> = {
-  b1: 'BOOL',
-  u1: 'U8',
-  i1: 'I8',
-  u2: 'U16',
-  i2: 'I16',
-  u4: 'U32',
-  i4: 'I32',
-  u8: 'U64',
-  i8: 'I64',
-  f2: 'F16',
-  f4: 'F32',
-  f8: 'F64',
-  c8: 'C64',
-  c16: 'C128',
-}
 
 /** `numpy.dtype`: numbers, or text for scalars of it. Its byte order comes later, by BUILD. */
 class NumpyType extends PickleObject {
@@ -120,10 +102,9 @@ function arrayOf(
 
 function shapeOf(value: PickleValue): number[] {
   const items = value instanceof PyTuple ? value.items : typeof value === 'number' ? [value] : undefined
-  const sizes = (items ?? [-1]).filter(d => typeof d === 'number' && Number.isSafeInteger(d) && d >= 0)
-  if (sizes.length !== items?.length || sizes.length > mostAxes)
+  if (items === undefined || items.length > mostAxes || !items.every(isSize))
     throw new Flaw(`the shape of an array of at most ${mostAxes} axes`, typeName(value))
-  return sizes as number[]
+  return [...items]
 }
 
 function textFrom(value: PickleValue): string | undefined {

@@ -9,6 +9,7 @@ import {
   PyTuple,
   typeName,
 } from '../pickle/values.js'
+import { isSize } from '../stored-bytes.js'
 import type { StoredType } from '../stored-tensor.js'
 import { TorchStorage, TorchTensor } from './tensor.js'
 import { TorchType } from './types.js'
@@ -42,10 +43,6 @@ function sizesOf(value: PickleValue, what: string): number[] {
   if (items === undefined || items.length > mostAxes || !items.every(isSize))
     throw new Flaw(`${what} of at most ${mostAxes} whole numbers`, typeName(value))
   return items as number[]
-}
-
-function isSize(value: PickleValue | undefined): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 /** Throws where a tensor does not lie within its storage, or repeats it to more than the file's size. */

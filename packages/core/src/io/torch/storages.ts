@@ -1,6 +1,6 @@
 import { Flaw } from '../pickle/flaw.js'
 import { type PickleValue, PyBytes, PyTuple, textOf, typeName } from '../pickle/values.js'
-import { bitsOf } from '../stored-bytes.js'
+import { bitsOf, isSize } from '../stored-bytes.js'
 import { TorchStorage } from './tensor.js'
 import { StorageType } from './types.js'
 
@@ -48,7 +48,7 @@ export function storageIds(named: Map<string, NamedStorage>): (id: PickleValue) 
       throw new Flaw('the key of a storage', typeName(key))
     const width = bitsOf[type.stored] / 8
     const name = String(key)
-    if (!isCount(count) || !Number.isSafeInteger(count * width))
+    if (!isSize(count) || !Number.isSafeInteger(count * width))
       throw new Flaw('the length of a storage', typeName(count))
     const known = named.get(name)
     const bytes = count * width
@@ -60,14 +60,10 @@ export function storageIds(named: Map<string, NamedStorage>): (id: PickleValue) 
       )
     if (view === null) return new TorchStorage(name, type.stored, 0, bytes)
     const [viewKey, offset, length] = view instanceof PyTuple ? view.items : []
-    if (viewKey === undefined || !isCount(offset) || !isCount(length) || offset + length > count)
+    if (viewKey === undefined || !isSize(offset) || !isSize(length) || offset + length > count)
       throw new Flaw(`a view within the ${count} elements of its storage`, typeName(view))
     return new TorchStorage(name, type.stored, offset * width, length * width)
   }
-}
-
-function isCount(value: PickleValue | undefined): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function asText(value: PickleValue): PickleValue {

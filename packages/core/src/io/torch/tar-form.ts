@@ -3,7 +3,7 @@ import { Flaw } from '../pickle/flaw.js'
 import { naming } from '../pickle/run.js'
 import { PickleStream } from '../pickle/stream.js'
 import { PickleGlobal, type PickleValue, PyList, PyTuple, typeName } from '../pickle/values.js'
-import { bitsOf } from '../stored-bytes.js'
+import { bitsOf, isSize } from '../stored-bytes.js'
 import type { TorchFile } from './file.js'
 import { remedyFor, torchGlobals } from './globals.js'
 import { badLegacy } from './legacy-form.js'
@@ -174,8 +174,4 @@ async function countIn(stream: PickleStream, options: Options): Promise<number> 
 
 function itemsOf(value: PickleValue): readonly PickleValue[] {
   return value instanceof PyTuple || value instanceof PyList ? value.items : []
-}
-
-function isSize(value: PickleValue): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }

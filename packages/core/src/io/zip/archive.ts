@@ -1,5 +1,6 @@
 import type { Entry, ZipFile } from 'yauzl'
 import yauzl from 'yauzl'
+import { expectNumber } from '../../check.js'
 import { VqError, VqFormatError } from '../../errors.js'
 import type { ByteSource } from '../byte-source.js'
 import { SourceReader } from './reader.js'
@@ -54,6 +55,8 @@ export function badZip(
  * sizes that their bytes can have. Throws VqFormatError.
  */
 export async function openZip(source: ByteSource, limits: ZipLimits = {}): Promise<ZipArchive> {
+  if (limits.maxBytes !== undefined)
+    expectNumber(`reading ${source.name}`, 'maxBytes', limits.maxBytes, 0, Number.MAX_SAFE_INTEGER)
   const reader = new SourceReader(source)
   try {
     const zip = await yauzl.fromRandomAccessReaderPromise(reader, source.size, {
