@@ -26,6 +26,7 @@ const suites = [
   ],
   ...[
     'nn-attention',
+    'nn-contract',
     'nn-module',
     'nn-options',
     'nn-oracle',
