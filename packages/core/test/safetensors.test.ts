@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf, VqFormatError } from '@vq/core'
@@ -128,6 +137,11 @@ describe('a file that is not what it claims', () => {
     shape,
     data_offsets: offsets,
   })
+  const names = (): string =>
+    Array.from({ length: 1_000_001 }, (_, i) => `"${i}":0`)
+      .join()
+      .replace(/^/, '"a":{')
+      .concat('}')
   const one = '"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'
   const twice = `{${one},${one}}`
   it.each<[string, () => string, RegExp]>([
@@ -200,11 +214,42 @@ describe('a file that is not what it claims', () => {
     ['lists without end', () => file(`{"a":{"b":${'['.repeat(1e6)}`), /128 levels/],
     ['objects without end', () => file(`{"a":${'{"a":'.repeat(1e6)}`), /128 levels/],
     ['shapes without end', () => file(`{"a":{"shape":${'['.repeat(1e6)}`), /a whole number/],
+    ['more sizes than any tensor has', () => file(`{"a":{"shape":[1${',1'.repeat(1000)}]}}`), /1000 sizes/],
+    ['more names than any file has', () => file(`{${names()}}`), /1000000 names/],
     ['metadata of numbers', () => file({ __metadata__: { a: 1 } }), /strings to strings/],
   ])('is refused: %s', async (_, make, message) => {
     const error = await loadSafetensors(make()).catch(e => e)
     expect(error).toBeInstanceOf(VqFormatError)
     expect(error.message).toMatch(message)
+  })
+
+  it('is refused, with the reason as its cause, where it cannot be opened', async () => {
+    const cause = async (path: string): Promise<unknown> => {
+      const error = await loadSafetensors(path).catch(e => e)
+      expect(error).toBeInstanceOf(VqFormatError)
+      expect(error.message).toContain(path)
+      return error.cause?.code
+    }
+    const plain = file('{}')
+    expect(await cause(join(folder, 'none'))).toBe('ENOENT')
+    expect(await cause(join(plain, 'below'))).toBe('ENOTDIR')
+    const loop = join(folder, 'loop')
+    symlinkSync(loop, loop)
+    expect(await cause(loop)).toBe('ELOOP')
+    if (process.platform === 'win32') return
+    // Opening a pipe would wait for a writer.
+    const pipe = join(folder, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    expect(await cause(pipe)).toBe(undefined)
+    if (process.getuid?.() === 0) return
+    chmodSync(plain, 0)
+    expect(await cause(plain)).toBe('EACCES')
+  })
+
+  it('is refused with a header of more than the format allows, without reading it', async () => {
+    const path = file('{}', [], 100_000_001)
+    truncateSync(path, 200_000_000)
+    await expect(loadSafetensors(path)).rejects.toThrow(/a header of 100000001 bytes/)
   })
 
   it('never does worse than a typed error, whatever byte is changed or cut', async () => {

@@ -9,17 +9,23 @@ export class JsonError extends Error {
 }
 
 const deepest = 128
+// Far beyond what any file has; without bounds a hundred megabytes of names or sizes would fill the heap.
+const mostNames = 1_000_000
+const mostInAll = 5_000_000
+const mostSizes = 1000
 const literal = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const space = /[ \t\n\r]*/y
 const lone = /\p{Surrogate}/u
 
 /**
  * Reads JSON of a known form in one pass, stricter than JSON.parse: no key twice in an object, whole numbers without a sign, point
- * or exponent, no unpaired surrogates, no more than 128 levels. Only what is asked for is kept.
+ * or exponent, no unpaired surrogates, no more than 128 levels, a million names in an object and a thousand sizes in a list. Only
+ * what is asked for is kept.
  */
 export class JsonReader {
   private readonly text: string
   private at = 0
+  private names = 0
 
   constructor(text: string) {
     this.text = text
@@ -40,6 +46,8 @@ export class JsonReader {
       const key = this.string()
       if (seen.has(key)) throw new JsonError('each name once', `${JSON.stringify(key.slice(0, 80))} twice`)
       seen.add(key)
+      if (seen.size > mostNames || ++this.names > mostInAll)
+        throw this.error(`no more than ${mostNames} names in an object and ${mostInAll} in all`)
       this.expect(':')
       visit(key)
     } while (this.take(','))
@@ -102,6 +110,7 @@ export class JsonReader {
     const found: number[] = []
     this.array(() => {
       found.push(this.size())
+      if (found.length > mostSizes) throw this.error(`no more than ${mostSizes} sizes`)
     })
     return found
   }

@@ -1,7 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { sizeOf } from '../backend/data.js'
 import { VqFormatError } from '../errors.js'
-import { elementsPerValue, isFloat, type StateDict, type StoredTensor } from '../io/stored-tensor.js'
+import {
+  elementsPerValue,
+  isFloat,
+  type StateDict,
+  type StoredTensor,
+  type TensorEntry,
+} from '../io/stored-tensor.js'
 import { diskShape, fromDisk, type Layout, type Values } from './layout.js'
 
 /** A whole number that a module keeps beside its tensors, an I64 scalar on disk (as PyTorch's num_batches_tracked). */
@@ -59,8 +65,8 @@ export function loadState(
   return { missing, unexpected }
 }
 
-// What two names stand for where they are tied.
-function identity(slot: Slot | Counter): unknown {
+/** What two names stand for where they are tied. */
+export function identity(slot: Slot | Counter): unknown {
   return 'variable' in slot ? slot.variable : slot
 }
 
@@ -80,18 +86,35 @@ function disagreements(given: readonly [string, Slot | Counter][], state: Readon
 }
 
 function misfit(slot: Slot | Counter, stored: StoredTensor): string | undefined {
-  const wantedShape = 'variable' in slot ? diskShape(slot.variable.shape, slot.layout) : []
-  if (stored.shape.length !== wantedShape.length || stored.shape.some((d, i) => d !== wantedShape[i]))
-    return `has shape [${stored.shape}] instead of [${wantedShape}]`
-  const float = 'variable' in slot && slot.variable.dtype !== 'int32'
-  const { dtype } = stored
-  if (isFloat(dtype) !== float || elementsPerValue(dtype) > 1)
-    return `is ${dtype} instead of ${float ? 'F32 or another type of floats' : 'I64 or another type of integers'}`
-  if (stored.data.length !== sizeOf(wantedShape)) return `holds ${stored.data.length} values`
-  if (float) return undefined
+  return entryMisfit(slot, stored) ?? valuesMisfit(slot, stored)
+}
+
+/** How type or shape do not fit. */
+export function entryMisfit(slot: Slot | Counter, { dtype, shape }: TensorEntry): string | undefined {
+  const wanted = wantedShape(slot)
+  if (shape.length !== wanted.length || shape.some((d, i) => d !== wanted[i]))
+    return `has shape [${shape.slice(0, 20)}${shape.length > 20 ? ',…' : ''}] instead of [${wanted}]`
+  if (isFloat(dtype) === isWhole(slot) || elementsPerValue(dtype) > 1)
+    return `is ${dtype} instead of ${isWhole(slot) ? 'I64 or another type of integers' : 'F32 or another type of floats'}`
+  return undefined
+}
+
+/** How the values do not fit, where type and shape do. */
+export function valuesMisfit(slot: Slot | Counter, { data }: StoredTensor): string | undefined {
+  if (data.length !== sizeOf(wantedShape(slot))) return `holds ${data.length} values`
+  if (!isWhole(slot)) return undefined
   const most = 'variable' in slot ? 2 ** 31 - 1 : Number.MAX_SAFE_INTEGER
-  const bad = stored.data.find((v: number | bigint) => Math.abs(Number(v)) > most)
+  const bad = data.find((v: number | bigint) => Math.abs(Number(v)) > most)
   return bad === undefined ? undefined : `holds ${bad}, which is too large`
+}
+
+function wantedShape(slot: Slot | Counter): number[] {
+  return 'variable' in slot ? diskShape(slot.variable.shape, slot.layout) : []
+}
+
+/** Whether it holds whole numbers. */
+export function isWhole(slot: Slot | Counter): boolean {
+  return !('variable' in slot) || slot.variable.dtype === 'int32'
 }
 
 /** In memory's order; a copy, because some backends keep the array that a tensor was made from. */
@@ -105,7 +128,7 @@ function valuesFor(slot: Slot | Counter, { data }: StoredTensor): Values | Float
   return layout === undefined ? values : fromDisk(values, variable.shape, layout)
 }
 
-function assign(slot: Slot | Counter, stored: StoredTensor): void {
+export function assign(slot: Slot | Counter, stored: StoredTensor): void {
   const values = valuesFor(slot, stored)
   if (!('variable' in slot)) {
     slot.value = values[0]

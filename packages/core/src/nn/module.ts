@@ -206,6 +206,11 @@ export abstract class Module {
 
   loadExtraState(_state: unknown): void {}
 
+  /** Every tensor and counter of this module by name, for loaders that set one at a time (`loadWeights`). */
+  slotsToLoad(): ReadonlyMap<string, Slot | Counter> {
+    return new Map(this.namedSlots())
+  }
+
   /** Frees all tensors; the module is of no use afterwards. */
   dispose(): void {
     for (const [, slot] of this.namedSlots())

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type VqError, VqFormatError } from '@vq/core'
@@ -13,6 +13,9 @@ const firstSeed = Number(process.env.VQ_FUZZ_SEED ?? 1)
 const runs = Number(process.env.VQ_FUZZ_RUNS ?? (full ? 30_000 : 3000))
 /** Where files go on which a parser failed; they belong into the corpus once it does not. */
 const failures = process.env.VQ_FUZZ_FAILURES ?? join(tmpdir(), 'vq-fuzz-io-failures')
+
+/** Where made files lie: in memory where that is possible. */
+export const scratch: string = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
 export interface Parser {
   name: string
@@ -51,7 +54,7 @@ export function fuzzParser(parser: Parser): void {
   const files = corpusFiles(corpus)
   let folder: string
   beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), `vq-fuzz-${corpus}-`))
+    folder = mkdtempSync(join(scratch, `vq-fuzz-${corpus}-`))
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

@@ -1,9 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { openSafetensors, type StoredTensor } from '@vq/core/io'
 import { afterAll } from 'vitest'
-import { corpusFiles, fuzzParser } from './driver.js'
+import { corpusFiles, fuzzParser, scratch } from './driver.js'
 import { mutateFramed } from './framed.js'
 import { agrees } from './tensor.js'
 
@@ -36,7 +35,7 @@ fuzzParser({
 })
 
 // The files that the index names lie beside it, unchanged.
-const folder = mkdtempSync(join(tmpdir(), 'vq-fuzz-index-files-'))
+const folder = mkdtempSync(join(scratch, 'vq-fuzz-index-files-'))
 mkdirSync(join(folder, 'sub'))
 for (const [name, bytes] of corpusFiles('safetensors')) {
   writeFileSync(join(folder, name), bytes)
