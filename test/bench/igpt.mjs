@@ -6,11 +6,9 @@ import {
 } from '../../packages/core/dist/index.js'
 import { Dropout, Embedding, LayerNorm, Linear, Module } from '../../packages/core/dist/nn/index.js'
 
-const width = 128
-const heads = 4
-const context = 58
 export const vocabulary = 148
-export const tokens = context
+export const tokens = 58
+const full = { vocab: vocabulary, context: tokens, width: 128, heads: 4, layers: 4 }
 
 class Named extends Module {
   constructor(children) {
@@ -21,7 +19,7 @@ class Named extends Module {
 }
 
 class Block extends Named {
-  constructor(random, rate) {
+  constructor(random, rate, { width, heads }) {
     const linear = (inFeatures, outFeatures) => new Linear({ inFeatures, outFeatures, random })
     super({
       drop: new Dropout({ rate, random }),
@@ -31,10 +29,12 @@ class Block extends Named {
       out: linear(width, width),
       mlp: new Named({ 0: linear(width, 4 * width), 2: linear(4 * width, width) }),
     })
+    this.heads = heads
   }
 
   forward(x) {
-    const [b, t] = x.shape
+    const [b, t, width] = x.shape
+    const { heads } = this
     const split = tf.transpose(
       tf.reshape(this.qkv.forward(this.ln1.forward(x)), [b, t, 3, heads, width / heads]),
       [2, 0, 3, 1, 4],
@@ -49,15 +49,16 @@ class Block extends Named {
 }
 
 export class IGPT extends Named {
-  constructor(random, dropout) {
-    const blocks = Array.from({ length: 4 }, () => new Block(random, dropout))
+  constructor(random, dropout, { vocab, context, width, heads, layers } = full) {
+    const blocks = Array.from({ length: layers }, () => new Block(random, dropout, { width, heads }))
     super({
-      tok: new Embedding({ numEmbeddings: vocabulary, embeddingDim: width, random }),
+      tok: new Embedding({ numEmbeddings: vocab, embeddingDim: width, random }),
       pos: new Embedding({ numEmbeddings: context, embeddingDim: width, random }),
       blocks: new Named({ ...blocks }),
       norm: new LayerNorm({ numFeatures: width }),
-      head: new Linear({ inFeatures: width, outFeatures: vocabulary, bias: false, random }),
+      head: new Linear({ inFeatures: width, outFeatures: vocab, bias: false, random }),
     })
+    this.layers = layers
   }
 
   /** ids: [B, context + 1] int32. */
@@ -66,7 +67,7 @@ export class IGPT extends Named {
     const from = tf.slice(ids, [0, 0], [b, t])
     const to = tf.slice(ids, [0, 1], [b, t])
     let x = tf.add(this.tok.forward(from), this.pos.weight)
-    for (let i = 0; i < 4; i++) x = this.blocks[i].forward(x)
+    for (let i = 0; i < this.layers; i++) x = this.blocks[i].forward(x)
     return { loss: softmaxCrossEntropy(this.head.forward(this.norm.forward(x)), to) }
   }
 }

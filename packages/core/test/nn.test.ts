@@ -7,12 +7,16 @@ import {
   Dropout,
   Embedding,
   fromDisk,
+  GELU,
   init,
   LayerNorm,
   Linear,
   Module,
   ReLU,
   Sequential,
+  Sigmoid,
+  SiLU,
+  Tanh,
   toDisk,
 } from '@vq/core/nn'
 import fc from 'fast-check'
@@ -148,6 +152,31 @@ onBackends(() => {
       })
       joined.dispose()
       alone.dispose()
+    })
+
+    it('Sequential joins Linear and what activates it without changing values', () => {
+      const linear = new Linear({ inFeatures: 3, outFeatures: 4 })
+      const activations = [
+        new ReLU(),
+        new GELU(),
+        new GELU({ approximate: 'tanh' }),
+        new SiLU(),
+        new Tanh(),
+        new Sigmoid(),
+      ]
+      class Doubled extends ReLU {
+        override forward(x: tf.Tensor): tf.Tensor {
+          return tf.mul(x, 2)
+        }
+      }
+      tf.tidy(() => {
+        const x = tf.tensor2d(drawn([5, 3]), [5, 3])
+        for (const activation of [...activations, new Doubled()]) {
+          const apart = activation.forward(linear.forward(x)).dataSync()
+          close(new Sequential(linear, activation).forward(x).dataSync(), apart, 1e-6)
+        }
+      })
+      linear.dispose()
     })
 
     it('LayerNorm normalises each vector, then scales and shifts', () => {

@@ -4,7 +4,7 @@ import { type GeluOptions, gelu, silu } from '../ops/activation.js'
 import { softmax } from '../ops/softmax.js'
 import { Layer } from './layer.js'
 
-/** max(x, 0). In a Sequential, right after a BatchNorm, the two run as one. */
+/** max(x, 0). */
 export class ReLU extends Layer {
   forward(x: tf.Tensor): tf.Tensor {
     return tf.relu(x)

@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { sizeOf } from '../backend/data.js'
 import { expectConfig, expectNumber, expectOneOf, expectShape } from '../check.js'
 import { type Random, random } from '../random.js'
+import { orthonormal } from './orthonormal.js'
 import { drawTruncated } from './truncated.js'
 
 const nonlinearities = ['linear', 'convolution', 'sigmoid', 'tanh', 'relu', 'leakyRelu', 'selu'] as const
@@ -221,30 +222,6 @@ export function orthogonal<R extends tf.Rank>(
     for (let j = 0; j < width; j++)
       values[rows <= columns ? i * columns + j : j * columns + i] = gain * vectors[i][j]
   return tf.tensor(values, shape)
-}
-
-/** Gram and Schmidt's process on normal vectors, twice each: once loses digits where vectors are nearly parallel. */
-function orthonormal(count: number, width: number, generator: Random): Float64Array[] {
-  const done: Float64Array[] = []
-  while (done.length < count) {
-    const v = Float64Array.from({ length: width }, () => generator.normal())
-    for (let pass = 0; pass < 2; pass++) {
-      for (const u of done) {
-        const along = dot(u, v)
-        for (let j = 0; j < width; j++) v[j] -= along * u[j]
-      }
-      const norm = Math.sqrt(dot(v, v))
-      for (let j = 0; j < width; j++) v[j] /= norm
-    }
-    done.push(v)
-  }
-  return done
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i]
-  return sum
 }
 
 function empty(shape: unknown): Float32Array {

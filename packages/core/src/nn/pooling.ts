@@ -64,20 +64,11 @@ export class MaxPool2d extends Pool {
 
   forward(x: tf.Tensor): tf.Tensor4D {
     this.check(x)
-    const [kernelSize, stride, [top, left]] = [this.kernelSize, this.stride, this.padding] as unknown as [
-      number,
-      number,
-    ][]
-    const image = x as tf.Tensor4D
-    if (!hasKernel('VqConv2d'))
-      return tf.tidy(() =>
-        tf.maxPool(this.padded(image, Number.NEGATIVE_INFINITY), kernelSize, stride, 'valid'),
-      )
-    return tf.maxPool(image, kernelSize, stride, [[0, 0], [top, top], [left, left], [0, 0]]) // biome-ignore format: pairs
+    return tf.tidy(() => largest(x as tf.Tensor4D, this.kernelSize, this.stride, this.padding))
   }
 }
 
-/** As {@link MaxPool2d} over three axes, x [B, D, H, W, C]; of equal values one gets the gradient, not always the first. */
+/** As {@link MaxPool2d} over three axes, x [B, D, H, W, C]. */
 export class MaxPool3d extends Pool {
   constructor(options: PoolOptions) {
     super('MaxPool3d', 3, options)
@@ -85,12 +76,33 @@ export class MaxPool3d extends Pool {
 
   forward(x: tf.Tensor): tf.Tensor5D {
     this.check(x)
-    const [kernelSize, stride] = [this.kernelSize, this.stride] as unknown as [number, number, number][]
+    const [b, d, h, w, c] = (x as tf.Tensor5D).shape
+    const { kernelSize, stride, padding } = this
+    // Each picture's largest, then the largest of these along the depth: tfjs's own gradient in three dimensions is wrong
+    // where height and width of the window differ.
     return tf.tidy(() => {
-      const volume = this.padded(x as tf.Tensor5D, Number.NEGATIVE_INFINITY)
-      return tf.maxPool3d(volume, kernelSize, stride, 'valid')
+      const pictures = tf.reshape(x, [b * d, h, w, c]) as tf.Tensor4D
+      const planes = largest(pictures, kernelSize.slice(1), stride.slice(1), padding.slice(1))
+      const [, height, width] = planes.shape
+      const columns = tf.reshape(planes, [b, d, height * width, c]) as tf.Tensor4D
+      const y = largest(columns, [kernelSize[0], 1], [stride[0], 1], [padding[0], 0])
+      return tf.reshape(y, [b, y.shape[1], height, width, c])
     })
   }
+}
+
+function largest(
+  x: tf.Tensor4D,
+  kernelSize: readonly number[],
+  stride: readonly number[],
+  [top, left]: readonly number[],
+): tf.Tensor4D {
+  const pads: [number, number][] = [[0, 0], [top, top], [left, left], [0, 0]] // biome-ignore format: pairs
+  const [kernel, steps] = [kernelSize, stride] as unknown as [number, number][]
+  if (top + left === 0) return tf.maxPool(x, kernel, steps, 'valid')
+  // Only ours is sure to take padding on each side.
+  if (hasKernel('VqConv2d')) return tf.maxPool(x, kernel, steps, pads as never)
+  return tf.maxPool(tf.pad(x, pads, Number.NEGATIVE_INFINITY), kernel, steps, 'valid')
 }
 
 export interface AvgPoolOptions extends PoolOptions {

@@ -18,3 +18,8 @@ function matrix(weights: Weights): tf.Tensor3D {
   for (const [i, row] of weights.entries()) values.set(row, i * columns)
   return tf.tensor3d(values, [1, rows, columns])
 }
+
+/** The transposed weights, which carry gradients back. */
+export function turned(weights: Weights): Weights {
+  return Array.from(weights[0], (_, j) => Float32Array.from(weights, row => row[j]))
+}

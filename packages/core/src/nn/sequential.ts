@@ -1,10 +1,12 @@
-import type * as tf from '@tensorflow/tfjs-core'
-import { ReLU } from './activations.js'
+import * as tf from '@tensorflow/tfjs-core'
+import type { Activation } from '../ops/activation.js'
+import { GELU, ReLU, Sigmoid, SiLU, Tanh } from './activations.js'
 import { BatchNorm } from './batch-norm.js'
 import { Layer } from './layer.js'
+import { Linear } from './linear.js'
 import { Module } from './module.js'
 
-/** Layers one after another, named '0', '1', … as in PyTorch. */
+/** Layers one after another, named '0', '1', … as in PyTorch. An activation behind a Linear or BatchNorm runs with it as one. */
 export class Sequential extends Layer {
   readonly layers: readonly Layer[]
 
@@ -14,15 +16,42 @@ export class Sequential extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
-    let y = x
-    for (let i = 0; i < this.layers.length; i++) {
-      const layer = this.layers[i]
-      const input: tf.Tensor = y
-      const fused = layer instanceof BatchNorm && this.layers[i + 1] instanceof ReLU
-      y = fused ? layer.forward(input, { relu: true }) : layer.forward(input)
-      if (fused) i++
-    }
-    return y
+    return tf.tidy(() => {
+      let y = x
+      for (let i = 0; i < this.layers.length; i++) {
+        const layer = this.layers[i]
+        const joined = together(layer, this.layers[i + 1], y)
+        y = joined ?? layer.forward(y)
+        if (joined !== undefined) i++
+      }
+      return y
+    })
+  }
+}
+
+/** What a layer and the next make of x, where one pass does both. */
+function together(layer: Layer, next: Layer | undefined, x: tf.Tensor): tf.Tensor | undefined {
+  const activation = next && nameOf(next)
+  if (activation === undefined) return undefined
+  if (layer instanceof Linear) return layer.forward(x, { activation })
+  return layer instanceof BatchNorm && activation === 'relu' ? layer.forward(x, { relu: true }) : undefined
+}
+
+// A class of its own that extends one of these may do something else.
+function nameOf(layer: Layer): Activation | undefined {
+  switch (layer.constructor) {
+    case ReLU:
+      return 'relu'
+    case GELU:
+      return (layer as GELU).approximate === 'tanh' ? 'gelu_tanh' : 'gelu'
+    case SiLU:
+      return 'silu'
+    case Tanh:
+      return 'tanh'
+    case Sigmoid:
+      return 'sigmoid'
+    default:
+      return undefined
   }
 }
 

@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectNumber, expectOneOf, expectShape } from '../check.js'
 import { VqConfigError } from '../errors.js'
 import { type PerAxis, perAxis } from '../ops/convolution-geometry.js'
+import { customGradient } from '../ops/custom-gradient.js'
 import { Layer } from './layer.js'
-import { resample, type Weights } from './resample.js'
+import { resample, turned, type Weights } from './resample.js'
 
 export interface UpsampleOptions {
   /** Size of the result, one number or [height, width]. Either this or scaleFactor. */
@@ -16,8 +17,8 @@ export interface UpsampleOptions {
 
 /**
  * Resizes images, x [B, H, W, C] → [B, H′, W′, C], as PyTorch's Upsample without align_corners. With s the input's size over
- * the result's (or 1/scaleFactor), place i of the result is 'nearest' to ⌊i·s⌋, and 'bilinear' between the two places
- * around (i + ½)·s − ½, at least 0. Throws VqConfigError for options out of range, VqShapeError for other shapes.
+ * the result's, or 1/scaleFactor where that changes the size, place i of the result is 'nearest' to ⌊i·s⌋, and 'bilinear'
+ * between the two places around (i + ½)·s − ½, at least 0. Throws VqConfigError for options out of range, VqShapeError for other shapes.
  */
 export class Upsample extends Layer {
   readonly mode: 'nearest' | 'bilinear'
@@ -37,9 +38,9 @@ export class Upsample extends Layer {
     this.mode = mode
     if (size !== undefined) this.size = perAxis('Upsample', 'size', size, 2, 1)
     if (scaleFactor === undefined) return
-    this.scales = typeof scaleFactor === 'number' ? [scaleFactor, scaleFactor] : [...scaleFactor]
-    for (const s of [this.scales.length === 2 ? 1 : Number.NaN, ...this.scales])
-      expectNumber('Upsample', 'scaleFactor, for height and width,', s, 1e-6, 1e6)
+    const [first, second] = typeof scaleFactor === 'number' ? [scaleFactor, scaleFactor] : scaleFactor
+    this.scales = [first, second]
+    for (const s of this.scales) expectNumber('Upsample', 'scaleFactor of height and width', s, 1e-6, 1e6)
   }
 
   forward(x: tf.Tensor): tf.Tensor4D {
@@ -52,19 +53,27 @@ export class Upsample extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Pass NHWC images.',
     )
-    const steps = [h, w].map((n, i) => (this.scales === undefined ? n / sizes[i] : 1 / this.scales[i]))
+    const steps = [h, w].map((n, i) => this.step(n, sizes[i], i))
     const image = x as tf.Tensor4D
     return tf.tidy(() => {
-      if (this.mode === 'bilinear')
-        return resample(
-          image,
-          [0, 1].map(i => between(image.shape[i + 1], sizes[i], steps[i])),
-        )
-      return [0, 1].reduce(
-        (y, i) => tf.gather(y, nearest(image.shape[i + 1], sizes[i], steps[i]), i + 1),
-        image,
+      const places = image.shape.slice(1, 3)
+      if (this.mode === 'nearest')
+        return places.reduce((y, n, i) => tf.gather(y, nearest(n, sizes[i], steps[i]), i + 1), image)
+      const weights = places.map((n, i) => between(n, sizes[i], steps[i]))
+      if (places.some((n, i) => steps[i] !== n / sizes[i])) return resample(image, weights)
+      // tfjs's kernel, but not its gradient, which knows no centres of pixels.
+      return customGradient<tf.Tensor4D>(
+        [image],
+        () => tf.image.resizeBilinear(image, sizes as [number, number], false, true),
+        dy => [resample(dy, weights.map(turned))],
       )
     })
+  }
+
+  /** s of one axis. As in PyTorch, a scale that changes nothing after rounding is none, and twice the size is exactly that. */
+  private step(size: number, out: number, axis: number): number {
+    const exact = this.scales === undefined || out === size || (this.mode === 'nearest' && out === 2 * size)
+    return exact ? size / out : 1 / (this.scales?.[axis] ?? 1)
   }
 }
 

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectShape } from '../check.js'
-import { addBias, inGroups, planarAttributes } from './conv.js'
+import { addBias, expectOperands, inGroups, planarAttributes } from './conv.js'
 import {
   type ConvTransposeOptions,
   type Geometry,
@@ -25,34 +24,6 @@ export function conv2dTranspose(
   return transpose2d('conv2dTranspose', x, filter, bias, geometry)
 }
 
-/** Throws unless x, filter and bias of a transposed convolution over `axes` axes belong together. */
-export function expectTransposedOperands(
-  operation: string,
-  axes: number,
-  x: tf.Tensor,
-  filter: tf.Tensor,
-  bias: tf.Tensor | undefined,
-  groups: number,
-): void {
-  const inputs = filter.shape[axes + 1]
-  const fits =
-    x.rank === axes + 2 &&
-    filter.rank === axes + 2 &&
-    x.shape[axes + 1] === inputs &&
-    inputs % groups === 0 &&
-    (bias === undefined || bias.size === filter.shape[axes] * groups)
-  if (fits) return
-  const space = axes === 2 ? 'H, W' : 'D, H, W'
-  const kernel = axes === 2 ? 'kh, kw' : 'kd, kh, kw'
-  expectShape(
-    fits,
-    operation,
-    `x [B, ${space}, I], filter [${kernel}, O/${groups}, I] with I a multiple of ${groups}, and bias [O]`,
-    `x [${x.shape}], filter [${filter.shape}]${bias ? `, bias [${bias.shape}]` : ''}`,
-    'Channels are the last axis; the filter takes as many as x has.',
-  )
-}
-
 export function transpose2d(
   operation: string,
   x: tf.Tensor4D,
@@ -60,7 +31,7 @@ export function transpose2d(
   bias: tf.Tensor1D | undefined,
   g: Geometry,
 ): tf.Tensor4D {
-  expectTransposedOperands(operation, 2, x, filter, bias, g.groups)
+  expectOperands(operation, 2, x, filter, bias, g.groups, true)
   const sizes = transposedSizes(operation, x.shape.slice(1, 3), filter.shape.slice(0, 2), g)
   // Results that no convolution the other way would read.
   if (g.extra.some((n, i) => n >= g.strides[i]))

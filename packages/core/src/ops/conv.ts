@@ -28,7 +28,7 @@ export function conv1d(
   return convolve1d('conv1d', x, filter, bias, geometryOf('conv1d', filter.shape.slice(0, 1), options))
 }
 
-/** Throws unless x, filter and bias of a convolution over `axes` axes belong together. */
+/** Throws unless x, filter and bias of a convolution over `axes` axes, or of a transposed one, belong together. */
 export function expectOperands(
   operation: string,
   axes: number,
@@ -36,21 +36,23 @@ export function expectOperands(
   filter: tf.Tensor,
   bias: tf.Tensor | undefined,
   groups: number,
+  transposed = false,
 ): void {
-  const outputs = filter.shape[axes + 1]
+  const [near, far] = [filter.shape[axes], filter.shape[axes + 1]]
+  const [inputs, outputs] = transposed ? [far, near * groups] : [near * groups, far]
   const fits =
     x.rank === axes + 2 &&
     filter.rank === axes + 2 &&
-    x.shape[axes + 1] === filter.shape[axes] * groups &&
-    outputs % groups === 0 &&
+    x.shape[axes + 1] === inputs &&
+    far % groups === 0 &&
     (bias === undefined || bias.size === outputs)
   if (fits) return
-  const space = ['L', 'H, W', 'D, H, W'][axes - 1]
   const kernel = ['k', 'kh, kw', 'kd, kh, kw'][axes - 1]
+  const channels = transposed ? `O/${groups}, I` : `I/${groups}, O`
   expectShape(
-    fits,
+    false,
     operation,
-    `x [B, ${space}, I], filter [${kernel}, I/${groups}, O] with O a multiple of ${groups}, and bias [O]`,
+    `x [B, ${['L', 'H, W', 'D, H, W'][axes - 1]}, I], filter [${kernel}, ${channels}] and bias [O], I and O multiples of ${groups}`,
     `x [${x.shape}], filter [${filter.shape}]${bias ? `, bias [${bias.shape}]` : ''}`,
     'Channels are the last axis; the filter takes as many as x has.',
   )

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { addBias, expectOperands, inGroups } from './conv.js'
-import { cut, expectTransposedOperands } from './conv-transpose.js'
+import { cut } from './conv-transpose.js'
 import {
   type ConvOptions,
   type ConvTransposeOptions,
@@ -61,7 +61,7 @@ export function transpose3d(
   bias: tf.Tensor1D | undefined,
   g: Geometry,
 ): tf.Tensor5D {
-  expectTransposedOperands(operation, 3, x, filter, bias, g.groups)
+  expectOperands(operation, 3, x, filter, bias, g.groups, true)
   const kernel = filter.shape.slice(0, 3)
   const sizes = transposedSizes(operation, x.shape.slice(1, 4), kernel, g)
   const even = g.extra.every((n, i) => n < g.strides[i]) ? evenPad(g) : undefined

@@ -378,31 +378,32 @@ export const windows: FuzzTable = {
   },
   VqConv2d: {
     call: r => {
-      const [c, o, padding] = [r.pick([1, 3, 8]), r.pick([1, 5, 16]), r.int(0, 2)]
+      const [c, o] = [r.pick([1, 3, 8]), r.pick([1, 5, 16])]
       const size = r.int(4, 8)
+      const plain = { stride: r.int(1, 2), padding: r.int(0, 2) }
+      const padding = [0, 1].map(() => [r.int(1, 3), r.int(2, 3)])
+      const uneven = { stride: [r.int(1, 3), r.int(1, 2)], padding, dilation: [r.int(1, 2), r.int(1, 2)] }
       return {
         inputs: {
           x: r.tensor([r.int(0, 3), size, size, c]),
           filter: r.tensor([r.int(1, 4), r.int(1, 4), c, o]),
           bias: r.tensor([o]),
         },
-        attrs: { stride: r.int(1, 2), padding },
+        attrs: r.pick([plain, uneven]),
       }
     },
     tolerance: near,
-    plain: ({ x, filter, bias }, { stride, padding }) =>
-      tf.add(
-        tf.conv2d(
-          x as never,
-          filter as never,
-          stride as number,
-          edges(padding),
-          'NHWC',
-          1,
-          'floor',
-        ) as Tensor,
-        bias,
-      ),
+    plain: ({ x, filter, bias }, { stride, padding, dilation }) => {
+      const pad = typeof padding === 'number' ? edges(padding) : [[0, 0], ...(padding as number[][]), [0, 0]]
+      const attrs = {
+        strides: stride,
+        pad,
+        dilations: dilation ?? 1,
+        dataFormat: 'NHWC',
+        dimRoundingMode: 'floor',
+      }
+      return tf.add(tf.engine().runKernel('Conv2D', { x, filter } as never, attrs as never) as Tensor, bias)
+    },
   },
   VqConv2dFilterGrad: {
     call: r => {
