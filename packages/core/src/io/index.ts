@@ -2,7 +2,9 @@ export type { LoadOptions, LoadResult } from '../nn/loading.js'
 export * from './atomic.js'
 export { type LoadWeightsOptions, loadWeights } from './load-weights.js'
 export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
+export { loadNpz, type NpzOptions, openNpz, saveNpz } from './npz.js'
 export { openWeights } from './open-weights.js'
+export { loadPickle, parsePickle } from './pickle/load.js'
 export {
   loadSafetensors,
   type SafetensorsFile,
@@ -15,6 +17,12 @@ export { type OpenOptions, openSafetensors } from './safetensors-index.js'
 export type { FloatType, LazyTensor, SaveOptions, TensorSource } from './safetensors-plan.js'
 export * from './stored-tensor.js'
 export { fromTensor, toTensor } from './tfjs-tensors.js'
+export {
+  loadTorchCheckpoint,
+  openTorchCheckpoint,
+  type TorchCheckpoint,
+  type TorchOptions,
+} from './torch-checkpoint.js'
 export {
   type IterateVecsOptions,
   iterateVecs,

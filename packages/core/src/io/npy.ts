@@ -8,9 +8,10 @@ import type { StoredTensor, StoredType } from './stored-tensor.js'
 /** Source: NumPy Enhancement Proposal 1 and numpy.lib.format, versions 1.0 to 3.0. */
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
 const largestHeader = 100_000
-const mostAxes = 64 // NumPy's own bound
+export const mostAxes = 64 // NumPy's own bound
 
-const typesOf: Readonly<Record<string, StoredType>> = {
+/** NumPy's types by their codes without the byte order. */
+export const typesOf: Readonly<Record<string, StoredType>> = {
   b1: 'BOOL',
   u1: 'U8',
   i1: 'I8',
@@ -28,7 +29,7 @@ const typesOf: Readonly<Record<string, StoredType>> = {
 }
 const namesOf = new Map(Object.entries(typesOf).map(([name, dtype]) => [dtype, name]))
 
-interface NpyHeader {
+export interface NpyHeader {
   dtype: StoredType
   shape: number[]
   fortran: boolean
@@ -61,7 +62,7 @@ export function parseNpy(bytes: Uint8Array, source: string): StoredTensor {
   return toStored(header, new Uint8Array(bytes.subarray(header.offset)), source)
 }
 
-function parseHeader(bytes: Uint8Array, size: number, source: string): NpyHeader {
+export function parseHeader(bytes: Uint8Array, size: number, source: string): NpyHeader {
   const bad = (expected: string, received: string): VqFormatError =>
     badFile(source, 'npy', expected, received)
   if (bytes.length < 10 || magic.some((byte, i) => bytes[i] !== byte))
@@ -124,7 +125,7 @@ function parseFields(
   return { dtype, shape: shape as number[], fortran, bigEndian: order === '>', length }
 }
 
-function toStored(
+export function toStored(
   { dtype, shape, fortran, bigEndian }: NpyHeader,
   bytes: Uint8Array<ArrayBuffer>,
   source: string,

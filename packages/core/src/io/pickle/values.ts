@@ -1,0 +1,132 @@
+import { Flaw } from './flaw.js'
+
+/** What a pickle builds while it is read. Lists, dictionaries and sets are shared by identity, as in Python. */
+export type PickleValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | PyBytes
+  | PyTuple
+  | PyList
+  | PyDict
+  | PySet
+  | PickleGlobal
+  | PickleObject
+
+/** `bytes`, `bytearray`, and Python 2's `str`, which becomes a string where it is UTF-8. */
+export class PyBytes {
+  readonly bytes: Uint8Array
+  readonly kind: 'bytes' | 'bytearray' | 'str'
+
+  constructor(bytes: Uint8Array, kind: 'bytes' | 'bytearray' | 'str') {
+    this.bytes = bytes
+    this.kind = kind
+  }
+}
+
+export class PyTuple {
+  readonly items: readonly PickleValue[]
+  readonly hashable: boolean
+
+  constructor(items: readonly PickleValue[]) {
+    this.items = items
+    this.hashable = items.every(isHashable)
+  }
+}
+
+export class PyList {
+  readonly items: PickleValue[] = []
+}
+
+/** A dictionary of any class. Keys keep the order in which they first came. */
+export class PyDict {
+  readonly entries: Map<PickleValue, PickleValue> = new Map()
+
+  set(key: PickleValue, value: PickleValue): void {
+    this.entries.set(asKey(key), value)
+  }
+}
+
+export class PySet {
+  readonly items: Set<PickleValue> = new Set()
+
+  add(item: PickleValue): void {
+    this.items.add(asKey(item))
+  }
+}
+
+/** What a global of an allowlist made: a tensor, an array, a type of elements. */
+export abstract class PickleObject {
+  /** Python's name of its class, for errors. */
+  abstract readonly type: string
+  /** Whether it may be a key. */
+  readonly hashable: boolean = false
+  /** What stands for it in the result. */
+  abstract plain(): unknown
+  /** BUILD. */
+  setState(_state: PickleValue): void {
+    throw new Flaw(`no state for a ${this.type}`, 'a BUILD opcode')
+  }
+}
+
+type Make = (args: readonly PickleValue[]) => PickleValue
+
+/** A name that an allowlist has. Nothing of Python's is behind it: calls go to functions of ours. */
+export class PickleGlobal {
+  readonly name: string
+  /** What REDUCE and NEWOBJ make; absent where the name may only be mentioned. */
+  readonly make: Make | undefined
+
+  constructor(name: string, make?: Make) {
+    this.name = name
+    this.make = make
+  }
+}
+
+/** By module and name with a space in between, as pickles write them: `'collections OrderedDict'`. */
+export type Globals = ReadonlyMap<string, PickleGlobal>
+
+export function isHashable(value: PickleValue): boolean {
+  if (value instanceof PyTuple || value instanceof PickleObject) return value.hashable
+  if (value instanceof PyBytes) return value.kind !== 'bytearray'
+  return !(value instanceof PyList || value instanceof PyDict || value instanceof PySet)
+}
+
+function asKey(value: PickleValue): PickleValue {
+  if (!isHashable(value)) throw new Flaw('keys and elements of sets that do not change', typeName(value))
+  return value instanceof PyBytes && value.kind === 'str' ? textOf(value) : value
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    throw new Flaw('text in UTF-8', 'other bytes')
+  }
+}
+
+/** Python 2's `str` as text: UTF-8, or else Latin-1. */
+export function textOf({ bytes }: PyBytes): string {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  }
+}
+
+/** How errors name a value. */
+export function typeName(value: PickleValue): string {
+  if (value === null) return 'None'
+  if (value instanceof PyTuple) return `a tuple of ${value.items.length}`
+  if (value instanceof PyList) return 'a list'
+  if (value instanceof PyDict) return 'a dictionary'
+  if (value instanceof PySet) return 'a set'
+  if (value instanceof PyBytes) return `${value.kind} of length ${value.bytes.length}`
+  if (value instanceof PickleGlobal) return `the name ${value.name}`
+  if (value instanceof PickleObject) return `a ${value.type}`
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : `the ${typeof value} ${value}`
+}
