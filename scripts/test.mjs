@@ -10,6 +10,7 @@ const steps = [
   ['fuzz, sanitized', process.execPath, ['scripts/fuzz-sanitized.mjs']],
   ['packages as published', process.execPath, ['scripts/check-packages.mjs']],
   ['tfjs-core op suite', process.execPath, ['test/tfjs/run.mjs']],
+  ['tensorflow backend', process.execPath, ['test/tensorflow/run.mjs']],
   ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],
 ]
 for (const [name, command, args] of steps) {

@@ -22,17 +22,27 @@ const suites = [
     'fused-ops',
     'gradients',
     'nearest-code',
+    'nn',
   ],
-  ...['nn', 'optim', 'random-ops', 'second-order'],
+  ...[
+    'nn-attention',
+    'nn-contract',
+    'nn-module',
+    'nn-options',
+    'nn-oracle',
+    'optim',
+    'optim-oracle',
+    'random-ops',
+    'second-order',
+  ],
 ].map(name => `packages/core/test/${name}.test.ts`)
 const env = {
   ...process.env,
   NODE_PATH: join(project, 'node_modules'),
   TF_CPP_MIN_LOG_LEVEL: '2',
-  TF_ENABLE_ONEDNN_OPTS: '0',
 }
 run(process.execPath, ['test/tensorflow/device.mjs'])
-run('node_modules/.bin/vitest', ['run', ...suites, 'packages/quantizers', '-t', 'tensorflow'], {
+run('node_modules/.bin/vitest', ['run', ...suites, 'packages/quantizers', 'test/contract'], {
   VQ_TEST_BACKENDS: 'tensorflow',
 })
 

@@ -55,12 +55,15 @@ onBackends(() => {
       block.dispose()
     })
 
-    it('refuses another batch', () => {
+    it('refuses another batch and masks of another length, and stays as it was', () => {
       const attention = new MultiHeadAttention(size)
       const cache = new KeyValueCache()
       tf.tidy(() => {
         attention.forward(drawn([2, 3, 8]), { cache })
         expect(() => attention.forward(drawn([1, 3, 8]), { cache })).toThrow(VqShapeError)
+        const keyMask = tf.ones([2, 3], 'int32') // Of four keys.
+        const more = { cache, keyMask }
+        expect(() => attention.forward(drawn([2, 1, 8]), more)).toThrow(/a keyMask \[2, 4\]/)
         expect(cache.length).toBe(3)
       })
       cache.dispose()

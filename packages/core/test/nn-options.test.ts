@@ -1,7 +1,7 @@
 import { tf, VqConfigError, VqShapeError, VqValueError } from '@vq/core'
 import * as nn from '@vq/core/nn'
 import { describe, expect, it } from 'vitest'
-import { onBackends } from '../../../test/contract/backends.js'
+import { onBackends, use } from '../../../test/contract/backends.js'
 
 const conv = { inChannels: 4, outChannels: 6, kernelSize: 3 }
 const attention = { embedDim: 4, numHeads: 2 }
@@ -204,8 +204,8 @@ describe('shapes', () => {
 })
 
 describe('Upsample and pools', () => {
-  it('keep constants, whatever the sizes', () => {
-    expect(tf.getBackend()).toBe('cpu')
+  it('keep constants, whatever the sizes', async () => {
+    await use('vq-cpu')
     for (let size = 1; size <= 6; size++)
       for (let out = 1; out <= 7; out++)
         for (const layer of [

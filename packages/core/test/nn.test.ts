@@ -21,7 +21,7 @@ import {
 } from '@vq/core/nn'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { onBackends } from '../../../test/contract/backends.js'
+import { onBackends, use } from '../../../test/contract/backends.js'
 
 const drawn = (shape: number[], seed = 1): Float32Array =>
   new Random(seed).fillNormal(new Float32Array(shape.reduce((a, b) => a * b, 1)))
@@ -295,8 +295,8 @@ onBackends(() => {
 })
 
 describe('initial weights', () => {
-  it('are PyTorch’s: uniform in ±1/√fan-in, whose variance is 1/(3·fan-in)', () => {
-    expect(tf.getBackend()).toBe('cpu')
+  it('are PyTorch’s: uniform in ±1/√fan-in, whose variance is 1/(3·fan-in)', async () => {
+    await use('vq-cpu')
     const cases = [
       [new Conv2d({ inChannels: 16, outChannels: 32, kernelSize: 3 }), 16 * 9],
       // PyTorch takes axis 1 of [I, O, k, k]: the outputs.

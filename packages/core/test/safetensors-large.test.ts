@@ -126,6 +126,29 @@ describe('rows', () => {
     await file.close()
   })
 
+  it('and wholes of many parts are what was written, for types that are wider in memory', async () => {
+    const path = join(folder, 'parts')
+    const data = Float32Array.from(
+      { length: 2 ** 21 + 8 },
+      (_, i) => [0, 0.5, -1, 2, -4, 6][(i ^ (i >>> 7)) % 6],
+    )
+    const types = ['F4', 'F6_E2M3', 'F8_E5M2', 'F16'] as const
+    const tensors = types.map((dtype): [string, StoredTensor] => [
+      dtype,
+      { dtype, shape: [2 ** 18 + 1, 8], data },
+    ])
+    await saveSafetensors(path, Object.fromEntries(tensors))
+    const file = await openSafetensors(path)
+    const bytes = ({ buffer, byteOffset, byteLength }: StoredTensor['data']): Buffer =>
+      Buffer.from(buffer, byteOffset, byteLength)
+    for (const dtype of types) {
+      expect([dtype, bytes((await file.read(dtype)).data).equals(bytes(data))]).toEqual([dtype, true])
+      const some = await file.read(dtype, { rows: [3, 2 ** 18] })
+      expect(bytes(some.data).equals(bytes(data.subarray(24, 2 ** 21)))).toBe(true)
+    }
+    await file.close()
+  })
+
   it('are refused of a scalar', async () => {
     const path = join(folder, 'scalar')
     await saveSafetensors(path, { s: { dtype: 'U8', shape: [], data: new Uint8Array(1) } })

@@ -66,9 +66,24 @@ export class FileBytes {
   async read(at: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     if (!(at + length <= this.size))
       throw this.bad(`${length} bytes at ${at}`, `a file of ${this.size} bytes`)
-    const bytes = allocate(length, this.path, this.format)
+    const bytes = this.allocate(length, () => new Uint8Array(length))
     await this.readInto(bytes, at)
     return bytes
+  }
+
+  /** A new array; throws where memory does not suffice. */
+  allocate<T>(length: number, make: () => T): T {
+    try {
+      return make()
+    } catch (cause) {
+      throw new VqFormatError({
+        operation: `reading ${this.path} as ${this.format}`,
+        expected: 'parts that fit into memory',
+        received: `${length} elements`,
+        remedy: 'Read tensors one at a time, or slices of their rows.',
+        cause,
+      })
+    }
   }
 
   bad(expected: string, received: string): VqFormatError {
@@ -77,20 +92,6 @@ export class FileBytes {
 
   close(): Promise<void> {
     return this.handle.close()
-  }
-}
-
-function allocate(length: number, path: string, format: string): Uint8Array<ArrayBuffer> {
-  try {
-    return new Uint8Array(length)
-  } catch (cause) {
-    throw new VqFormatError({
-      operation: `reading ${path} as ${format}`,
-      expected: 'parts that fit into memory',
-      received: `${length} bytes`,
-      remedy: 'Read tensors one at a time, or slices of their rows.',
-      cause,
-    })
   }
 }
 

@@ -28,8 +28,8 @@ interface Fit {
 }
 
 /**
- * Sets a module's weights from a safetensors file, an index or folder of such, or an open file, one tensor at a time: no more than
- * one is in memory beside the module. Names, shapes and types are checked before any value is read, and nothing changes unless all
+ * Sets a module's weights from a path that `openWeights` takes (safetensors, an index or folder of such, a PyTorch checkpoint), or
+ * from an open file, one tensor at a time: no more than one is in memory beside the module. Names, shapes and types are checked before any value is read, and nothing changes unless all
  * fit; the same goes for the values of integers and of tied names. Any type of floats becomes float32.
  * Throws VqFormatError that names missing, unexpected and misshapen entries; with `strict: false` missing and unexpected
  * ones are returned instead. Where the file itself fails half way, what was set before stays set.

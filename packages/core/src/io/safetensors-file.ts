@@ -1,8 +1,11 @@
 import { VqConfigError } from '../errors.js'
 import { FileBytes } from './file-bytes.js'
 import { type Header, readHeader } from './safetensors-header.js'
-import { areFlags, bitsOf, countOf, decodeValues } from './stored-bytes.js'
-import type { StoredTensor, TensorEntry, TensorFile } from './stored-tensor.js'
+import { areFlags, bitsOf, countOf, decodeValues, widens } from './stored-bytes.js'
+import type { StoredArray, StoredTensor, StoredType, TensorEntry, TensorFile } from './stored-tensor.js'
+
+// Bytes: a multiple of 12, so that values of every width fill it.
+const part = 3 << 18
 
 export interface ReadOptions {
   /** Only the rows (indices of the first axis) from the first number up to, not including, the second. */
@@ -51,10 +54,9 @@ export class SingleFile implements OpenSafetensors {
     const entry = this.header.entries.get(name)
     if (entry === undefined) throw unknownName(this.file.path, name)
     const { dtype, begin, end } = entry
-    if (rows === undefined) {
-      const bytes = await this.file.read(this.header.dataAt + begin, end - begin)
-      return this.stored({ dtype, shape: [...entry.shape] }, name, bytes)
-    }
+    const at = this.header.dataAt + begin
+    if (rows === undefined)
+      return { dtype, shape: [...entry.shape], data: await this.values(name, dtype, at, end - begin) }
     const [first, last] = checkedRows(this.file.path, name, entry.shape, rows)
     const perRow = countOf(entry.shape.slice(1))
     // Values of 4 and 6 bits are read by groups of four, which are whole bytes, and cut to size.
@@ -62,19 +64,26 @@ export class SingleFile implements OpenSafetensors {
     const group = bits < 8 ? 4 : 1
     const from = Math.floor((first * perRow) / group) * group
     const to = Math.min(Math.ceil((last * perRow) / group) * group, countOf(entry.shape))
-    const bytes = await this.file.read(
-      this.header.dataAt + begin + (from * bits) / 8,
-      ((to - from) * bits) / 8,
-    )
+    const data = await this.values(name, dtype, at + (from * bits) / 8, ((to - from) * bits) / 8)
     const shape = [last - first, ...entry.shape.slice(1)]
-    const { data } = this.stored({ dtype, shape }, name, bytes)
     if (to - from === (last - first) * perRow) return { dtype, shape, data }
     return { dtype, shape, data: data.slice(first * perRow - from, last * perRow - from) }
   }
 
-  private stored({ dtype, shape }: TensorEntry, name: string, bytes: Uint8Array<ArrayBuffer>): StoredTensor {
+  private async values(name: string, dtype: StoredType, at: number, length: number): Promise<StoredArray> {
+    // What grows in memory is read by parts, so that its bytes are not there beside it.
+    if (widens(dtype) && length > part) {
+      const count = (length * 8) / bitsOf[dtype]
+      const data = this.file.allocate(count, () => new Float32Array(count))
+      for (let i = 0; i < length; i += part) {
+        const bytes = await this.file.read(at + i, Math.min(part, length - i))
+        data.set(decodeValues(dtype, bytes) as Float32Array, (i * 8) / bitsOf[dtype])
+      }
+      return data
+    }
+    const bytes = await this.file.read(at, length)
     if (dtype === 'BOOL' && !areFlags(bytes)) throw this.file.bad(`'${name}' to hold 0 and 1`, 'other bytes')
-    return { dtype, shape, data: decodeValues(dtype, bytes) }
+    return decodeValues(dtype, bytes)
   }
 
   close(): Promise<void> {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectConfig, expectOneOf } from '../check.js'
 import { VqShapeError } from '../errors.js'
 import { largestHeader, safetensorsTypes, shapeText } from './safetensors-header.js'
-import { bytesOf, checkStored, encodeValues } from './stored-bytes.js'
+import { bytesOf, checkStored, encodeValues, widens } from './stored-bytes.js'
 import {
   isFloat,
   type StoredTensor,
@@ -144,22 +144,23 @@ export function fileParts(
   )
   head.writeBigUInt64LE(BigInt(head.length - 8))
   text.copy(head, 8)
-  return parts(head, ordered)
+  return parts(operation, head, ordered)
 }
 
 const chunk = 1 << 20
 
-async function* parts(head: Uint8Array, tensors: readonly Planned[]): AsyncGenerator<Uint8Array> {
+async function* parts(
+  operation: string,
+  head: Uint8Array,
+  tensors: readonly Planned[],
+): AsyncGenerator<Uint8Array> {
   yield head
-  for (const { dtype, read } of tensors) {
+  for (const { name, dtype, read } of tensors) {
+    const of = `${operation}: '${name}'`
     const { data, dtype: own } = await read()
-    if (dtype === own && data.BYTES_PER_ELEMENT * data.length > 0 && encodesInPlace(dtype))
-      yield encodeValues(dtype, data)
-    else for (let i = 0; i < data.length; i += chunk) yield encodeValues(dtype, data.subarray(i, i + chunk))
+    if (dtype === own && data.BYTES_PER_ELEMENT * data.length > 0 && !widens(dtype))
+      yield encodeValues(dtype, data, of)
+    else
+      for (let i = 0; i < data.length; i += chunk) yield encodeValues(dtype, data.subarray(i, i + chunk), of)
   }
-}
-
-// Where the array's bytes are those on disk.
-function encodesInPlace(dtype: StoredType): boolean {
-  return !isFloat(dtype) || dtype === 'F32' || dtype === 'F64'
 }

@@ -5,6 +5,7 @@ import { isSmallFloat, narrowTable, type SmallFloat, wideTable } from './small-f
 import {
   arraysOf,
   elementsPerValue,
+  isFloat,
   type StoredArray,
   type StoredTensor,
   type StoredType,
@@ -61,6 +62,11 @@ export function decodeValues(dtype: StoredType, bytes: Uint8Array<ArrayBuffer>):
   return view(arraysOf[dtype] as unknown as ArrayType<StoredArray>, bytes)
 }
 
+/** Whether values are wider in memory than on disk, as float32. */
+export function widens(dtype: StoredType): boolean {
+  return isFloat(dtype) && bitsOf[dtype] < 32
+}
+
 interface ArrayType<T> {
   new (buffer: ArrayBuffer, offset: number, length: number): T
   readonly BYTES_PER_ELEMENT: number
@@ -108,10 +114,14 @@ function unpack6(bytes: Uint8Array): Uint8Array {
  * For types of 4 and 6 bits the values fill whole bytes. The result may be a view of `data`.
  * Throws VqValueError for NaN and infinities where the type has neither, and for negative numbers as F8_E8M0.
  */
-export function encodeValues(dtype: StoredType, data: StoredArray): Uint8Array {
+export function encodeValues(
+  dtype: StoredType,
+  data: StoredArray,
+  operation: string = 'writing values',
+): Uint8Array {
   if (dtype === 'F16') return bytesIn(toHalf(wordsOf(data)))
   if (dtype === 'BF16') return bytesIn(toBrain(wordsOf(data)))
-  if (isSmallFloat(dtype)) return pack(bitsOf[dtype], narrow(dtype, data))
+  if (isSmallFloat(dtype)) return pack(bitsOf[dtype], narrow(operation, dtype, data))
   return bytesIn(data instanceof arraysOf[dtype] ? data : convert(arraysOf[dtype], data))
 }
 
@@ -130,7 +140,7 @@ function wordsOf(data: StoredArray): Uint32Array {
     : new Uint32Array(data.buffer, data.byteOffset, data.length)
 }
 
-function narrow(dtype: SmallFloat, data: StoredArray): Uint8Array {
+function narrow(operation: string, dtype: SmallFloat, data: StoredArray): Uint8Array {
   const table = narrowTable(dtype)
   const words = wordsOf(data)
   const codes = new Uint8Array(words.length)
@@ -141,11 +151,12 @@ function narrow(dtype: SmallFloat, data: StoredArray): Uint8Array {
     seen |= code
     codes[i] = code
   }
-  if (seen < 0) throw unnameable(dtype, data, table, words)
+  if (seen < 0) throw unnameable(operation, dtype, data, table, words)
   return codes
 }
 
 function unnameable(
+  operation: string,
   dtype: SmallFloat,
   data: StoredArray,
   table: Int16Array,
@@ -153,9 +164,9 @@ function unnameable(
 ): VqValueError {
   const at = words.findIndex(word => table[(word >>> 16) | (((word & 0xffff) + 0xffff) >>> 16)] < 0)
   return new VqValueError({
-    operation: `writing ${dtype}`,
+    operation: `${operation} as ${dtype}`,
     expected: dtype === 'F8_E8M0' ? 'no negative numbers, which the type lacks' : 'finite numbers',
-    received: `${data[at]} at ${at}`,
+    received: `${data[at]}`,
     remedy: 'Store these values as another type.',
   })
 }

@@ -110,14 +110,13 @@ export class MultiHeadAttention extends Layer {
     const { key = query, value = key } = inputs
     this.check(query, key, value)
     return tf.tidy(() => {
+      const [b, tq] = query.shape as [number, number, number]
+      const held = cache?.length ?? 0
+      const keys = cache?.fixed && held > 0 ? held : held + (key.shape[1] as number)
+      // Before the cache grows.
+      const scores = [b, this.numHeads, tq, keys]
+      const seen = attentionMask('MultiHeadAttention.forward', scores, keyMask, mask)
       const [q, k, v] = this.project(query, key, value, cache) // [B, H, T, D]
-      const [b, , tq] = q.shape
-      const seen = attentionMask(
-        'MultiHeadAttention.forward',
-        [b, this.numHeads, tq, k.shape[2]],
-        keyMask,
-        mask,
-      )
       const attended = scaledDotProductAttention(q, k, v, {
         causal,
         dropout: this.training ? this.dropout : 0,
@@ -135,8 +134,8 @@ export class MultiHeadAttention extends Layer {
       t.rank === 3 && t.shape[0] === query.shape[0] && t.shape[2] === width
     if (
       fits(query, embedDim) &&
-      (key === query ? widths[0] === embedDim : fits(key, widths[0])) &&
-      (value === query ? widths[1] === embedDim : fits(value, widths[1])) &&
+      fits(key, widths[0]) &&
+      fits(value, widths[1]) &&
       key.shape[1] === value.shape[1]
     )
       return

@@ -6,7 +6,7 @@ import {
   geometryOf,
   transposedSizes,
 } from './convolution-geometry.js'
-import { convolutionByInput } from './convolution-gradients.js'
+import { convolutionByInput, spreadFilter } from './convolution-gradients.js'
 import { hasKernel, runKernel } from './kernel.js'
 
 /**
@@ -33,8 +33,9 @@ export function transpose2d(
 ): tf.Tensor4D {
   expectOperands(operation, 2, x, filter, bias, g.groups, true)
   const sizes = transposedSizes(operation, x.shape.slice(1, 3), filter.shape.slice(0, 2), g)
-  // Results that no convolution the other way would read.
-  if (g.extra.some((n, i) => n >= g.strides[i]))
+  // Results that no convolution the other way would read; and tfjs's `tensorflow` backend takes no padding in numbers.
+  const plain = [...g.pads.flat(), ...g.extra].every(n => n === 0)
+  if (g.extra.some((n, i) => n >= g.strides[i]) || !(plain || hasKernel('VqConv2dTranspose')))
     return tf.tidy(() => {
       const bare: Geometry = { ...g, pads: [[0, 0], [0, 0]], extra: [0, 0] } // biome-ignore format: pairs
       return addBias(cut(transpose2d(operation, x, filter, undefined, bare), g), bias)
@@ -83,7 +84,17 @@ function depthwise(x: tf.Tensor4D, filter: tf.Tensor4D, g: Geometry, sizes: numb
   const [kh, kw, , channels] = filter.shape
   const each = tf.reshape(filter, [kh, kw, channels, 1])
   const shape = [x.shape[0], ...sizes, channels]
-  return convolutionByInput('DepthwiseConv2dNative', x, each, shape, planarAttributes(g)) as tf.Tensor4D
+  if (hasKernel('VqConv2d')) {
+    const attrs = { ...planarAttributes(g), pad: [[0, 0], ...g.pads.map(p => [...p]), [0, 0]] }
+    return convolutionByInput('DepthwiseConv2dNative', x, each, shape, attrs) as tf.Tensor4D
+  }
+  const [sh, sw] = g.strides
+  if (sh === sw)
+    return convolutionByInput('DepthwiseConv2dNative', x, each, shape, planarAttributes(g)) as tf.Tensor4D
+  // TensorFlow's refuses uneven steps: zeros between the inputs stand for them.
+  const apart = spreadFilter(x, [1, sh, sw])
+  const attrs = planarAttributes({ ...g, strides: [1, 1] })
+  return convolutionByInput('DepthwiseConv2dNative', apart, each, shape, attrs) as tf.Tensor4D
 }
 
 tf.registerGradient({

@@ -119,30 +119,46 @@ export function addBias<T extends tf.Tensor>(y: T, bias: tf.Tensor1D | undefined
   return bias === undefined ? y : (tf.add(y, bias) as T)
 }
 
-const explicit = (pads: readonly [number, number][]): number[][] => [[0, 0], ...pads.map(p => [...p]), [0, 0]]
+/** x with the padding of each axis around it. tfjs's `tensorflow` backend takes no padding in numbers. */
+export function padded<T extends tf.Tensor>(x: T, { pads }: Geometry): T {
+  if (pads.flat().every(p => p === 0)) return x
+  return tf.pad(x, [[0, 0], ...pads.map(([a, b]): [number, number] => [a, b]), [0, 0]])
+}
 
-/** What tfjs's own planar kernels are told. */
-export function planarAttributes({ strides, pads, dilations }: Geometry): Record<string, unknown> {
-  return { strides, dilations, pad: explicit(pads), dataFormat: 'NHWC', dimRoundingMode: undefined }
+/** What tfjs's own planar kernels are told, the padding being done. */
+export function planarAttributes({ strides, dilations }: Geometry): Record<string, unknown> {
+  return { strides, dilations, pad: 'valid', dataFormat: 'NHWC', dimRoundingMode: undefined }
 }
 
 function whole(x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor1D | undefined, g: Geometry): tf.Tensor4D {
   const { strides: stride, pads: padding, dilations: dilation } = g
   if (hasKernel('VqConv2d'))
     return runKernel('VqConv2d', { x, filter, bias }, { stride, padding, dilation }) as tf.Tensor4D
-  return tf.tidy(() => addBias(runKernel('Conv2D', { x, filter }, planarAttributes(g)) as tf.Tensor4D, bias))
+  return tf.tidy(() => {
+    const y = runKernel('Conv2D', { x: padded(x, g), filter }, planarAttributes(g))
+    return addBias(y as tf.Tensor4D, bias)
+  })
 }
 
 // One filter or several per channel: the order of results is the same, so the filter is only read otherwise.
 function depthwise(x: tf.Tensor4D, filter: tf.Tensor4D, g: Geometry): tf.Tensor4D {
   const [kh, kw, , outputs] = filter.shape
   const channels = x.shape[3]
-  const each = tf.reshape(filter, [kh, kw, channels, outputs / channels])
-  // tfjs's kernels refuse steps and dilations at once.
-  const both = g.strides.some(s => s > 1) && g.dilations.some(d => d > 1) && !hasKernel('VqConv2d')
-  const taps = both ? spreadFilter(each, g.dilations) : each
-  const attrs = planarAttributes(both ? { ...g, dilations: [1, 1] } : g)
-  return runKernel('DepthwiseConv2dNative', { x, filter: taps }, attrs) as tf.Tensor4D
+  const each = tf.reshape(filter, [kh, kw, channels, outputs / channels]) as tf.Tensor4D
+  if (hasKernel('VqConv2d')) {
+    const pad = [[0, 0], ...g.pads.map(p => [...p]), [0, 0]]
+    return runKernel(
+      'DepthwiseConv2dNative',
+      { x, filter: each },
+      { ...planarAttributes(g), pad },
+    ) as tf.Tensor4D
+  }
+  // tfjs's kernels refuse steps and dilations at once, and TensorFlow's uneven steps: then every result is computed.
+  const [sh, sw] = g.strides
+  const attrs = planarAttributes({ ...g, strides: sh === sw ? g.strides : [1, 1], dilations: [1, 1] })
+  const taps = spreadFilter<tf.Tensor4D>(each, g.dilations)
+  const y = runKernel('DepthwiseConv2dNative', { x: padded(x, g), filter: taps }, attrs) as tf.Tensor4D
+  return sh === sw ? y : (tf.stridedSlice(y, [0, 0, 0, 0], y.shape, [1, sh, sw, 1]) as tf.Tensor4D)
 }
 
 tf.registerGradient({

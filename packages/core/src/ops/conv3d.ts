@@ -10,7 +10,7 @@ import {
   reach,
   transposedSizes,
 } from './convolution-geometry.js'
-import { convolutionByInput } from './convolution-gradients.js'
+import { convolutionByInput, spreadFilter } from './convolution-gradients.js'
 import { hasKernel, runKernel } from './kernel.js'
 
 /** As conv2d over three axes. x: [B, D, H, W, I]; filter: [kd, kh, kw, I/groups, O]; bias: [O]. */
@@ -46,10 +46,13 @@ export function convolve3d(
   return tf.tidy(() => {
     const even = evenPad(g)
     const image = even === undefined ? tf.pad(x, [[0, 0], ...g.pads, [0, 0]]) : x
-    const attrs = attributes(g, even ?? 'valid')
+    // TensorFlow takes no dilations on a processor.
+    const taps = hasKernel('VqConv2d') ? filter : spreadFilter(filter, g.dilations)
+    const dilations = taps === filter ? g.dilations : [1, 1, 1]
+    const attrs = attributes({ ...g, dilations }, even ?? 'valid')
     const run = (part: tf.Tensor, w: tf.Tensor): tf.Tensor =>
       runKernel('Conv3D', { x: part, filter: w }, attrs)
-    const y = g.groups === 1 ? run(image, filter) : inGroups<tf.Tensor>(image, filter, g.groups, 4, run)
+    const y = g.groups === 1 ? run(image, taps) : inGroups<tf.Tensor>(image, taps, g.groups, 4, run)
     return addBias(y as tf.Tensor5D, bias)
   })
 }
