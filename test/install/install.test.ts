@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-// The tarballs of two packages in an empty project, without the network: TensorFlow.js is taken from the workspace.
+// The tarballs of two packages in an empty project. TensorFlow.js is taken from the workspace.
 // The addon is the one built here, as there are no platform packages yet.
 const project = mkdtempSync(join(tmpdir(), 'vq-install-'))
 const env = { ...process.env, VQ_NATIVE_PATH: resolve('native/build/Release/vq.node') }
@@ -30,7 +30,7 @@ beforeAll(() => {
     tarballs.map(name => [`@vq/${/^vq-([a-z]+)-/.exec(name)![1]}`, `file:./${name}`]),
   )
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'empty', private: true, dependencies }))
-  const quiet = ['--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--legacy-peer-deps']
+  const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts', '--legacy-peer-deps']
   execFileSync('npm', ['install', ...quiet], { cwd: project, stdio: 'pipe' })
   mkdirSync(join(project, 'node_modules', '@tensorflow'))
   const tfjs = join(project, 'node_modules', '@tensorflow', 'tfjs-core')
