@@ -2,14 +2,6 @@
 
 namespace vq {
 
-std::string describe_row(const float* row, int64_t dim, const char* otherwise) {
-  for (int64_t d = 0; d < dim; ++d) {
-    if (std::isnan(row[d])) return "holds a NaN at element " + std::to_string(d);
-    if (std::isinf(row[d])) return "holds an infinity at element " + std::to_string(d);
-  }
-  return otherwise;
-}
-
 void normalise(const QuantKernels& q, const float* x, int64_t n, int64_t dim, float* out, float* norms) {
   constexpr int kChunk = 64;
   const float* rows[kChunk];

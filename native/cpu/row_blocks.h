@@ -9,6 +9,7 @@
 
 #include "cpu/code_filter.h"
 #include "cpu/quantize_kernels.h"
+#include "vq/describe_row.h"
 #include "vq/quantize.h"
 #include "vq/threads.h"
 
@@ -34,8 +35,6 @@ inline bool finite(const float* row, int64_t dim) {
     if (!std::isfinite(row[d])) return false;
   return true;
 }
-
-std::string describe_row(const float* row, int64_t dim, const char* otherwise);
 
 // out = rows divided by their norms (square root of the ascending fused sum); norms[i] is 1 / 0-safe: a row whose norm is
 // 0 becomes zeros. norms receives the norms.

@@ -1,0 +1,13 @@
+// The one function that libvq_cuda exports. The operations are compiled in files of their own.
+#include "cuda/machine.cuh"
+
+namespace vq::gpu {
+extern template void run_nearest(Context<CudaMachine>&, CudaMachine&, const vq_nearest_args&, const vq_call*);
+extern template void run_ema_update(Context<CudaMachine>&, CudaMachine&, const vq_ema_args&, const vq_call*);
+extern template void run_residual_encode(Context<CudaMachine>&, CudaMachine&, const vq_residual_args&, const vq_call*);
+extern template void run_kmeans(Context<CudaMachine>&, CudaMachine&, vq_kmeans_args&, const vq_call*);
+}  // namespace vq::gpu
+
+extern "C" __attribute__((visibility("default"))) const vq_backend* vq_backend_open(uint32_t version) {
+  return vq::gpu::Table<vq::gpu::CudaMachine>::open(version, "cuda");
+}

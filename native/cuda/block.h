@@ -1,0 +1,34 @@
+// How a kernel is written: as a struct with its arguments, `blocks()`, and `run(block)`, where `block.each(f)` lets every
+// thread of the block do f(thread, registers) and then meets a barrier. Control flow outside `each` is the same for all
+// threads. On the device each() is the threads themselves and __syncthreads(); on the host (native/emulated) a loop over
+// the threads, in whatever order a test wants: a missing barrier or an index outside its array shows without a GPU.
+#pragma once
+#include "cuda/contract.h"
+
+namespace vq::gpu {
+
+struct Nothing {};
+
+// One thread per element: F is a struct with operator()(int64_t i) const.
+template <class F>
+struct Elementwise {
+  static constexpr int kThreads = 256;
+  using Shared = Nothing;
+  using Registers = Nothing;
+  F f;
+  int64_t count;
+  int64_t blocks() const { return ceil_div(count, kThreads); }
+  template <class Block>
+  VQ_HD void run(Block& block) const {
+    block.each([&](int thread, Nothing&) {
+      const int64_t i = block.index() * kThreads + thread;
+      if (i < count) f(i);
+    });
+  }
+};
+template <class F>
+Elementwise<F> each_of(int64_t count, const F& f) {
+  return {f, count};
+}
+
+}  // namespace vq::gpu

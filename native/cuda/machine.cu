@@ -1,0 +1,160 @@
+// Memory, streams, events and sorting of the GPU machine; which devices can be used.
+#include "cuda/machine.cuh"
+
+#include <cub/device/device_radix_sort.cuh>
+#include <cstdio>
+#include <string>
+
+namespace vq::gpu {
+namespace {
+
+constexpr int kLeastMajor = 7, kLeastMinor = 5;
+
+std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+
+struct Temporary {
+  Temporary(CudaMachine& machine, uint64_t bytes) : machine(machine), data(machine.allocate(bytes)) {}
+  ~Temporary() { machine.release(data); }
+  CudaMachine& machine;
+  void* data;
+};
+
+}  // namespace
+
+void fail_cuda(cudaError_t error, const char* what) {
+  cudaGetLastError();  // what can be forgotten is
+  const std::string text = std::string(what) + ": " + cudaGetErrorString(error);
+  fail(error == cudaErrorMemoryAllocation ? Error::kMemory : Error::kDevice,
+       error == cudaErrorMemoryAllocation ? "out of device memory (" + text + ")" : text);
+}
+
+int CudaMachine::count(vq_versions& versions) {
+  // The driver's version is 0 where there is no driver.
+  if (cudaDriverGetVersion(&versions.driver) != cudaSuccess) versions.driver = 0;
+  if (cudaRuntimeGetVersion(&versions.runtime) != cudaSuccess) versions.runtime = CUDART_VERSION;
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) cudaGetLastError();
+  if (versions.driver == 0) throw Unusable{VQ_ERROR_NO_DRIVER, "no NVIDIA driver"};
+  if (error == cudaErrorInsufficientDriver)
+    throw Unusable{VQ_ERROR_OLD_DRIVER, "the NVIDIA driver is too old: it supports CUDA " + version_text(versions.driver) +
+                                            ", the library needs " + version_text(versions.runtime)};
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+    throw Unusable{VQ_ERROR_NO_DEVICE, "the NVIDIA driver finds no GPU"};
+  if (error != cudaSuccess)
+    throw Unusable{VQ_ERROR_NO_DEVICE, std::string("the NVIDIA driver answers: ") + cudaGetErrorString(error)};
+  bool usable = false;
+  for (int i = 0; i < count; ++i) {
+    const vq_device_info d = info(i);
+    usable = usable || d.compute_major > kLeastMajor || (d.compute_major == kLeastMajor && d.compute_minor >= kLeastMinor);
+  }
+  if (!usable) {
+    const vq_device_info d = info(0);
+    throw Unusable{VQ_ERROR_OLD_DEVICE, std::string(d.name) + " is too old: compute capability " +
+                                            std::to_string(d.compute_major) + "." + std::to_string(d.compute_minor) +
+                                            ", the library needs " + std::to_string(kLeastMajor) + "." +
+                                            std::to_string(kLeastMinor)};
+  }
+  return count;
+}
+
+vq_device_info CudaMachine::info(int device) {
+  cudaDeviceProp p;
+  check_cuda(cudaGetDeviceProperties(&p, device), "asking for a device");
+  vq_device_info i{};
+  std::snprintf(i.name, sizeof(i.name), "%s", p.name);
+  i.compute_major = p.major, i.compute_minor = p.minor;
+  i.processors = p.multiProcessorCount;
+  i.memory = p.totalGlobalMem;
+  return i;
+}
+
+CudaMachine::CudaMachine(int device) : device_(device) {
+  check_cuda(cudaSetDevice(device), "choosing a device");
+  check_cuda(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), "making a stream");
+  stream_ = own_;
+  int pooled = 0;
+  if (cudaDeviceGetAttribute(&pooled, cudaDevAttrMemoryPoolsSupported, device) == cudaSuccess && pooled) {
+    cudaMemPool_t pool;
+    uint64_t keep = UINT64_MAX;  // memory stays with the process between calls
+    pooled_ = cudaDeviceGetDefaultMemPool(&pool, device) == cudaSuccess &&
+              cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep) == cudaSuccess;
+  }
+}
+
+CudaMachine::~CudaMachine() {
+  cudaSetDevice(device_);
+  cudaStreamSynchronize(own_);
+  cudaStreamDestroy(own_);
+}
+
+void CudaMachine::use(Stream* stream) {
+  check_cuda(cudaSetDevice(device_), "choosing a device");
+  stream_ = stream ? stream : own_;
+}
+
+void CudaMachine::figures(uint64_t& total, uint64_t& free) {
+  size_t t = 0, f = 0;
+  check_cuda(cudaMemGetInfo(&f, &t), "asking for memory figures");
+  total = t, free = f;
+}
+
+CudaMachine::Stream* CudaMachine::make_stream() {
+  cudaStream_t stream;
+  check_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
+  return stream;
+}
+CudaMachine::Event* CudaMachine::make_event() {
+  cudaEvent_t event;
+  check_cuda(cudaEventCreate(&event), "making an event");
+  return event;
+}
+float CudaMachine::elapsed(Event* from, Event* to) {
+  float milliseconds = 0;
+  check_cuda(cudaEventSynchronize(to), "waiting for an event");
+  check_cuda(cudaEventElapsedTime(&milliseconds, from, to), "timing");
+  return milliseconds;
+}
+
+// Buffers outlive the call that made them and may be met on any stream: what a stream hands out is complete before the
+// call ends (calls end synchronized), so only the allocation itself has to be waited for.
+void* CudaMachine::allocate(uint64_t bytes) {
+  void* p = nullptr;
+  if (pooled_) {
+    check_cuda(cudaMallocAsync(&p, bytes, stream_), "allocating");
+    return p;
+  }
+  check_cuda(cudaMalloc(&p, bytes), "allocating");
+  return p;
+}
+void CudaMachine::release(void* p) {
+  if (pooled_) cudaFreeAsync(p, stream_);
+  else cudaFree(p);
+}
+
+void CudaMachine::upload(void* to, const void* from, uint64_t bytes) {
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "uploading");
+  synchronize();
+}
+void CudaMachine::download(void* to, const void* from, uint64_t bytes) {
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_), "downloading");
+  synchronize();
+}
+void CudaMachine::copy(void* to, const void* from, uint64_t bytes) {
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
+}
+
+void CudaMachine::sort_pairs(const int32_t* keys, const int32_t* values, int32_t* keys_out, int32_t* values_out,
+                             int64_t count, int bits) {
+  if (count <= 0) return;
+  size_t bytes = 0;
+  const auto sort = [&](void* temporary) {
+    check_cuda(cub::DeviceRadixSort::SortPairs(temporary, bytes, keys, keys_out, values, values_out, count, 0, bits, stream_),
+               "sorting rows by code");
+  };
+  sort(nullptr);
+  const Temporary temporary(*this, bytes ? bytes : 1);
+  sort(temporary.data);
+}
+
+}  // namespace vq::gpu

@@ -1,0 +1,38 @@
+// One list of cases for every device behind vq/backend.h: the emulated one in the native tests, a GPU in vq_gpu_test.
+// Results must be the bits of the CPU's kernels, failures its words.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "vq/backend.h"
+
+namespace vq_test {
+
+struct DeviceCases {
+  const vq_backend& backend;
+  vq_context* context;
+  std::function<void(bool ok, const std::string& what)> expect;
+  bool large = false;  // sizes for a GPU
+
+  void nearest_sizes() const;
+  void nearest_hard_data() const;
+  void nearest_failures() const;
+  void ema_sizes() const;
+  void ema_failures() const;
+  void residual_sizes() const;
+  void residual_failures() const;
+  void kmeans_settings() const;
+  void kmeans_failures() const;
+  void buffers_and_events() const;
+  void stopping() const;
+
+  struct Named {
+    const char* name;
+    void (DeviceCases::*run)() const;
+  };
+  static const Named all[];
+  static const int count;
+};
+
+}  // namespace vq_test

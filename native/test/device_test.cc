@@ -1,0 +1,84 @@
+// The device kernels, emulated: the case list of every device in three orders of threads and blocks, and what only an
+// emulated device can do.
+#include <string>
+
+#include "check.h"
+#include "device_buffers.h"
+#include "device_cases.h"
+#include "emulated/machine.h"
+#include "vq/isa.h"
+
+namespace {
+
+using Machine = vq::gpu::EmulatedMachine;
+
+const vq_backend& emulated() { return *vq::gpu::Table<Machine>::open(VQ_BACKEND_VERSION, "emulated"); }
+
+struct Opened {
+  Opened() { VQ_EXPECT(emulated().context_create(0, &context) == VQ_OK); }
+  ~Opened() { emulated().context_destroy(context); }
+  vq_context* context = nullptr;
+};
+
+void run_case(void (vq_test::DeviceCases::*run)() const) {
+  vq::set_isa("scalar");
+  for (int order : {0, 1, 2}) {
+    Machine::order = order;
+    const int64_t before = Machine::live;
+    {
+      Opened opened;
+      const vq_test::DeviceCases cases{emulated(), opened.context, [&](bool ok, const std::string& what) {
+                                         if (ok) return;
+                                         ++vq_test::failures;
+                                         std::printf("order %d: %s\n", order, what.c_str());
+                                       }};
+      (cases.*run)();
+    }
+    VQ_EXPECT(Machine::live == before);  // every failure, too, gave its memory back
+  }
+  Machine::order = 0;
+  vq::set_isa("auto");
+}
+
+}  // namespace
+
+VQ_TEST(device_nearest_gives_the_reference_bits) { run_case(&vq_test::DeviceCases::nearest_sizes); }
+VQ_TEST(device_nearest_gives_the_reference_bits_on_hard_data) { run_case(&vq_test::DeviceCases::nearest_hard_data); }
+VQ_TEST(device_nearest_fails_in_the_reference_words) { run_case(&vq_test::DeviceCases::nearest_failures); }
+VQ_TEST(device_averages_give_the_reference_bits) { run_case(&vq_test::DeviceCases::ema_sizes); }
+VQ_TEST(device_averages_fail_in_the_reference_words) { run_case(&vq_test::DeviceCases::ema_failures); }
+VQ_TEST(device_residual_codes_are_the_reference_bits) { run_case(&vq_test::DeviceCases::residual_sizes); }
+VQ_TEST(device_residual_encoding_fails_in_the_reference_words) { run_case(&vq_test::DeviceCases::residual_failures); }
+VQ_TEST(device_kmeans_gives_the_reference_bits) { run_case(&vq_test::DeviceCases::kmeans_settings); }
+VQ_TEST(device_kmeans_fails_in_the_reference_words) { run_case(&vq_test::DeviceCases::kmeans_failures); }
+VQ_TEST(device_buffers_streams_and_events_keep_their_promises) { run_case(&vq_test::DeviceCases::buffers_and_events); }
+VQ_TEST(device_calls_stop_when_told) { run_case(&vq_test::DeviceCases::stopping); }
+
+VQ_TEST(a_device_without_memory_says_so_and_keeps_none) {
+  const vq_backend& b = emulated();
+  Opened opened;
+  vq_test::DeviceArray<float> x(b, opened.context, std::vector<float>(600, 0.5f)), codes(b, opened.context, std::vector<float>(30, 1));
+  vq_test::DeviceArray<int32_t> indices(b, opened.context, 200);
+  const int64_t before = Machine::live;
+  int failed = 0;
+  for (int after = 0;; ++after) {
+    vq_kmeans_args a{};
+    a.n = 200, a.k = 10, a.dim = 3, a.iterations = 3, a.init = VQ_INIT_RANDOM, a.spherical = 1, a.tolerance = 1e-4;
+    a.x = x, a.centroids = codes, a.assignments = indices;
+    Machine::fail_in = after;
+    const int code = b.kmeans(opened.context, &a, nullptr);
+    Machine::fail_in = -1;
+    VQ_EXPECT(Machine::live == before);
+    if (code == VQ_OK) break;
+    VQ_EXPECT(code == VQ_ERROR_MEMORY && std::string(b.last_error()) == "out of device memory");
+    ++failed;
+  }
+  VQ_EXPECT(failed > 10);
+}
+
+VQ_TEST(the_interface_answers_for_its_version_alone) {
+  using T = vq::gpu::Table<Machine>;
+  VQ_EXPECT(T::open(VQ_BACKEND_VERSION, "x")->size == sizeof(vq_backend));
+  VQ_EXPECT(T::open(0, "x")->version == VQ_BACKEND_VERSION);
+  VQ_EXPECT(T::open(VQ_BACKEND_VERSION + 1, "x") == nullptr);
+}
