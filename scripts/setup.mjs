@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { cudaSettings } from '../native/cuda/toolkit.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 process.chdir(root)
@@ -65,13 +66,22 @@ function build() {
       [arch, type, version, process.env.CXXFLAGS ?? '', process.env.LDFLAGS ?? '', libraries].join('\n'),
     )
     .digest('hex')
-  const env = { ...process.env, VQ_NATIVE_KEY: key, TURBO_TELEMETRY_DISABLED: '1' }
+  const cuda = cudaSettings()
+  if (cuda.reason !== undefined) say(`the CUDA library is not built: ${cuda.reason}`)
+  const cudaKey = [arch, version, cuda.version, cuda.architectures].join(' ')
+  const env = {
+    ...process.env,
+    VQ_NATIVE_KEY: key,
+    VQ_CUDA_KEY: cudaKey,
+    TURBO_TELEMETRY_DISABLED: '1',
+  }
   pnpmWith(
     env,
     'exec',
     'turbo',
     'run',
     'native:build',
+    ...(cuda.reason === undefined ? ['cuda:build'] : []),
     'bundle',
     '--output-logs=new-only',
     '--log-order=stream',

@@ -6,6 +6,7 @@ const steps = [
   ['lint', 'node_modules/.bin/biome', ['ci', '.']],
   ['types of tests', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json']],
   ['native', 'native/build/Release/vq_native_test', []],
+  ['CUDA library', process.execPath, ['native/cuda/check-build.mjs', ...(full ? ['--full'] : [])]],
   ['native, sanitized', process.execPath, ['native/sanitize.mjs']],
   ['fuzz, sanitized', process.execPath, ['scripts/fuzz-sanitized.mjs']],
   ['packages as published', process.execPath, ['scripts/check-packages.mjs']],

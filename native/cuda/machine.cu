@@ -116,20 +116,29 @@ float CudaMachine::elapsed(Event* from, Event* to) {
   return milliseconds;
 }
 
-// Buffers outlive the call that made them and may be met on any stream: what a stream hands out is complete before the
-// call ends (calls end synchronized), so only the allocation itself has to be waited for.
+// Working memory of a call, in the order of its stream.
 void* CudaMachine::allocate(uint64_t bytes) {
+  if (!pooled_) return reserve(bytes);
   void* p = nullptr;
-  if (pooled_) {
-    check_cuda(cudaMallocAsync(&p, bytes, stream_), "allocating");
-    return p;
-  }
-  check_cuda(cudaMalloc(&p, bytes), "allocating");
+  check_cuda(cudaMallocAsync(&p, bytes, stream_), "allocating");
   return p;
 }
 void CudaMachine::release(void* p) {
   if (pooled_) cudaFreeAsync(p, stream_);
-  else cudaFree(p);
+  else give_up(p);
+}
+// Waits for the device on both ends, so that a buffer may be met on any stream.
+void* CudaMachine::reserve(uint64_t bytes) {
+  void* p = nullptr;
+  cudaError_t error = cudaMalloc(&p, bytes);
+  if (error == cudaErrorMemoryAllocation) {  // what the pool keeps may be what is missing
+    cudaMemPool_t pool;
+    cudaGetLastError();
+    if (pooled_ && cudaDeviceGetDefaultMemPool(&pool, device_) == cudaSuccess) cudaMemPoolTrimTo(pool, 0);
+    error = cudaMalloc(&p, bytes);
+  }
+  check_cuda(error, "allocating");
+  return p;
 }
 
 void CudaMachine::upload(void* to, const void* from, uint64_t bytes) {

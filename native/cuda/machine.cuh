@@ -72,6 +72,8 @@ class CudaMachine {
 
   void* allocate(uint64_t bytes);
   void release(void* p);
+  void* reserve(uint64_t bytes);
+  void give_up(void* p) { cudaFree(p); }
   void upload(void* to, const void* from, uint64_t bytes);
   void download(void* to, const void* from, uint64_t bytes);
   void copy(void* to, const void* from, uint64_t bytes);

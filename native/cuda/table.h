@@ -5,6 +5,7 @@
 //   static count(versions) -> int, static info(device) -> vq_device_info      throw Unusable where there is no device
 //   use(stream)                                the calling thread and this stream from now on; null is the machine's own
 //   synchronize(), figures(total, free)
+//   reserve(bytes), give_up(p)                 memory of buffers, which any stream may meet at once
 //   Stream, Event with make_stream() -> Stream*, drop(Stream*), make_event(), drop(Event*), record(Event*), elapsed(a, b)
 #pragma once
 #include <algorithm>
@@ -142,7 +143,7 @@ struct Table {
     return on(context, nullptr, [&] {
       C* c = real(context);
       auto b = std::make_unique<B>(B{c, nullptr, bytes});
-      if (bytes) b->data = c->machine.allocate(bytes);
+      if (bytes) b->data = c->machine.reserve(bytes);
       c->in_use += bytes;
       c->peak = std::max(c->peak, c->in_use);
       ++c->buffers;
@@ -153,7 +154,7 @@ struct Table {
     if (!buffer) return;
     std::unique_ptr<B> b(gpu::real<M>(buffer));
     on(b->context, nullptr, [&] {
-      if (b->data) b->context->machine.release(b->data);
+      if (b->data) b->context->machine.give_up(b->data);
       b->context->in_use -= b->bytes;
       --b->context->buffers;
     });

@@ -64,6 +64,8 @@ class EmulatedMachine {
     std::free(p);
     --live;
   }
+  void* reserve(uint64_t bytes) { return allocate(bytes); }
+  void give_up(void* p) { release(p); }
   void upload(void* to, const void* from, uint64_t bytes) { std::memcpy(to, from, bytes); }
   void download(void* to, const void* from, uint64_t bytes) { std::memcpy(to, from, bytes); }
   void copy(void* to, const void* from, uint64_t bytes) { std::memmove(to, from, bytes); }

@@ -1,0 +1,35 @@
+// Whether the CUDA library can be built on this machine, and for which architectures.
+import { spawnSync } from 'node:child_process'
+
+/**
+ * { nvcc, version, architectures } or { reason }. VQ_CUDA_ARCHITECTURES is CMake's list, for example "80-real;90a-real", or
+ * "all" for what a release has; without it one: that of the GPU here, else 90a.
+ */
+export function cudaSettings(env = process.env) {
+  const candidates = [
+    env.CUDACXX,
+    env.CUDA_HOME && `${env.CUDA_HOME}/bin/nvcc`,
+    'nvcc',
+    '/usr/local/cuda/bin/nvcc',
+  ]
+  for (const nvcc of candidates.filter(Boolean)) {
+    const { status, stdout } = spawnSync(nvcc, ['--version'], { encoding: 'utf8' })
+    if (status !== 0) continue
+    const version = /release (\d+\.\d+)/.exec(stdout)?.[1] ?? '0.0'
+    const [major, minor] = version.split('.').map(Number)
+    if (major < 12 || (major === 12 && minor < 8))
+      return { reason: `nvcc ${version} is too old, 12.8 or newer is needed` }
+    return { nvcc, version, architectures: architectures(env) }
+  }
+  return { reason: 'no nvcc (looked at CUDACXX, CUDA_HOME, PATH and /usr/local/cuda)' }
+}
+
+function architectures({ VQ_CUDA_ARCHITECTURES: wanted }) {
+  if (wanted) return wanted
+  const query = ['--query-gpu=compute_cap', '--format=csv,noheader']
+  const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 10_000 })
+  const found = status === 0 ? /^(\d+)\.(\d)/.exec(stdout.trim()) : null
+  if (found === null) return '90a-real'
+  const number = `${found[1]}${found[2]}`
+  return number === '90' ? '90a-real' : `${number}-real`
+}
