@@ -8,6 +8,8 @@ import {
   tensorflowPackages,
 } from './backend/tensorflow.js'
 import { expectOneOf } from './check.js'
+import { cudaStatus, noCuda } from './cuda/library.js'
+import type { DeviceFigures } from './cuda/native.js'
 import { VqDeviceError } from './errors.js'
 import { nativeFailure, tryNative } from './native.js'
 import { setThreadCount, threadCount } from './threads.js'
@@ -18,6 +20,14 @@ export interface DeviceInfo {
   /** Instruction set of the quantization kernels: 'scalar', 'avx2', 'avx512', 'avx512_bf16' or 'neon'. */
   isa?: string
   threads?: number
+  /** Of vq-cuda: the GPU's name, its compute capability, its memory in bytes, how many GPUs there are. */
+  gpu?: string
+  computeCapability?: string
+  memory?: number
+  devices?: number
+  /** The CUDA version that the driver supports, and that of the CUDA library. */
+  driver?: string
+  runtime?: string
   /** The npm package behind `tensorflow`. */
   package?: string
   /** Of that package. */
@@ -30,7 +40,6 @@ export interface DeviceInfo {
 
 export type DeviceChoice = 'auto' | 'cpu' | 'cuda' | 'tensorflow'
 
-const noCuda = 'this version of VQ has no CUDA library'
 let fallbackTold = false
 let tensorflowTold = false
 
@@ -58,22 +67,18 @@ export interface DeviceMemory {
   tensors: number
   bytes: number
   native?: { buffers: number; bytesInUse: number; bytesCached: number; bytesPeak: number }
+  /** Where a GPU works. */
+  cuda?: DeviceFigures
 }
 
 export const device: Device = {
   list() {
-    return [cpuInfo(), { name: 'vq-cuda', reason: noCuda }, tensorflowDevice()]
+    return [cpuInfo(), cudaInfo(), tensorflowDevice()]
   },
 
   async use(choice) {
     expectOneOf('device.use', 'device', choice, ['auto', 'cpu', 'cuda', 'tensorflow'])
-    if (choice === 'cuda')
-      throw new VqDeviceError({
-        operation: "device.use('cuda')",
-        expected: 'a working CUDA device',
-        received: noCuda,
-        remedy: "Use device.use('cpu'), or 'auto' to take the best that works.",
-      })
+    if (choice === 'cuda') throw noTensorsOnCuda()
     if (choice === 'tensorflow') {
       const name = await useTensorflow()
       if (!tensorflowTold) console.info(`device.use('tensorflow') runs on ${tensorflowName()}.`)
@@ -101,8 +106,29 @@ export const device: Device = {
     const { numTensors, numBytes } = tf.memory()
     const core = tryNative()
     const native = core === undefined ? {} : { native: core.memory() }
-    return { backend: tf.getBackend(), tensors: numTensors, bytes: numBytes, ...native }
+    const status = cudaStatus()
+    const cuda = core !== undefined && 'device' in status ? { cuda: core.cudaMemory(status.device) } : {}
+    return { backend: tf.getBackend(), tensors: numTensors, bytes: numBytes, ...native, ...cuda }
   },
+}
+
+function cudaInfo(): DeviceInfo {
+  const status = cudaStatus()
+  if (!('device' in status)) return { name: 'vq-cuda', reason: status.reason }
+  const { gpu, computeCapability, memory, devices, driver, runtime } = status
+  return { name: 'vq-cuda', gpu, computeCapability, memory, devices, driver, runtime }
+}
+
+function noTensorsOnCuda(): VqDeviceError {
+  const operation = "device.use('cuda')"
+  const status = cudaStatus()
+  if (!('device' in status)) return noCuda(operation, status)
+  return new VqDeviceError({
+    operation,
+    expected: 'a device that tensors can live on',
+    received: `${status.gpu}, which computes the quantization of typed arrays and DeviceArrays so far`,
+    remedy: "Pass device: 'cuda' to nearest, emaUpdate, residualEncode or kmeans; keep tensors on 'cpu'.",
+  })
 }
 
 function cpuInfo(): DeviceInfo {

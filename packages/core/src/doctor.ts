@@ -5,6 +5,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import * as tf from '@tensorflow/tfjs-core'
 import { tensorflowFailure, tensorflowInstalled, tensorflowPackages } from './backend/tensorflow.js'
+import { cudaStatus } from './cuda/library.js'
 import { type DeviceInfo, device } from './device.js'
 import { nativeFailure, nativePath, tryNative } from './native.js'
 
@@ -116,7 +117,7 @@ function backendFinding(info: DeviceInfo): Finding {
     return { name, status: 'ok', value: `${isa}, ${threads} threads` }
   if (name === 'vq-cpu')
     return { name, status: 'broken', value: String(reason), remedy: 'See the native core above.' }
-  if (name === 'vq-cuda') return cudaFinding(reason)
+  if (name === 'vq-cuda') return cudaFinding(info)
   const { package: from, version, libtensorflow } = info
   if (reason !== undefined) {
     const remedy =
@@ -127,12 +128,22 @@ function backendFinding(info: DeviceInfo): Finding {
   return { name, status: 'ok', value: `${from} ${version}, ${running}` }
 }
 
-function cudaFinding(reason: string | undefined): Finding {
+function cudaFinding({ reason, ...info }: DeviceInfo): Finding {
   const query = ['--query-gpu=name,driver_version,memory.total', '--format=csv,noheader']
   const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 10_000 })
   const gpu = status === 0 ? stdout.trim().split('\n').join('; ') : 'no NVIDIA driver answers'
-  if (reason === undefined) return { name: 'vq-cuda', status: 'ok', value: gpu }
-  const remedy = 'Nothing to do: vq-cpu is used.'
+  if (reason === undefined) {
+    const { gpu: model, computeCapability, memory = 0, driver, runtime } = info
+    const value = `${model}, compute capability ${computeCapability}, ${Math.round(memory / 2 ** 30)} GiB`
+    return {
+      name: 'vq-cuda',
+      status: 'ok',
+      value: `${value}, CUDA ${runtime} on a driver for ${driver}; ${gpu}`,
+    }
+  }
+  const outcome = cudaStatus()
+  const advice = 'remedy' in outcome ? outcome.remedy : ''
+  const remedy = `Nothing to do to use vq-cpu. For the GPU: ${advice}`
   return { name: 'vq-cuda', status: 'absent', value: `${reason}; ${gpu}`, remedy }
 }
 

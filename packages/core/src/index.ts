@@ -7,6 +7,7 @@ import { registerCpuBackend } from './backend/register.js'
 registerCpuBackend()
 
 export * from './check.js'
+export { DeviceArray } from './cuda/device-array.js'
 export * from './device.js'
 export * from './doctor.js'
 export * from './errors.js'

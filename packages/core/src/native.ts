@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import type { CudaCore } from './cuda/native.js'
 import { VqDeviceError } from './errors.js'
 import type { QuantizeCore } from './quantize/native.js'
 
 /** What the addon exports. Bindings are thin: everything is validated here in TypeScript before a call. */
-export interface NativeCore extends QuantizeCore {
+export interface NativeCore extends QuantizeCore, CudaCore {
   readonly ops: Record<string, number>
   readonly args: Float64Array
   readonly maxThreads: number

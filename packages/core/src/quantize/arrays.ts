@@ -1,6 +1,7 @@
 import { describe } from '../check.js'
 import { VqConfigError, VqShapeError, VqValueError } from '../errors.js'
 
+type Sized = { readonly length: number }
 type Kinds = { Float32Array: Float32Array; Int32Array: Int32Array }
 
 /**
@@ -38,7 +39,7 @@ export function typedArray<K extends keyof Kinds>(
 }
 
 /** Number of rows of `dim` elements; the length must divide. */
-export function rowsOf(operation: string, name: string, array: ArrayLike<number>, dim: number): number {
+export function rowsOf(operation: string, name: string, array: Sized, dim: number): number {
   if (array.length % dim !== 0)
     throw new VqShapeError({
       operation,
@@ -50,7 +51,7 @@ export function rowsOf(operation: string, name: string, array: ArrayLike<number>
 }
 
 /** At least one row. */
-export function codesOf(operation: string, name: string, array: ArrayLike<number>, dim: number): number {
+export function codesOf(operation: string, name: string, array: Sized, dim: number): number {
   const rows = rowsOf(operation, name, array, dim)
   if (rows === 0)
     throw new VqShapeError({

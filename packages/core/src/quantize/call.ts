@@ -1,13 +1,18 @@
 import { expectConfig, expectInteger } from '../check.js'
 import { fromNative, VqAbortError, VqValueError } from '../errors.js'
-import { native } from '../native.js'
+import { type NativeCore, native } from '../native.js'
 import { threadCount } from '../threads.js'
-import type { QuantizeCore, RunningCall } from './native.js'
+import type { RunningCall } from './native.js'
 
 /** Options of every call. */
 export interface CallOptions {
   /** Threads that the call may use. Default `device.threads`. The result does not depend on it. */
   threads?: number
+  /**
+   * Where the call computes; the result is the same to the bit. Default: 'cuda' where one of the arrays is a DeviceArray,
+   * else 'cpu'. 'cuda' throws a VqDeviceError with the reason where there is no GPU; typed arrays travel there and back.
+   */
+  device?: 'cpu' | 'cuda'
 }
 
 /** Options of calls that run off the main thread. */
@@ -20,7 +25,7 @@ export interface AsyncCallOptions extends CallOptions {
 export function callNow<T>(
   operation: string,
   options: CallOptions,
-  f: (core: QuantizeCore, threads: number) => unknown,
+  f: (core: NativeCore, threads: number) => unknown,
 ): T {
   const threads = threadsOf(operation, options)
   const core = native()
@@ -35,7 +40,7 @@ export function callNow<T>(
 export async function callAsync<T>(
   operation: string,
   options: AsyncCallOptions,
-  f: (core: QuantizeCore, threads: number) => unknown,
+  f: (core: NativeCore, threads: number) => unknown,
 ): Promise<T> {
   const { signal } = options
   expectSignal(operation, signal)

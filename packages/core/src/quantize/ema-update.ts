@@ -1,8 +1,10 @@
 import { expectConfig, expectInteger, expectNumber, expectShape } from '../check.js'
+import { DeviceArray, operand } from '../cuda/device-array.js'
+import { placeOf } from '../cuda/place.js'
 import { VqValueError } from '../errors.js'
+import type { NativeCore } from '../native.js'
 import { codesOf, expectWritable, rowsOf, typedArray } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
-import type { QuantizeCore } from './native.js'
 
 /** A codebook that follows its vectors by an exponential moving average. Updated in place. */
 export interface EmaState {
@@ -12,6 +14,13 @@ export interface EmaState {
   counts: Float32Array
   /** [K, dim], moving average of the sum of those rows. */
   sums: Float32Array
+}
+
+/** The same on the device: DeviceArray.upload of each array of an {@link EmaState}. */
+export interface DeviceEmaState {
+  codebook: DeviceArray
+  counts: DeviceArray
+  sums: DeviceArray
 }
 
 export interface EmaUpdateOptions extends CallOptions {
@@ -53,45 +62,58 @@ export function initEmaState(codebook: Float32Array, options: { dim: number }): 
  * Source: van den Oord, Vinyals, Kavukcuoglu 2017, https://arxiv.org/abs/1711.00937, appendix A.1.
  */
 export function emaUpdate(
-  vectors: Float32Array,
-  indices: Int32Array,
-  state: EmaState,
+  vectors: Float32Array | DeviceArray,
+  indices: Int32Array | DeviceArray<Int32Array>,
+  state: EmaState | DeviceEmaState,
   options: EmaUpdateOptions,
 ): void {
   const call = prepare('emaUpdate', vectors, indices, state, options, false)
-  commit('emaUpdate', state, callNow<EmaState>('emaUpdate', options, call))
+  call.commit(callNow('emaUpdate', options, call.run))
 }
 
 /**
- * As {@link emaUpdate}, off the main thread. Vectors, indices and state are copied when it is called; the state is written
- * when it ends, so run one update of a state at a time.
+ * As {@link emaUpdate}, off the main thread. Typed arrays are copied when it is called; the state is written when it ends,
+ * so run one update of a state at a time.
  */
 export async function emaUpdateAsync(
-  vectors: Float32Array,
-  indices: Int32Array,
-  state: EmaState,
+  vectors: Float32Array | DeviceArray,
+  indices: Int32Array | DeviceArray<Int32Array>,
+  state: EmaState | DeviceEmaState,
   options: EmaUpdateOptions & AsyncCallOptions,
 ): Promise<void> {
   const call = prepare('emaUpdateAsync', vectors, indices, state, options, true)
-  commit('emaUpdateAsync', state, await callAsync<EmaState>('emaUpdateAsync', options, call))
+  call.commit(await callAsync('emaUpdateAsync', options, call.run))
 }
+
+const names = ['codebook', 'counts', 'sums'] as const
 
 // All or nothing: every array is looked at before the first is written.
 function commit(operation: string, state: EmaState, next: EmaState): void {
-  const names = ['codebook', 'counts', 'sums'] as const
   for (const name of names) expectWritable(operation, `state.${name}`, state[name], next[name].length)
   for (const name of names) state[name].set(next[name])
 }
 
+function commitOnDevice(state: DeviceEmaState, next: Record<(typeof names)[number], number>): void {
+  for (const name of names) {
+    const { length } = state[name]
+    state[name].become(DeviceArray.adopt<Float32Array>(next[name], length, 'Float32Array'))
+  }
+}
+
+interface Call {
+  run(core: NativeCore, threads: number): unknown
+  commit(next: never): void
+}
+
 function prepare(
   operation: string,
-  vectors: Float32Array,
-  indices: Int32Array,
-  state: EmaState,
+  vectors: Float32Array | DeviceArray,
+  indices: Int32Array | DeviceArray<Int32Array>,
+  state: EmaState | DeviceEmaState,
   options: EmaUpdateOptions,
   async: boolean,
-): (core: QuantizeCore, threads: number) => unknown {
-  const { dim, decay = 0.99, epsilon = 1e-5 } = options ?? {}
+): Call {
+  const { dim, decay = 0.99, epsilon = 1e-5, device } = options ?? {}
   expectInteger(operation, 'dim', dim, 1)
   expectNumber(operation, 'decay', decay, 0, 1)
   expectNumber(operation, 'epsilon', epsilon, 0, 1)
@@ -102,11 +124,21 @@ function prepare(
     state,
     'Make one with initEmaState(codebook, { dim }).',
   )
-  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
-  const codes = typedArray(operation, 'indices', indices, 'Int32Array')
-  const codebook = typedArray(operation, 'state.codebook', state.codebook, 'Float32Array')
-  const counts = typedArray(operation, 'state.counts', state.counts, 'Float32Array')
-  const sums = typedArray(operation, 'state.sums', state.sums, 'Float32Array')
+  const resident = names.map(name => state[name] instanceof DeviceArray)
+  const stays = resident[0]
+  expectConfig(
+    resident.every(r => r === stays),
+    operation,
+    'the arrays of state to be all on the device or all typed arrays',
+    state,
+    'Upload each of them, or none.',
+  )
+  const place = placeOf(operation, device, [vectors, indices, state.codebook])
+  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
+  const codes = operand<Int32Array>(operation, 'indices', indices, 'Int32Array')
+  const codebook = operand<Float32Array>(operation, 'state.codebook', state.codebook, 'Float32Array')
+  const counts = operand<Float32Array>(operation, 'state.counts', state.counts, 'Float32Array')
+  const sums = operand<Float32Array>(operation, 'state.sums', state.sums, 'Float32Array')
   const n = rowsOf(operation, 'vectors', x, dim)
   const k = codesOf(operation, 'state.codebook', codebook, dim)
   const fits = codes.length === n && counts.length === k && sums.length === k * dim
@@ -117,6 +149,35 @@ function prepare(
     `${codes.length}, ${counts.length} and ${sums.length}`,
     'Pass an index per row, and a state made by initEmaState.',
   )
-  return (core, threads) =>
-    core.emaUpdate(x, codes, codebook, counts, sums, dim, decay, epsilon, threads, async)
+  return {
+    run: (core, threads) =>
+      place === undefined
+        ? core.emaUpdate(
+            x.native as Float32Array,
+            codes.native as Int32Array,
+            codebook.native as Float32Array,
+            counts.native as Float32Array,
+            sums.native as Float32Array,
+            dim,
+            decay,
+            epsilon,
+            threads,
+            async,
+          )
+        : core.cudaEmaUpdate(
+            place,
+            x.native,
+            codes.native,
+            codebook.native,
+            counts.native,
+            sums.native,
+            dim,
+            decay,
+            epsilon,
+            stays,
+            async,
+          ),
+    commit: next =>
+      stays ? commitOnDevice(state as DeviceEmaState, next) : commit(operation, state as EmaState, next),
+  }
 }

@@ -1,5 +1,12 @@
 export type { AsyncCallOptions, CallOptions } from './call.js'
 export * from './ema-update.js'
 export * from './kmeans.js'
-export { type Metric, type NearestOptions, type NearestResult, nearest, nearestAsync } from './nearest.js'
+export {
+  type DeviceNearestResult,
+  type Metric,
+  type NearestOptions,
+  type NearestResult,
+  nearest,
+  nearestAsync,
+} from './nearest.js'
 export * from './residual-encode.js'

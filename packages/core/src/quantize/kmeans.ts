@@ -1,5 +1,8 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, expectShape } from '../check.js'
+import { DeviceArray, operand } from '../cuda/device-array.js'
+import { placeOf } from '../cuda/place.js'
 import { VqAbortError } from '../errors.js'
+import type { NativeCore } from '../native.js'
 import { rowsOf, typedArray } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow, expectSignal } from './call.js'
 import type { NativeKmeansOptions } from './native.js'
@@ -26,6 +29,9 @@ export interface KmeansOptions extends CallOptions {
   weights?: Float32Array
 }
 
+export type AsyncKmeansOptions = KmeansOptions &
+  AsyncCallOptions & { onProgress?: (progress: KmeansProgress) => void }
+
 export interface KmeansProgress {
   /** Assignments made so far, from 1. */
   iteration: number
@@ -47,6 +53,12 @@ export interface KmeansResult {
   converged: boolean
 }
 
+/** The same on the device. */
+export interface DeviceKmeansResult extends Omit<KmeansResult, 'centroids' | 'assignments'> {
+  centroids: DeviceArray
+  assignments: DeviceArray<Int32Array>
+}
+
 /**
  * Lloyd's k-means off the main thread. vectors: [N, dim]; copied when it is called. Assignment follows {@link nearest},
  * sums run in double precision in ascending row order: the seed fixes the result to the bit, whatever the machine. A
@@ -55,11 +67,13 @@ export interface KmeansResult {
  * Errors: VqConfigError, VqShapeError; VqValueError naming the first row that is not finite; AbortError.
  * Sources: Lloyd 1982; Arthur and Vassilvitskii 2007 (k-means++).
  */
+export function kmeans(vectors: Float32Array, options: AsyncKmeansOptions): Promise<KmeansResult>
+export function kmeans(vectors: DeviceArray, options: AsyncKmeansOptions): Promise<DeviceKmeansResult>
 export async function kmeans(
-  vectors: Float32Array,
-  options: KmeansOptions & AsyncCallOptions & { onProgress?: (progress: KmeansProgress) => void },
-): Promise<KmeansResult> {
-  const { x, to } = prepare('kmeans', vectors, options)
+  vectors: Float32Array | DeviceArray,
+  options: AsyncKmeansOptions,
+): Promise<KmeansResult | DeviceKmeansResult> {
+  const { run, finish, iterations } = prepare('kmeans', vectors, options, true)
   const { onProgress, signal } = options
   expectSignal('kmeans', signal)
   expectConfig(
@@ -69,8 +83,7 @@ export async function kmeans(
     onProgress,
     'Pass a function or leave it out.',
   )
-  if (onProgress === undefined)
-    return callAsync('kmeans', options, (core, threads) => core.kmeans(x, to, threads, true))
+  if (onProgress === undefined) return finish(await callAsync('kmeans', options, run))
 
   // An error in the callback ends the run and is thrown to the caller.
   const stop = new AbortController()
@@ -81,7 +94,7 @@ export async function kmeans(
     if (over || failed.length > 0 || signal?.aborted) return
     told = iteration + 1
     try {
-      onProgress({ iteration: told, iterations: to.iterations, inertia })
+      onProgress({ iteration: told, iterations, inertia })
     } catch (error) {
       failed.push({ error })
       stop.abort()
@@ -90,13 +103,13 @@ export async function kmeans(
   const signals = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
   try {
     const result = await callAsync<KmeansResult>('kmeans', { ...options, signal: signals }, (core, threads) =>
-      core.kmeans(x, to, threads, true, tell),
+      run(core, threads, tell),
     )
     // Reports still on their way would come after the promise: give them now.
     for (let i = told; i < result.history.length; i++) tell(i, result.history[i])
     if (failed.length > 0) throw failed[0].error
     if (signal?.aborted) throw new VqAbortError('kmeans', signal.reason)
-    return result
+    return finish(result)
   } catch (error) {
     throw failed.length > 0 ? failed[0].error : error
   } finally {
@@ -105,18 +118,30 @@ export async function kmeans(
 }
 
 /** As {@link kmeans}, on this thread. */
-export function kmeansSync(vectors: Float32Array, options: KmeansOptions): KmeansResult {
-  const { x, to } = prepare('kmeansSync', vectors, options)
-  return callNow('kmeansSync', options, (core, threads) => core.kmeans(x, to, threads, false))
+export function kmeansSync(vectors: Float32Array, options: KmeansOptions): KmeansResult
+export function kmeansSync(vectors: DeviceArray, options: KmeansOptions): DeviceKmeansResult
+export function kmeansSync(
+  vectors: Float32Array | DeviceArray,
+  options: KmeansOptions,
+): KmeansResult | DeviceKmeansResult {
+  const { run, finish } = prepare('kmeansSync', vectors, options, false)
+  return finish(callNow('kmeansSync', options, run))
+}
+
+interface Call {
+  run(core: NativeCore, threads: number, progress?: (iteration: number, inertia: number) => void): unknown
+  finish(found: unknown): KmeansResult | DeviceKmeansResult
+  iterations: number
 }
 
 function prepare(
   operation: string,
-  vectors: Float32Array,
+  vectors: Float32Array | DeviceArray,
   options: KmeansOptions,
-): { x: Float32Array; to: NativeKmeansOptions } {
+  async: boolean,
+): Call {
   const { k, dim, iterations = 25, tolerance = 1e-4, init = 'k-means++' } = options ?? {}
-  const { seed = 0, spherical = false, weights } = options ?? {}
+  const { seed = 0, spherical = false, weights, device } = options ?? {}
   expectInteger(operation, 'dim', dim, 1)
   expectInteger(operation, 'k', k, 1)
   expectInteger(operation, 'iterations', iterations, 0, 1e9)
@@ -129,7 +154,8 @@ function prepare(
     spherical,
     'Pass one of these.',
   )
-  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
+  const place = placeOf(operation, device, [vectors])
+  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
   const n = rowsOf(operation, 'vectors', x, dim)
   expectConfig(n >= k, operation, `k to be at most the ${n} rows`, k, 'Pass more rows or a smaller k.')
   let start: Float32Array | null = null
@@ -144,7 +170,7 @@ function prepare(
     w = typedArray(operation, 'weights', weights, 'Float32Array')
     expectShape(w.length === n, operation, `${n} weights`, String(w.length), 'Pass one weight per row.')
   }
-  const to = {
+  const to: NativeKmeansOptions = {
     dim,
     k,
     iterations,
@@ -156,5 +182,17 @@ function prepare(
     spherical,
     weights: w,
   }
-  return { x, to }
+  const stays = vectors instanceof DeviceArray
+  const onDevice = (found: Record<'centroids' | 'assignments', number>): object => ({
+    centroids: DeviceArray.adopt<Float32Array>(found.centroids, k * dim, 'Float32Array'),
+    assignments: DeviceArray.adopt<Int32Array>(found.assignments, n, 'Int32Array'),
+  })
+  return {
+    iterations,
+    run: (core, threads, progress) =>
+      place === undefined
+        ? core.kmeans(x.native as Float32Array, to, threads, async, progress)
+        : core.cudaKmeans(place, x.native, to, stays, async, progress),
+    finish: found => (stays ? { ...(found as object), ...onDevice(found as never) } : found) as KmeansResult,
+  }
 }

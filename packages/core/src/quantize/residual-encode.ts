@@ -1,12 +1,14 @@
 import { expectConfig, expectInteger } from '../check.js'
-import { codesOf, rowsOf, typedArray } from './arrays.js'
+import { DeviceArray, operand } from '../cuda/device-array.js'
+import { placeOf } from '../cuda/place.js'
+import type { NativeCore } from '../native.js'
+import { codesOf, rowsOf } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
-import type { QuantizeCore } from './native.js'
 
 export interface ResidualEncodeOptions extends CallOptions {
   /** Length of a row. */
   dim: number
-  /** Paths kept per row and level, 1 to 1024. Default 1: each level takes the nearest code. */
+  /** Paths kept per row and level, 1 to 1024. Default 1: each level takes the nearest code; a CUDA device has no other. */
   beam?: number
 }
 
@@ -19,6 +21,15 @@ export interface ResidualEncodeResult {
   errors: Float32Array
 }
 
+/** The same on the device. */
+export interface DeviceResidualEncodeResult {
+  codes: DeviceArray<Int32Array>
+  quantized: DeviceArray
+  errors: DeviceArray
+}
+
+export type Codebooks = readonly (Float32Array | DeviceArray)[]
+
 /**
  * Residual quantization of every row by Q codebooks of [K_q, dim]: each level quantizes what the levels before it left.
  * With a beam every kept path proposes its `beam` nearest codes and the proposals with the smallest residual are kept,
@@ -29,34 +40,70 @@ export interface ResidualEncodeResult {
  */
 export function residualEncode(
   vectors: Float32Array,
-  codebooks: Float32Array[],
+  codebooks: Codebooks,
   options: ResidualEncodeOptions,
-): ResidualEncodeResult {
-  return callNow('residualEncode', options, prepare('residualEncode', vectors, codebooks, options, false))
+): ResidualEncodeResult
+export function residualEncode(
+  vectors: DeviceArray,
+  codebooks: Codebooks,
+  options: ResidualEncodeOptions,
+): DeviceResidualEncodeResult
+export function residualEncode(
+  vectors: Float32Array | DeviceArray,
+  codebooks: Codebooks,
+  options: ResidualEncodeOptions,
+): ResidualEncodeResult | DeviceResidualEncodeResult {
+  const call = prepare('residualEncode', vectors, codebooks, options, false)
+  return call.finish(callNow('residualEncode', options, call.run))
 }
 
-/** As {@link residualEncode}, off the main thread. The inputs are copied when it is called. */
-export async function residualEncodeAsync(
+/** As {@link residualEncode}, off the main thread. Typed arrays are copied when it is called. */
+export function residualEncodeAsync(
   vectors: Float32Array,
-  codebooks: Float32Array[],
+  codebooks: Codebooks,
   options: ResidualEncodeOptions & AsyncCallOptions,
-): Promise<ResidualEncodeResult> {
+): Promise<ResidualEncodeResult>
+export function residualEncodeAsync(
+  vectors: DeviceArray,
+  codebooks: Codebooks,
+  options: ResidualEncodeOptions & AsyncCallOptions,
+): Promise<DeviceResidualEncodeResult>
+export async function residualEncodeAsync(
+  vectors: Float32Array | DeviceArray,
+  codebooks: Codebooks,
+  options: ResidualEncodeOptions & AsyncCallOptions,
+): Promise<ResidualEncodeResult | DeviceResidualEncodeResult> {
   const call = prepare('residualEncodeAsync', vectors, codebooks, options, true)
-  return callAsync('residualEncodeAsync', options, call)
+  return call.finish(await callAsync('residualEncodeAsync', options, call.run))
+}
+
+interface Call {
+  run(core: NativeCore, threads: number): unknown
+  finish(
+    found: Record<keyof ResidualEncodeResult, unknown>,
+  ): ResidualEncodeResult | DeviceResidualEncodeResult
 }
 
 function prepare(
   operation: string,
-  vectors: Float32Array,
-  codebooks: Float32Array[],
+  vectors: Float32Array | DeviceArray,
+  codebooks: Codebooks,
   options: ResidualEncodeOptions,
   async: boolean,
-): (core: QuantizeCore, threads: number) => unknown {
-  const { dim, beam = 1 } = options ?? {}
+): Call {
+  const { dim, beam = 1, device } = options ?? {}
   expectInteger(operation, 'dim', dim, 1)
   expectInteger(operation, 'beam', beam, 1, 1024)
-  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
-  rowsOf(operation, 'vectors', x, dim)
+  const place = placeOf(operation, device, [vectors, ...(Array.isArray(codebooks) ? codebooks : [])])
+  expectConfig(
+    place === undefined || beam === 1,
+    operation,
+    'beam 1 on a CUDA device',
+    beam,
+    "Use device: 'cpu' for beam search.",
+  )
+  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
+  const n = rowsOf(operation, 'vectors', x, dim)
   expectConfig(
     Array.isArray(codebooks) && codebooks.length > 0,
     operation,
@@ -66,9 +113,23 @@ function prepare(
   )
   // Not map, which skips holes.
   const books = Array.from(codebooks, (book, level) => {
-    const codes = typedArray(operation, `codebooks[${level}]`, book, 'Float32Array')
+    const codes = operand<Float32Array>(operation, `codebooks[${level}]`, book, 'Float32Array')
     codesOf(operation, `codebooks[${level}]`, codes, dim)
-    return codes
+    return codes.native
   })
-  return (core, threads) => core.residualEncode(x, books, dim, beam, threads, async)
+  const stays = vectors instanceof DeviceArray
+  return {
+    run: (core, threads) =>
+      place === undefined
+        ? core.residualEncode(x.native as Float32Array, books as Float32Array[], dim, beam, threads, async)
+        : core.cudaResidualEncode(place, x.native, books, dim, beam, stays, async),
+    finish: found =>
+      stays
+        ? {
+            codes: DeviceArray.adopt<Int32Array>(found.codes as number, n * books.length, 'Int32Array'),
+            quantized: DeviceArray.adopt<Float32Array>(found.quantized as number, n * dim, 'Float32Array'),
+            errors: DeviceArray.adopt<Float32Array>(found.errors as number, n, 'Float32Array'),
+          }
+        : (found as ResidualEncodeResult),
+  }
 }

@@ -1,0 +1,80 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { VqDeviceError } from '../errors.js'
+import { nativeFailure, nativePath, tryNative } from '../native.js'
+
+/** What the device library found, as the addon tells it. */
+export interface CudaFound {
+  /** The addon's number of the device. */
+  device: number
+  gpu: string
+  computeCapability: string
+  /** Bytes. */
+  memory: number
+  processors: number
+  devices: number
+  /** The CUDA version that the driver supports, and that of the library. */
+  driver: string
+  runtime: string
+}
+
+/** Why there is no device: the addon's code of it, the reason in words, and what to do. */
+export interface CudaMissing {
+  code: keyof typeof remedies
+  reason: string
+  remedy: string
+}
+
+const remedies = {
+  'no-addon': 'Repair the native core first.',
+  'not-built':
+    'In a clone with nvcc 12.8 or newer run `npm run build`; or set VQ_CUDA_PATH to a libvq_cuda.so.',
+  'cannot-open': 'Set VQ_CUDA_PATH to the libvq_cuda.so that came with this version, or unset it.',
+  'other-version':
+    'Use a libvq_cuda.so of the same release as the addon; in a clone run `npm run build` again.',
+  'no-driver': 'Install the NVIDIA driver, or in a container pass the GPU through (`--gpus all`).',
+  'old-driver': 'Update the NVIDIA driver.',
+  'no-device': 'Check that `nvidia-smi` lists a GPU and that CUDA_VISIBLE_DEVICES does not hide it.',
+  'old-device': 'A GPU of compute capability 7.5 or newer (Turing, 2018) is needed.',
+  failed: 'Check `nvidia-smi`; a restart of the machine mends a driver that hangs.',
+} as const
+
+const name = 'libvq_cuda.so'
+const outcomes = new Map<string, CudaFound | CudaMissing>()
+
+/** Opens the device library, once per place; never throws. */
+export function cudaStatus(): CudaFound | CudaMissing {
+  const core = tryNative()
+  if (core === undefined) return missing('no-addon', nativeFailure()?.received ?? 'the addon did not load')
+  const place = process.env.VQ_CUDA_PATH || builtPlace()
+  if (place === undefined) return missing('not-built', 'this installation has no CUDA library')
+  const known = outcomes.get(place)
+  if (known !== undefined) return known
+  const answer = core.cudaOpen(place)
+  const outcome = 'device' in answer ? answer : missing(answer.code, answer.reason)
+  outcomes.set(place, outcome)
+  return outcome
+}
+
+/** The addon's number of the CUDA device, or a VqDeviceError with the reason. */
+export function cudaDevice(operation: string): number {
+  const status = cudaStatus()
+  if ('device' in status) return status.device
+  throw noCuda(operation, status)
+}
+
+export function noCuda(operation: string, { reason, remedy }: CudaMissing): VqDeviceError {
+  return new VqDeviceError({ operation, expected: 'a working CUDA device', received: reason, remedy })
+}
+
+function missing(code: keyof typeof remedies, reason: string): CudaMissing {
+  return { code, reason, remedy: remedies[code] }
+}
+
+// Beside the addon, else in the build of a clone.
+function builtPlace(): string | undefined {
+  const beside = join(dirname(nativePath() ?? ''), name)
+  const built = fileURLToPath(new URL(`../../../../native/cuda/build/${name}`, import.meta.url))
+  return [beside, built].find(place => existsSync(place))
+}

@@ -1,0 +1,67 @@
+import type { NativeKmeansOptions } from '../quantize/native.js'
+import type { CudaFound, CudaMissing } from './library.js'
+
+/** An array for the addon: one that travels for the call, or the handle of memory on the device. */
+export type Floats = Float32Array | number
+export type Integers = Int32Array | number
+
+/**
+ * The part of the addon that computes on a CUDA device. With `stays` results are handles of new memory, else typed arrays;
+ * with `async` true a function returns a running call.
+ */
+export interface CudaCore {
+  readonly cudaInterfaceVersion: number
+  cudaOpen(path: string): CudaFound | Pick<CudaMissing, 'code' | 'reason'>
+  cudaMemory(device: number): DeviceFigures
+  cudaUpload(device: number, values: Float32Array | Int32Array): number
+  cudaRead(handle: number, into: Float32Array | Int32Array): void
+  cudaRelease(handle: number): void
+  cudaNearest(
+    device: number,
+    vectors: Floats,
+    codebook: Floats,
+    dim: number,
+    metric: number,
+    stays: boolean,
+    async: boolean,
+  ): unknown
+  cudaResidualEncode(
+    device: number,
+    vectors: Floats,
+    codebooks: Floats[],
+    dim: number,
+    beam: number,
+    stays: boolean,
+    async: boolean,
+  ): unknown
+  cudaEmaUpdate(
+    device: number,
+    vectors: Floats,
+    indices: Integers,
+    codebook: Floats,
+    counts: Floats,
+    sums: Floats,
+    dim: number,
+    decay: number,
+    epsilon: number,
+    stays: boolean,
+    async: boolean,
+  ): unknown
+  cudaKmeans(
+    device: number,
+    vectors: Floats,
+    options: NativeKmeansOptions,
+    stays: boolean,
+    async: boolean,
+    progress?: (iteration: number, inertia: number) => void,
+  ): unknown
+}
+
+/** Bytes on a device, and the arrays of this process there. */
+export interface DeviceFigures {
+  total: number
+  free: number
+  inUse: number
+  peak: number
+  buffers: number
+}
