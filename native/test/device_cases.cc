@@ -89,7 +89,7 @@ void compare_nearest(const DeviceCases& t, const Size& s, const vector<float>& x
   want.indices.resize(s.n), want.distances.resize(s.n);
   want.failure = failure_of([&] {
     vq::nearest(x.data(), s.n, s.dim, codes.data(), s.k, static_cast<vq::Metric>(metric), want.indices.data(),
-                want.distances.data(), {2});
+                want.distances.data(), {t.threads});
   });
   const vq_backend& b = t.backend;
   DeviceArray<float> dx(b, t.context, x), dc(b, t.context, codes), distances(b, t.context, s.n);
@@ -209,7 +209,7 @@ void compare_ema(const DeviceCases& t, const Size& s, const vector<float>& x, co
   EmaState want = from;
   const Failure failed = failure_of([&] {
     vq::ema_update(x.data(), indices.data(), s.n, s.dim, s.k, from.codebook.data(), from.counts.data(), from.sums.data(),
-                   want.codebook.data(), want.counts.data(), want.sums.data(), {decay, epsilon}, {2});
+                   want.codebook.data(), want.counts.data(), want.sums.data(), {decay, epsilon}, {t.threads});
   });
   const vq_backend& b = t.backend;
   DeviceArray<float> dx(b, t.context, x);
@@ -290,12 +290,12 @@ void compare_residual(const DeviceCases& t, int64_t n, int64_t dim, const vector
   vector<int32_t> codes(n * levels);
   vector<float> quantized(n * dim), errors(n), each(n * levels);
   const Failure want = failure_of([&] {
-    vq::residual_encode(x.data(), n, dim, at, sizes, 1, codes.data(), quantized.data(), errors.data(), {2});
+    vq::residual_encode(x.data(), n, dim, at, sizes, 1, codes.data(), quantized.data(), errors.data(), {t.threads});
     for (int64_t level = 0; level < levels; ++level) {  // the first levels alone: what each of them leaves
       vector<int32_t> some(n * (level + 1));
       vector<float> left(n);
       vq::residual_encode(x.data(), n, dim, {at.begin(), at.begin() + level + 1}, {sizes.begin(), sizes.begin() + level + 1},
-                          1, some.data(), nullptr, left.data(), {2});
+                          1, some.data(), nullptr, left.data(), {t.threads});
       for (int64_t i = 0; i < n; ++i) each[i * levels + level] = left[i];
     }
   });
@@ -381,7 +381,7 @@ void DeviceCases::kmeans_settings() const {
             vector<int32_t> assigned(s.n);
             vq::KmeansResult want;
             const Failure failed = failure_of(
-                [&] { want = vq::kmeans(x.data(), s.n, s.dim, o, centroids.data(), assigned.data(), {2}); });
+                [&] { want = vq::kmeans(x.data(), s.n, s.dim, o, centroids.data(), assigned.data(), {threads}); });
             DeviceArray<float> dx(backend, context, x), dw(backend, context, weights), ds(backend, context, start);
             DeviceArray<float> dc(backend, context, centroids.size());
             DeviceArray<int32_t> da(backend, context, s.n);

@@ -14,6 +14,7 @@ struct DeviceCases {
   vq_context* context;
   std::function<void(bool ok, const std::string& what)> expect;
   bool large = false;  // sizes for a GPU
+  int threads = 2;     // of the reference
 
   void nearest_sizes() const;
   void nearest_hard_data() const;

@@ -1,0 +1,184 @@
+"""Times the device library beside PyTorch in one process: python3 beside_torch.py libvq_cuda.so [--small]
+
+Medians of repeated runs, CUDA events on both sides, the two alternating. Prints a Markdown table.
+Exit status 77: PyTorch or a GPU is missing, and which. --small runs tiny sizes once and compares results alone: it works on
+any device library, with PyTorch on the CPU."""
+import ctypes as c
+import statistics
+import sys
+
+try:
+    import numpy as np
+    import torch
+except ImportError as missing:
+    print(f"no timings: {missing}")
+    sys.exit(77)
+from backend import Backend, EmaArgs, KmeansArgs, NearestArgs, ResidualArgs
+
+small = "--small" in sys.argv
+if not small and not torch.cuda.is_available():
+    print(f"no timings: PyTorch {torch.__version__} finds no GPU")
+    sys.exit(77)
+where = "cpu" if small else "cuda"
+vq = Backend(sys.argv[1])
+torch.manual_seed(0)
+torch.backends.cuda.matmul.allow_tf32 = False
+rows = []
+
+
+def torch_ms(f):
+    if small:
+        f()
+        return 0.0
+    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    first.record()
+    f()
+    last.record()
+    torch.cuda.synchronize()
+    return first.elapsed_time(last)
+
+
+def beside(what, ours, theirs, agreement, work, repeats=7):
+    """work(milliseconds) tells what that time means."""
+    ours(), theirs()
+    mine, peer = [], []
+    for _ in range(1 if small else repeats):
+        mine.append(vq.milliseconds(ours))
+        peer.append(torch_ms(theirs))
+    a, b = statistics.median(mine), statistics.median(peer)
+    rows.append(f"| {what} | {a:.3f} | {b:.3f} | {b / max(a, 1e-9):.2f} | {work(a)} | {agreement()} |")
+    print(rows[-1], file=sys.stderr)
+
+
+def draw(*shape):
+    return torch.randn(*shape, dtype=torch.float32).numpy()
+
+
+def nearest(n, k, d):
+    x, e = draw(n, d), draw(k, d)
+    tx, te = torch.from_numpy(x).to(where), torch.from_numpy(e).to(where)
+    bx, be, bi, bd = vq.buffer(x), vq.buffer(e), vq.buffer(np.zeros(n, np.int32)), vq.buffer(np.zeros(n, np.float32))
+    args = NearestArgs(n, k, d, 0, 0, bx, be, bi, bd)
+    part = max(1, min(n, (1 << 31) // (4 * k)))  # PyTorch holds N x K scores: 2 GiB of them at a time
+    found = torch.empty(n, dtype=torch.int64, device=where)
+
+    def theirs():
+        for i in range(0, n, part):
+            found[i : i + part] = torch.cdist(tx[i : i + part], te).argmin(1)
+
+    def agreement():
+        mine = vq.read(bi, np.zeros(n, np.int32))
+        return f"{(torch.from_numpy(mine).to(where) == found).float().mean().item():.6f}"
+
+    beside(f"nearest {n} x {k} x {d}", lambda: vq.call("nearest", vq.context, c.byref(args), None), theirs, agreement,
+           lambda ms: f"{2 * n * k * d / max(ms, 1e-9) / 1e9:.1f} TFLOP/s")
+    vq.free(bx, be, bi, bd)
+
+
+def ema(n, k, d):
+    x, e = draw(n, d), draw(k, d)
+    index = torch.randint(0, k, (n,), dtype=torch.int32)
+    counts = np.ones(k, np.float32)
+    tx, ti = torch.from_numpy(x).to(where), index.long().to(where)
+    te, tc, ts = (torch.from_numpy(a.copy()).to(where) for a in (e, counts, e))
+    held = [vq.buffer(a) for a in (x, index.numpy(), e, counts, e, e, counts, e)]
+    args = EmaArgs(n, k, d, 0.99, 1e-5, *held)
+    out = [None]
+
+    def theirs():
+        n_k = torch.zeros(k, device=where).index_add_(0, ti, torch.ones(n, device=where))
+        sums = torch.zeros(k, d, device=where).index_add_(0, ti, tx)
+        c2, s2 = tc * 0.99 + n_k * 0.01, ts * 0.99 + sums * 0.01
+        total = c2.sum()
+        out[0] = s2 / ((c2 + 1e-5) / (total + k * 1e-5) * total).unsqueeze(1)
+
+    def agreement():
+        mine = torch.from_numpy(vq.read(held[5], np.zeros((k, d), np.float32))).to(where)
+        return f"within {(mine - out[0]).abs().max().item():.1e}"
+
+    beside(f"EMA update {n} x {d}, K {k}", lambda: vq.call("ema_update", vq.context, c.byref(args), None), theirs, agreement,
+           lambda ms: f"{(n * d * 4) / max(ms, 1e-9) / 1e6:.0f} GB/s of rows")
+    vq.free(*held)
+
+
+def residual(n, k, d, levels):
+    x = draw(n, d)
+    books = [draw(k, d) / (level + 1) for level in range(levels)]
+    tx, tb = torch.from_numpy(x).to(where), [torch.from_numpy(b).to(where) for b in books]
+    bx, bb = vq.buffer(x), [vq.buffer(b) for b in books]
+    bc, bq, be = vq.buffer(np.zeros((n, levels), np.int32)), vq.buffer(np.zeros((n, d), np.float32)), vq.buffer(np.zeros(n, np.float32))
+    sizes = (c.c_int64 * levels)(*[k] * levels)
+    args = ResidualArgs(n, d, levels, 1, bx, (c.c_void_p * levels)(*[b.value for b in bb]), sizes, bc, bq, be, None)
+    part = max(1, min(n, (1 << 31) // (4 * k)))
+    codes = torch.empty(n, levels, dtype=torch.int64, device=where)
+
+    def theirs():
+        for i in range(0, n, part):
+            r = tx[i : i + part]
+            for level, e in enumerate(tb):
+                j = torch.cdist(r, e).argmin(1)
+                codes[i : i + part, level] = j
+                r = r - e[j]
+
+    def agreement():
+        mine = torch.from_numpy(vq.read(bc, np.zeros((n, levels), np.int32))).to(where)
+        return f"{(mine == codes).all(1).float().mean().item():.6f}"
+
+    beside(f"residual encode {n} x {d}, {levels} x {k}", lambda: vq.call("residual_encode", vq.context, c.byref(args), None), theirs,
+           agreement, lambda ms: f"{2 * n * k * d * levels / max(ms, 1e-9) / 1e9:.1f} TFLOP/s", 3)
+    vq.free(bx, bc, bq, be, *bb)
+
+
+def kmeans(n, k, d, iterations):
+    x = draw(n, d)
+    start = x[:k].copy()
+    tx = torch.from_numpy(x).to(where)
+    bx, bs, bc, ba = vq.buffer(x), vq.buffer(start), vq.buffer(start), vq.buffer(np.zeros(n, np.int32))
+    part = max(1, min(n, (1 << 31) // (4 * k)))
+    last = [0.0]
+    args = KmeansArgs(n, k, d, iterations, 2, 0.0, 0, 0, 0, bx, None, bs, bc, ba, None, 0.0, 0, 0, None)
+
+    def theirs():
+        e = torch.from_numpy(start).to(where)
+        index = torch.empty(n, dtype=torch.int64, device=where)
+        for step in range(iterations + 1):
+            inertia = 0.0
+            for i in range(0, n, part):
+                near, index[i : i + part] = torch.cdist(tx[i : i + part], e).min(1)
+                inertia = inertia + (near * near).sum()
+            if step == iterations:
+                break
+            sums = torch.zeros(k, d, device=where).index_add_(0, index, tx)
+            count = torch.zeros(k, device=where).index_add_(0, index, torch.ones(n, device=where))
+            e = torch.where(count.unsqueeze(1) > 0, sums / count.clamp(min=1).unsqueeze(1), e)
+        last[0] = float(inertia)
+
+    beside(f"k-means {n} x {d}, K {k}, {iterations} iterations", lambda: vq.call("kmeans", vq.context, c.byref(args), None), theirs,
+           lambda: f"inertia {args.inertia / last[0]:.5f} of PyTorch's",
+           lambda ms: f"{2 * n * k * d * (iterations + 1) / max(ms, 1e-9) / 1e9:.1f} TFLOP/s", 1)
+    vq.free(bx, bs, bc, ba)
+
+
+if small:
+    nearest(300, 50, 12), ema(300, 20, 6), residual(200, 30, 8, 3), kmeans(300, 8, 5, 4)
+else:
+    nearest(8192, 1024, 64)
+    nearest(65536, 256, 64)
+    nearest(1_000_000, 8192, 256)
+    ema(1_000_000, 1024, 64)
+    ema(1_000_000, 8192, 256)
+    residual(1_000_000, 1024, 64, 8)
+    kmeans(1_000_000, 4096, 64, 20)
+if not small:
+    a = torch.empty(1 << 28, device=where)
+    b = torch.empty_like(a)
+    b.copy_(a)
+    copy = statistics.median(torch_ms(lambda: b.copy_(a)) for _ in range(7))
+    m = torch.randn(8192, 8192, device=where, dtype=torch.bfloat16)
+    m @ m
+    matrix = statistics.median(torch_ms(lambda: m @ m) for _ in range(7))
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: copies at {2 * a.nbytes / copy / 1e6:.0f} GB/s, "
+          f"bf16 matrix product at {2 * 8192**3 / matrix / 1e9:.0f} TFLOP/s\n")
+print("| work | ours, ms | PyTorch, ms | ratio | ours | agreement |\n| --- | ---: | ---: | ---: | --- | --- |")
+print("\n".join(rows))
+print(f"\n{len(rows)} works, {'tiny sizes for their results alone' if small else 'medians of repeated runs'}")
