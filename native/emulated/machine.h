@@ -56,7 +56,7 @@ class EmulatedMachine {
     if (fail_in >= 0 && fail_in-- == 0) fail(Error::kMemory, "out of device memory");
     void* p = bytes <= (uint64_t{1} << 34) ? std::malloc(bytes) : nullptr;
     if (!p) fail(Error::kMemory, "out of device memory");
-    std::memset(p, 0xFB, bytes);  // NaN as a float, far outside as an index
+    std::memset(p, 0xFF, bytes);  // NaN as a float, -1 as an index
     ++live;
     return p;
   }
@@ -95,13 +95,13 @@ class EmulatedMachine {
     using Shared = typename Kernel::Shared;
     using Registers = typename Kernel::Registers;
     static constexpr int kThreads = Kernel::kThreads;
-    Block() : shared_(new (std::nothrow) Shared), registers_(kThreads), turn_(kThreads) {
+    Block() : shared_(new Shared), registers_(kThreads), turn_(kThreads) {
       std::iota(turn_.begin(), turn_.end(), 0);
       if (order == static_cast<int>(Order::kDescending)) std::reverse(turn_.begin(), turn_.end());
     }
     void begin(int64_t index) {
       index_ = index;
-      std::memset(static_cast<void*>(shared_.get()), 0xFB, sizeof(Shared));
+      std::memset(static_cast<void*>(shared_.get()), 0xFF, sizeof(Shared));
       std::memset(static_cast<void*>(registers_.data()), 0x7B, sizeof(Registers) * kThreads);
     }
     int64_t index() const { return index_; }

@@ -17,7 +17,8 @@ class DeviceArray {
     if (b_.buffer_create(c, all.size(), &buffer_) != VQ_OK) buffer_ = nullptr;
     else b_.upload(buffer_, 0, all.data(), all.size(), nullptr);
   }
-  DeviceArray(const vq_backend& b, vq_context* c, size_t n) : DeviceArray(b, c, std::vector<T>(n)) {}
+  // For results: holds what no kernel may take for a start, NaN as a float and -1 as an index.
+  DeviceArray(const vq_backend& b, vq_context* c, size_t n) : DeviceArray(b, c, junk(n)) {}
   DeviceArray(const DeviceArray&) = delete;
   ~DeviceArray() { b_.buffer_destroy(buffer_); }
   operator vq_buffer*() const { return buffer_; }
@@ -35,6 +36,11 @@ class DeviceArray {
   }
 
  private:
+  static std::vector<T> junk(size_t n) {
+    std::vector<T> v(n);
+    if (n) std::memset(v.data(), 0xFF, n * sizeof(T));
+    return v;
+  }
   static constexpr size_t kGuard = 64;
   const vq_backend& b_;
   size_t n_;

@@ -449,7 +449,7 @@ void DeviceCases::buffers_and_events() const {
   vq_memory before{}, within{}, after{};
   expect(b.memory(context, &before) == VQ_OK, "memory figures");
   {
-    DeviceArray<float> from(b, context, values), to(b, context, values.size());
+    DeviceArray<float> from(b, context, values), to(b, context, vector<float>(values.size()));
     expect(b.memory(context, &within) == VQ_OK && within.buffers == before.buffers + 2 &&
                within.in_use == before.in_use + 2 * (values.size() + 64) * sizeof(float) && within.peak >= within.in_use,
            "figures of two buffers");
