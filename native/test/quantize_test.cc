@@ -278,6 +278,13 @@ void* operator new(size_t n) {
   if (now > heap_peak) heap_peak = now;
   return p + 2;
 }
+void* operator new(size_t n, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(n);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* p) noexcept {
   if (!p) return;
   size_t* q = static_cast<size_t*>(p) - 2;
