@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { VqConfigError, VqError, VqFormatError } from '../errors.js'
+import { expectPath } from './file-bytes.js'
 
 type Content = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
@@ -15,7 +16,7 @@ const temporary = (path: string): string => hidden(path, `${randomBytes(8).toStr
  * Throws VqFormatError where the file cannot be written, as on a full disk: the old one stays.
  */
 export function writeFileAtomic(path: string, content: Content): Promise<void> {
-  return typed(path, () => writeFile(path, content))
+  return typed('writeFileAtomic', path, () => writeFile(path, content))
 }
 
 async function writeFile(path: string, content: Content): Promise<void> {
@@ -46,7 +47,7 @@ async function writeFile(path: string, content: Content): Promise<void> {
  * Throws VqFormatError where it cannot be written, VqConfigError where the path is a file, and what `write` throws.
  */
 export function writeFolderAtomic(path: string, write: (folder: string) => Promise<void>): Promise<void> {
-  return typed(path, () => writeFolder(path, write))
+  return typed('writeFolderAtomic', path, () => writeFolder(path, write))
 }
 
 async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
@@ -79,7 +80,8 @@ async function writeFolder(path: string, write: (folder: string) => Promise<void
 }
 
 // The file system's own errors become one that says what could not be written.
-async function typed(path: string, write: () => Promise<void>): Promise<void> {
+async function typed(operation: string, path: string, write: () => Promise<void>): Promise<void> {
+  expectPath(operation, path)
   try {
     await write()
   } catch (cause) {

@@ -1,3 +1,4 @@
+import { expectConfig } from '../check.js'
 import { VqFormatError } from '../errors.js'
 import {
   assign,
@@ -44,6 +45,20 @@ export async function loadWeights(
   source: string | TensorFile,
   options: LoadWeightsOptions = {},
 ): Promise<LoadResult> {
+  expectConfig(
+    typeof module?.slotsToLoad === 'function',
+    'loadWeights',
+    'a module to load into',
+    module,
+    'Pass the module first, then the path or open file.',
+  )
+  expectConfig(
+    typeof source === 'string' || source?.entries instanceof Map,
+    'loadWeights',
+    'a path or an open file',
+    source,
+    'Pass what `openWeights` takes or gives.',
+  )
   if (typeof source !== 'string') return load(module, source, options)
   const file = await openWeights(source)
   try {
