@@ -104,9 +104,7 @@ async function readHeaders(archive: ZipArchive): Promise<Map<string, NpzMember>>
 
 async function readArray(archive: ZipArchive, { member, header }: NpzMember): Promise<StoredTensor> {
   const bytes = await readMember(archive, member)
-  // What is to be reordered is read from the start of its memory.
-  const values = header.fortran ? bytes.slice(header.offset) : bytes.subarray(header.offset)
-  return toStored(header, values, placeOf(archive, member))
+  return toStored(header, bytes.subarray(header.offset), placeOf(archive, member))
 }
 
 function placeOf({ source }: ZipArchive, { name }: ZipMember): string {
