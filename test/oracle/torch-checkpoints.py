@@ -1,7 +1,7 @@
 """Checkpoints that PyTorch itself wrote, and what it reads from them.
 
     python torch-checkpoints.py                        the fixtures in torch/, with torch/expected.json
-    python torch-checkpoints.py random FOLDER SEED N   N checkpoints of random trees, and FOLDER/expected.json
+    python torch-checkpoints.py random FOLDER SEED N   N checkpoints of random trees, and FOLDER/expected.json; with one more word, FOLDER/resnet too
     python torch-checkpoints.py resnet FOLDER          torchvision's ResNet-18 in both forms, and the SHA-256 of every tensor
     python torch-checkpoints.py corpus FOLDER          small files for the fuzzers of packages/core/test/fuzz-io
 
@@ -23,6 +23,9 @@ import tarfile
 import warnings
 import zipfile
 from pathlib import Path
+
+# The fixtures' folder beside this file would pass for a package named torch where there is none.
+sys.path = [folder for folder in sys.path if Path(folder or ".").resolve() != Path(__file__).resolve().parent]
 
 import numpy as np
 import torch
@@ -312,7 +315,12 @@ def fixtures(folder):
     save(refused / "system-legacy.pt", [Evil()], zip=False)
     save(refused / "module.pt", torch.nn.Sequential(torch.nn.Linear(2, 1)))
     save(refused / "module-legacy.pt", Net(), zip=False)
-    torch.jit.save(torch.jit.script(Script()), refused / "script.pt")
+    torch.jit.save(torch.jit.script(Script()), folder / "tmp.pt")
+    with zipfile.ZipFile(folder / "tmp.pt") as source, zipfile.ZipFile(refused / "script.pt", "w") as target:
+        for name in source.namelist():
+            if not name.endswith(".debug_pkl"):  # it has the path of this file
+                target.writestr(zipfile.ZipInfo(name), source.read(name))
+    (folder / "tmp.pt").unlink()
     save(refused / "sparse.pt", torch.eye(3).to_sparse())
     save(refused / "sparse-csr.pt", {"a": torch.eye(3).to_sparse_csr()})
     save(refused / "quantized.pt", torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8))
@@ -406,8 +414,11 @@ def resnet(folder):
             torch.library.define(name.split("(")[0], "(" + name.split("(", 1)[1])
         except RuntimeError:
             pass  # torchvision has its own operators
-    from torchvision.models import resnet18
-
+    try:
+        from torchvision.models import resnet18
+    except ImportError:
+        return
+    folder.mkdir(exist_ok=True)
     torch.manual_seed(5)
     state = resnet18().state_dict()
     save(folder / "resnet.pt", state)
@@ -455,6 +466,8 @@ if __name__ == "__main__":
         fixtures(Path(__file__).parent / "torch")
     elif mode == "random":
         random_files(Path(args[0]), int(args[1]), int(args[2]))
+        if args[3:]:
+            resnet(Path(args[0]) / "resnet")
     elif mode == "corpus":
         corpus(Path(args[0]))
     elif mode == "resnet":
