@@ -70,6 +70,12 @@ Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation
                 far_h = far_pad(s.in_h, s.out_h, s.kernel_h, s.stride_h, s.dilation_h, s.pad_top, s.pad_bottom),
                 far_w = far_pad(s.in_w, s.out_w, s.kernel_w, s.stride_w, s.dilation_w, s.pad_left, s.pad_right);
   Primitive p;
+  // oneDNN takes time and memory for every place behind the edges when it prepares a convolution.
+  constexpr int64_t kFarthest = int64_t{1} << 20;
+  for (int64_t pad : {s.pad_front, far_d, s.pad_top, far_h, s.pad_left, far_w})
+    if (pad > kFarthest) fail(Error::kValue, "padding of more than 1048576 places");
+  const int64_t reach = std::max({(s.kernel_d - 1) * s.dilation_d, (s.kernel_h - 1) * s.dilation_h, (s.kernel_w - 1) * s.dilation_w});
+  if (reach > kFarthest) fail(Error::kValue, "a filter that covers more than 1048576 places");
   memory::dims strides, dilates, pad_l, pad_r, filter;
   if (s.planar) {
     strides = {s.stride_h, s.stride_w}, dilates = {s.dilation_h - 1, s.dilation_w - 1};

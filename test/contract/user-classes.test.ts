@@ -1,6 +1,7 @@
 // A user's own classes through the suites of @vq/core/testing; and each suite catches classes that break a promise.
 import { Random, tf } from '@vq/core'
-import { BatchNorm, Conv2d, Linear, Module } from '@vq/core/nn'
+import type { StateDict } from '@vq/core/io'
+import { BatchNorm, Conv2d, Dropout, Linear, Module } from '@vq/core/nn'
 import {
   backboneContract,
   type ContractCheck,
@@ -29,8 +30,6 @@ class Grid extends BaseQuantizer {
     return tf.gather(this.codebook(), indices) as tf.Tensor2D
   }
   protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
-    const probe = tf.sum(rows).dataSync()[0]!
-    if (!Number.isFinite(probe)) this.encode(rows)
     const indices = this.encodeRows(rows)
     const codes = this.decodeRows(indices)
     const straight = tf.customGrad((x, save) => ({
@@ -41,6 +40,39 @@ class Grid extends BaseQuantizer {
   }
   codebook(): tf.Tensor {
     return tf.tensor2d(Array.from({ length: 8 }, (_, k) => [0, 1, 2].map(bit => ((k >> bit) & 1 ? 1 : -1))))
+  }
+}
+
+// Two codes per vector, one per half.
+class Pairs extends BaseQuantizer {
+  protected override readonly codesPerVector: number = 2
+  readonly dim: number = 4
+  readonly codebookSize: number = 4
+  readonly book: tf.Variable<tf.Rank.R2> = this.addParameter(
+    'book',
+    tf.tensor2d([
+      [0, 0],
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ]),
+  )
+  protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
+    const bits = tf.cast(tf.greater(tf.reshape(rows, [-1, 2, 2]), 0.5), 'float32')
+    return tf.cast(tf.sum(tf.mul(bits, [1, 2]), 2), 'int32')
+  }
+  protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
+    return tf.reshape(tf.gather(this.book, indices), [-1, 4])
+  }
+  protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
+    const indices = this.encodeRows(rows)
+    const codes = this.decodeRows(indices)
+    const straight = tf.customGrad(() => ({ value: tf.clone(codes), gradFunc: (dy: tf.Tensor) => dy }))
+    const book = tf.mean(tf.squaredDifference(codes, rows)) as tf.Scalar
+    return { quantized: straight(rows) as tf.Tensor2D, indices, losses: { book } }
+  }
+  codebook(): tf.Tensor {
+    return tf.clone(this.book)
   }
 }
 
@@ -82,6 +114,27 @@ class Squares extends BaseDecoder {
   )
   protected decode(z: tf.Tensor): tf.Tensor {
     return tf.reshape(this.linear.forward(z), [-1, 2, 2, 1])
+  }
+}
+
+// Normalises by the batch: in training one latent alone is refused.
+class Normed extends Squares {
+  readonly norm: BatchNorm = this.addModule('norm', new BatchNorm({ numFeatures: 3 }))
+  readonly drop: Dropout = this.addModule('drop', new Dropout({ rate: 0.4 }))
+  protected override decode(z: tf.Tensor): tf.Tensor {
+    return super.decode(this.drop.forward(this.norm.forward(z)))
+  }
+}
+
+// One parameter under two names.
+class Tied extends Module {
+  readonly linear: Linear = this.addModule(
+    'linear',
+    new Linear({ inFeatures: 3, outFeatures: 3, random: new Random(1) }),
+  )
+  readonly again: tf.Variable<tf.Rank.R2> = this.addParameter('again', this.linear.weight)
+  forward(x: tf.Tensor): tf.Tensor {
+    return tf.add(this.linear.forward(x), tf.matMul(x as tf.Tensor2D, this.again))
   }
 }
 
@@ -132,6 +185,15 @@ const suites: Record<string, (make?: never) => ContractCheck[]> = {
 
 describe('a user’s own', () => {
   for (const [name, suite] of Object.entries(suites)) onEachBackend(name, suite())
+  onEachBackend(
+    'quantizer with two codes per vector',
+    quantizerContract(() => new Pairs()),
+  )
+  onEachBackend('decoder with batch normalisation and dropout', decoderContract({ make: () => new Normed() }))
+  onEachBackend(
+    'module with a tied parameter',
+    moduleContract<Tied>({ make: () => new Tied(), run: m => m.forward(input()) }),
+  )
 })
 
 describe('our data sets', () => {
@@ -157,6 +219,28 @@ const broken: [suite: string, check: RegExp, make: () => unknown][] = [
   })()],
   ['quantizer', /shapes and types/, () => new (class extends Grid { override readonly codebookSize: number = 2
     override forward(z: tf.Tensor) { return { ...new Grid().forward(z), perplexity: tf.scalar(5) } } })()],
+  ['quantizer', /decodes its codes/, () => new (class extends Grid {
+    override decode(i: tf.Tensor): tf.Tensor { return tf.reshape(super.decode(i), [-1, this.dim]) }
+  })()],
+  ['quantizer', /has all the codes that it says/, () => new (class extends Grid { override readonly codebookSize: number = 9 })()],
+  ['quantizer', /leaves masked vectors out/, () => new (class extends Grid {
+    override encode(z: tf.Tensor, o: { mask?: tf.Tensor } = {}): tf.Tensor { if (o.mask) super.encode(tf.zeros([2, 3])); return super.encode(z, o) }
+  })()],
+  ['module', /copy of another/, () => new (class extends Two {
+    readonly lost = tf.tidy(() => tf.variable(tf.zeros([5]), false))
+    override forward(x: tf.Tensor): tf.Tensor {
+      if (this.training) this.lost.assign(tf.add(this.lost, 1))
+      return tf.add(super.forward(x), this.lost)
+    }
+    override dispose(): void { super.dispose(); this.lost.dispose() }
+  })()],
+  ['module', /copy of another/, () => new (class extends Two {
+    override loadStateDict(state: StateDict, options?: { strict?: boolean }) {
+      const result = super.loadStateDict(state, options)
+      this.norm.runningMean?.assign(tf.zeros([5]))
+      return result
+    }
+  })()],
   ['module', /has a gradient for every parameter/, () => new (class extends Two {
     readonly idle = this.addParameter('idle', tf.ones([2]))
   })()],

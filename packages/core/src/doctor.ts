@@ -92,7 +92,7 @@ function ownVersion(): string {
 // Two copies would be two registries: tensors of one have no backend in the other.
 function tfjs(): Finding {
   const ours = createRequire(import.meta.url).resolve('@tensorflow/tfjs-core')
-  const theirs = resolved(join(process.cwd(), 'index.js'))
+  const theirs = resolvedHere()
   const value = `tfjs-core ${tf.version_core}`
   if (theirs === undefined || theirs === ours) return { name: 'TensorFlow.js', status: 'ok', value }
   return {
@@ -103,9 +103,10 @@ function tfjs(): Finding {
   }
 }
 
-function resolved(from: string): string | undefined {
+// From the working directory, which may have been deleted.
+function resolvedHere(): string | undefined {
   try {
-    return createRequire(from).resolve('@tensorflow/tfjs-core')
+    return createRequire(join(process.cwd(), 'index.js')).resolve('@tensorflow/tfjs-core')
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { truncation } from './addon-file.js'
 import type { CudaCore } from './cuda/native.js'
 import { VqDeviceError } from './errors.js'
 import type { QuantizeCore } from './quantize/native.js'
@@ -62,6 +63,8 @@ export function tryNative(): NativeCore | undefined {
 // OpenMP, which oneDNN runs on, reads its settings when it is loaded. Threads that wait by spinning would keep a core from
 // those that have work; the setting is ours alone, child processes do not see it.
 function load(place: string): NativeCore {
+  const broken = truncation(require.resolve(place))
+  if (broken !== undefined) throw new Error(broken)
   const { env } = process
   const ours = env.OMP_WAIT_POLICY === undefined
   if (ours) env.OMP_WAIT_POLICY = 'passive'

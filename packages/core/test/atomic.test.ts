@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { VqFormatError } from '@vq/core'
 import { recoverFolder, writeFileAtomic, writeFolderAtomic } from '@vq/core/io'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
@@ -28,6 +29,32 @@ describe('writeFileAtomic', () => {
     await expect(writeFileAtomic(join(folder, 'f'), parts())).rejects.toThrow('disk on fire')
     expect(text('f')).toBe('old')
     expect(readdirSync(folder)).toEqual(['f'])
+  })
+})
+
+describe('where nothing can be written', () => {
+  it('is told by a typed error that names the path, and leaves nothing', async () => {
+    await writeFileAtomic(join(folder, 'file'), 'old')
+    mkdirSync(join(folder, 'taken/x'), { recursive: true })
+    for (const [path, code] of [
+      ['file/below', /ENOTDIR|EEXIST/],
+      ['taken', /EISDIR|ENOTEMPTY|EEXIST|EPERM/],
+      ['n'.repeat(300), /ENAMETOOLONG|ENOENT/],
+    ] as const) {
+      const error = await writeFileAtomic(join(folder, path), 'new').catch(e => e)
+      expect(error, path).toBeInstanceOf(VqFormatError)
+      expect(error.message).toContain(join(folder, path))
+      expect(error.received).toMatch(code)
+    }
+    await expect(writeFolderAtomic(join(folder, 'file/below'), async () => {})).rejects.toThrow(VqFormatError)
+    expect(readdirSync(folder).sort()).toEqual(['file', 'taken'])
+    expect(text('file')).toBe('old')
+  })
+
+  it('is not where a crash left its files, also of a process of the same number', async () => {
+    for (let i = 0; i < 200; i++) writeFileSync(join(folder, `.f.${process.pid}-${i}.tmp`), 'half')
+    await writeFileAtomic(join(folder, 'f'), 'new')
+    expect(text('f')).toBe('new')
   })
 })
 

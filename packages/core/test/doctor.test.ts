@@ -1,4 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { device, doctor, native, tf, VqDeviceError } from '@vq/core'
 import { afterEach, expect, test, vi } from 'vitest'
 
@@ -50,6 +53,38 @@ test('without the addon it says so, names the place, and does not throw', async 
   const found = finding('native core', report)!
   expect([found.status, found.value.includes('/nowhere/vq.node')]).toEqual(['broken', true])
   expect(found.remedy).toContain('npm run build')
+})
+
+test.runIf(process.platform === 'linux')('a truncated addon is named, not loaded', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'vq-doctor-'))
+  const path = join(folder, 'vq.node')
+  const whole = readFileSync(finding('native core')!.value.replace(/^.* from /, ''))
+  try {
+    for (const length of [64, 5000, 100_000, whole.length - 1]) {
+      writeFileSync(path, whole.subarray(0, length))
+      process.env.VQ_NATIVE_PATH = path
+      vi.resetModules()
+      const report = (await import('@vq/core')).doctor()
+      const { status, value } = finding('native core', report)!
+      expect([status, value]).toEqual([
+        'broken',
+        `${path} (the file ends after ${length} of ${whole.length} bytes)`,
+      ])
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('it does not throw where the working directory is gone', () => {
+  const cwd = vi.spyOn(process, 'cwd').mockImplementation(() => {
+    throw new Error('ENOENT: no such file or directory, uv_cwd')
+  })
+  try {
+    expect(finding('TensorFlow.js')!.status).toBe('ok')
+  } finally {
+    cwd.mockRestore()
+  }
 })
 
 test('every device error points to it', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { tf, VqFormatError } from '@vq/core'
@@ -7,6 +7,7 @@ import {
   openSafetensors,
   type StateDict,
   type StoredTensor,
+  saveNpz,
   saveSafetensors,
   saveSharded,
   type TensorFile,
@@ -134,6 +135,35 @@ describe('loadWeights', () => {
     expect(error.message).toMatch(message)
     expect(made.stateDict()).toEqual(before)
     expect(file.reads.filter(name => name !== '1.num_batches_tracked')).toEqual([])
+    made.dispose()
+  })
+
+  it('changes nothing where the file fails half way', async () => {
+    const made = model()
+    const before = made.stateDict()
+    const tensors = tf.memory().numTensors
+    const names = Object.keys(before)
+    for (const [i, failing] of names.entries()) {
+      const file = memory(weights(4))
+      const read = file.read
+      file.read = async name => {
+        if (name === failing)
+          throw new VqFormatError({ operation: 'r', expected: 'e', received: 'r', remedy: 'm' })
+        return read(name)
+      }
+      await expect(loadWeights(made, file)).rejects.toThrow(VqFormatError)
+      if (i === names.length - 1) expect(file.reads.length).toBeGreaterThan(1)
+      expect(made.stateDict()).toEqual(before)
+    }
+    // A checksum that fails in the last array of an archive.
+    const path = join(folder, 'late.npz')
+    await saveNpz(path, weights(4))
+    const bytes = readFileSync(path)
+    bytes[bytes.indexOf(Buffer.from('PK\x01\x02', 'latin1')) - 1] ^= 1
+    writeFileSync(path, bytes)
+    await expect(loadWeights(made, path)).rejects.toThrow(/checksum/)
+    expect(made.stateDict()).toEqual(before)
+    expect(tf.memory().numTensors).toBe(tensors)
     made.dispose()
   })
 

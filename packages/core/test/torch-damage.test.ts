@@ -56,6 +56,7 @@ describe.each(['views-legacy.pt', 'tensor.pt', 'view-legacy.pt', 'tar.pt'])('%s,
   })
 })
 
+const latin4 = (value: number): string => String.fromCharCode(value & 255, (value >> 8) & 255, 0, 0)
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1')
 /** One member of a checkpoint whose pickle is this. */
 const withPickle = (pickle: string, storages: Record<string, Uint8Array> = {}, more: Lie[] = []): Buffer =>
@@ -267,9 +268,53 @@ describe('pickles that abuse', () => {
   })
 
   it('more values than there may be', () => {
-    spoilt('}'.repeat(1000), /at most 10000 values/, 10_000)
-    spoilt('('.repeat(1000), /at most 10000 values/, 10_000)
-    spoilt(`N${Array.from({ length: 200 }, (_, i) => `q${String.fromCharCode(i)}`).join('')}`, /values/, 300)
+    spoilt('}'.repeat(1000), /at most 160000 bytes of memory/, 10_000)
+    spoilt('('.repeat(20_000), /at most 160000 bytes of memory/, 10_000)
+    spoilt(
+      `N${Array.from({ length: 200 }, (_, i) => `q${String.fromCharCode(i)}`).join('')}`,
+      /at most 1600 bytes/,
+      100,
+    )
+  })
+
+  it('constructors that copy one value again and again', () => {
+    const thousand = 'N'.repeat(1000)
+    for (const [made, value] of [
+      ['builtins\nlist', `](${thousand}e`],
+      ['builtins\ntuple', `](${thousand}e`],
+      ['builtins\nset', `](${Array.from({ length: 1000 }, (_, i) => `J${latin4(i)}`).join('')}e`],
+      ['collections\nOrderedDict', `}(${Array.from({ length: 1000 }, (_, i) => `J${latin4(i)}N`).join('')}u`],
+      ['builtins\nbytearray', `B\x00\x40\x00\x00${'a'.repeat(0x4000)}`],
+    ]) {
+      const pickle = (times: number): string =>
+        `c${made}\nq\0${value}\x85q\x01(${'h\0h\x01R'.repeat(times)}l.`
+      expect((parse(pickle(10)) as unknown[]).length).toBe(10)
+      // 50 KB, of which the copies would be hundreds of megabytes.
+      spoilt(pickle(30_000), /at most \d+ bytes of memory/)
+    }
+    const text = `X\x00\x40\x00\x00${'a'.repeat(0x4000)}X\x06\0\0\0latin1\x86q\x01`
+    spoilt(`c_codecs\nencode\nq\0${text}(${'h\0h\x01R'.repeat(30_000)}l.`, /bytes of memory/)
+    const array = `(B\x00\x40\x00\x00${'a'.repeat(0x4000)}cnumpy\ndtype\nX\x02\0\0\0u1\x85RM\x00\x40\x85X\x01\0\0\0Ctq\x01`
+    spoilt(`cnumpy.core.numeric\n_frombuffer\nq\0${array}(${'h\0h\x01R'.repeat(30_000)}l.`, /bytes of memory/)
+  })
+
+  it('containers of one byte each, in proportion to the file', () => {
+    for (const code of [']', '}', '\x8f']) spoilt(`(${code.repeat(2_000_000)}l.`, /bytes of memory/)
+    // What is honest is read: empty tuples are one, small lists cost little.
+    expect((parse(`(${')'.repeat(2_000_000)}l.`) as unknown[]).length).toBe(2_000_000)
+    const pairs = parse(`](${'](K\x01K\x02e'.repeat(300_000)}e.`) as unknown[]
+    expect([pairs.length, pairs[299_999]]).toEqual([300_000, [1, 2]])
+    const [one, other] = parse(')q\0h\0\x86.') as unknown[][]
+    one.push(1)
+    expect(other).toEqual([])
+  })
+
+  it('memo indexes in any order', () => {
+    expect(
+      parse('(K\x01r\xff\xff\xff\xffK\x02q\x00K\x03q\x02Nq\x01j\xff\xff\xff\xffh\x00h\x02h\x01l.'),
+    ).toEqual([1, 2, 3, null, 1, 2, 3, null])
+    expect(parse('\x80\x04(K\x01\x94K\x02\x94h\x01h\x00l.')).toEqual([1, 2, 2, 1])
+    spoilt('Nq\x00h\x01.', /memo index 1/)
   })
 
   it('no prototype: keys are keys', () => {

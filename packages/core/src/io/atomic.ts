@@ -1,18 +1,25 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { VqConfigError } from '../errors.js'
+import { VqConfigError, VqError, VqFormatError } from '../errors.js'
+import { expectPath } from './file-bytes.js'
 
 type Content = string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
-let count = 0
 const hidden = (path: string, ending: string): string => join(dirname(path), `.${basename(path)}.${ending}`)
-const temporary = (path: string): string => hidden(path, `${process.pid}-${count++}.tmp`)
+// By chance, not by process: in a container every one is number 1, and a crash may have left its file.
+const temporary = (path: string): string => hidden(path, `${randomBytes(8).toString('hex')}.tmp`)
 
 /**
  * Writes a file so that a crash at any moment leaves the old one or the new one: to a temporary name in the same
  * folder, synced, renamed, and the folder synced. Makes missing folders.
+ * Throws VqFormatError where the file cannot be written, as on a full disk: the old one stays.
  */
-export async function writeFileAtomic(path: string, content: Content): Promise<void> {
+export function writeFileAtomic(path: string, content: Content): Promise<void> {
+  return typed('writeFileAtomic', path, () => writeFile(path, content))
+}
+
+async function writeFile(path: string, content: Content): Promise<void> {
   const target = resolve(path)
   await mkdir(dirname(target), { recursive: true })
   const temp = temporary(target)
@@ -37,11 +44,13 @@ export async function writeFileAtomic(path: string, content: Content): Promise<v
  * Writes a folder as a whole: `write` fills an empty temporary folder, all of it is synced, and it takes the place of
  * `path` with everything in it. No file system call swaps two folders, so an old one is moved aside first: after a crash in between,
  * `recoverFolder` brings it back, which readers of such folders call before they read.
+ * Throws VqFormatError where it cannot be written, VqConfigError where the path is a file, and what `write` throws.
  */
-export async function writeFolderAtomic(
-  path: string,
-  write: (folder: string) => Promise<void>,
-): Promise<void> {
+export function writeFolderAtomic(path: string, write: (folder: string) => Promise<void>): Promise<void> {
+  return typed('writeFolderAtomic', path, () => writeFolder(path, write))
+}
+
+async function writeFolder(path: string, write: (folder: string) => Promise<void>): Promise<void> {
   const target = resolve(path)
   await mkdir(dirname(target), { recursive: true })
   await recoverFolder(target)
@@ -67,6 +76,27 @@ export async function writeFolderAtomic(
     await rm(temp, { recursive: true, force: true })
     await recoverFolder(target)
     throw error
+  }
+}
+
+// The file system's own errors become one that says what could not be written.
+async function typed(operation: string, path: string, write: () => Promise<void>): Promise<void> {
+  expectPath(operation, path)
+  try {
+    await write()
+  } catch (cause) {
+    const { code, syscall } = cause as NodeJS.ErrnoException
+    if (cause instanceof VqError || code === undefined || syscall === undefined) throw cause
+    throw new VqFormatError({
+      operation: `writing ${path}`,
+      expected: 'a place that can be written to',
+      received: code,
+      remedy:
+        code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
+          ? 'Free space on the disk, or pick another; what was there before is unchanged.'
+          : 'Check the path and its permissions; what was there before is unchanged.',
+      cause,
+    })
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Stats } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
+import { expectConfig } from '../check.js'
 import { VqFormatError } from '../errors.js'
 
 // Node reads at most 2 GiB at once.
@@ -13,6 +14,16 @@ export function badFile(source: string, format: string, expected: string, receiv
     received,
     remedy: `The file is damaged, incomplete or not ${format}: fetch or save it again.`,
   })
+}
+
+/** Throws VqConfigError for what is no path. */
+export function expectPath(operation: string, path: unknown): asserts path is string {
+  expectConfig(typeof path === 'string', operation, 'a path', path, 'Pass the path as a string.')
+}
+
+/** Throws VqConfigError for what are no bytes. */
+export function expectBytes(operation: string, bytes: unknown): asserts bytes is Uint8Array {
+  expectConfig(bytes instanceof Uint8Array, operation, 'bytes', bytes, 'Pass a Uint8Array or Buffer.')
 }
 
 /** A plain file, read by position. Every failure is a VqFormatError that names the path, with Node's own as its cause. */
@@ -35,6 +46,7 @@ export class FileBytes {
   }
 
   static async open(path: string, format: string): Promise<FileBytes> {
+    expectPath(`reading ${format}`, path)
     // A pipe or device is not even opened: that alone may wait for ever.
     const before = await attempt(path, format, () => stat(path))
     if (!before.isFile())

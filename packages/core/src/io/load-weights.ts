@@ -1,3 +1,4 @@
+import { expectConfig } from '../check.js'
 import { VqFormatError } from '../errors.js'
 import {
   assign,
@@ -8,6 +9,7 @@ import {
   type LoadOptions,
   type LoadResult,
   type Slot,
+  snapshot,
   valuesMisfit,
 } from '../nn/loading.js'
 import type { Module } from '../nn/module.js'
@@ -29,10 +31,11 @@ interface Fit {
 
 /**
  * Sets a module's weights from a path that `openWeights` takes (safetensors, an index or folder of such, a PyTorch checkpoint), or
- * from an open file, one tensor at a time: no more than one is in memory beside the module. Names, shapes and types are checked before any value is read, and nothing changes unless all
- * fit; the same goes for the values of integers and of tied names. Any type of floats becomes float32.
+ * from an open file, one tensor at a time. Names, shapes and types are checked before any value is read. Where anything fails, also
+ * the file itself half way, the module stays as it was: its former weights are in memory until the last is read. Any type of
+ * floats becomes float32.
  * Throws VqFormatError that names missing, unexpected and misshapen entries; with `strict: false` missing and unexpected
- * ones are returned instead. Where the file itself fails half way, what was set before stays set.
+ * ones are returned instead.
  *
  * @example
  * await loadWeights(model, 'weights', { rename: name => name.replace(/^module\./, '') })
@@ -42,6 +45,20 @@ export async function loadWeights(
   source: string | TensorFile,
   options: LoadWeightsOptions = {},
 ): Promise<LoadResult> {
+  expectConfig(
+    typeof module?.slotsToLoad === 'function',
+    'loadWeights',
+    'a module to load into',
+    module,
+    'Pass the module first, then the path or open file.',
+  )
+  expectConfig(
+    typeof source === 'string' || source?.entries instanceof Map,
+    'loadWeights',
+    'a path or an open file',
+    source,
+    'Pass what `openWeights` takes or gives.',
+  )
   if (typeof source !== 'string') return load(module, source, options)
   const file = await openWeights(source)
   try {
@@ -74,8 +91,8 @@ async function load(
     }
   }
   // One name is enough of those that share a tensor.
-  const held = new Set([...fits.values()].map(({ slot }) => identity(slot)))
-  const missing = [...slots].filter(([, slot]) => !held.has(identity(slot))).map(([name]) => name)
+  const given = new Set([...fits.values()].map(({ slot }) => identity(slot)))
+  const missing = [...slots].filter(([, slot]) => !given.has(identity(slot))).map(([name]) => name)
   if (strict)
     problems.push(
       ...missing.map(name => `missing '${name}'`),
@@ -96,11 +113,20 @@ async function load(
     single.push(first)
   }
   refuse(module, slots.size, problems)
-  for (const { name, source, slot } of single) {
-    const stored = small.get(source) ?? (await file.read(source))
-    const problem = entryMisfit(slot, stored) ?? valuesMisfit(slot, stored)
-    if (problem !== undefined) refuse(module, slots.size, [`'${name}' ${problem}`])
-    assign(slot, stored)
+  const before: ReturnType<typeof snapshot>[] = []
+  try {
+    for (const { name, source, slot } of single) {
+      const stored = small.get(source) ?? (await file.read(source))
+      const problem = entryMisfit(slot, stored) ?? valuesMisfit(slot, stored)
+      if (problem !== undefined) refuse(module, slots.size, [`'${name}' ${problem}`])
+      before.push(snapshot(slot))
+      assign(slot, stored)
+    }
+  } catch (error) {
+    for (const one of before) one.restore()
+    throw error
+  } finally {
+    for (const one of before) one.release()
   }
   return { missing, unexpected }
 }

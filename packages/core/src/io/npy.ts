@@ -1,9 +1,11 @@
 import { VqFormatError } from '../errors.js'
 import { writeFileAtomic } from './atomic.js'
-import { badFile, FileBytes } from './file-bytes.js'
+import { badFile, expectBytes, FileBytes } from './file-bytes.js'
 import { type Literal, LiteralError, parseLiteral } from './python-literal.js'
 import { areFlags, bitsOf, bytesOf, checkStored, decodeValues, encodeValues, isSize } from './stored-bytes.js'
 import type { StoredTensor, StoredType } from './stored-tensor.js'
+import { rowMajor } from './strides.js'
+import { swapBytes } from './swap-bytes.js'
 
 /** Source: NumPy Enhancement Proposal 1 and numpy.lib.format, versions 1.0 to 3.0. */
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
@@ -58,6 +60,7 @@ export async function loadNpy(path: string): Promise<StoredTensor> {
  * Throws VqFormatError for anything else: objects, structures, strings, dates, long doubles, and files that are too short or too long.
  */
 export function parseNpy(bytes: Uint8Array, source: string): StoredTensor {
+  expectBytes('parseNpy', bytes)
   const header = parseHeader(bytes, bytes.length, source)
   return toStored(header, new Uint8Array(bytes.subarray(header.offset)), source)
 }
@@ -126,57 +129,16 @@ function parseFields(
 }
 
 export function toStored(
-  { dtype, shape, fortran, bigEndian }: NpyHeader,
+  { dtype, shape, fortran, bigEndian, length }: NpyHeader,
   bytes: Uint8Array<ArrayBuffer>,
   source: string,
 ): StoredTensor {
-  if (bigEndian) swap(bytes, dtype)
-  const ordered = fortran && shape.length > 1 ? rowMajor(bytes, shape, bitsOf[dtype] / 8) : bytes
+  const little = swapBytes(bytes, dtype, bigEndian)
+  const moved = fortran && shape.length > 1 && length > 0
+  const ordered = moved ? rowMajor(little, shape, bitsOf[dtype] / 8) : little
   if (dtype === 'BOOL' && !areFlags(ordered))
     throw badFile(source, 'npy', 'booleans of 0 and 1', 'other bytes')
   return { dtype, shape, data: decodeValues(dtype, ordered) }
-}
-
-function swap({ buffer, byteOffset, length }: Uint8Array, dtype: StoredType): void {
-  const bytes = Buffer.from(buffer, byteOffset, length)
-  const complex = dtype === 'C64' || dtype === 'C128'
-  const width = bitsOf[dtype] / (complex ? 16 : 8)
-  if (width === 2) bytes.swap16()
-  else if (width === 4) bytes.swap32()
-  else if (width === 8) bytes.swap64()
-}
-
-/** Elements of `width` bytes from Fortran's order, the first axis fastest, to row-major; by bits. */
-function rowMajor(
-  bytes: Uint8Array<ArrayBuffer>,
-  shape: readonly number[],
-  width: number,
-): Uint8Array<ArrayBuffer> {
-  const Words = width === 1 ? Uint8Array : width === 2 ? Uint16Array : Uint32Array
-  const words = width <= 4 ? 1 : width / 4
-  const from = new Words(bytes.buffer)
-  const out = new Words(from.length)
-  const steps: number[] = []
-  let step = words
-  for (const size of shape) {
-    steps.push(step)
-    step *= size
-  }
-  const at = shape.map(() => 0)
-  const last = shape.length - 1
-  let source = 0
-  for (let to = 0; to < out.length; ) {
-    for (let i = 0; i < shape[last]; i++, source += steps[last])
-      for (let w = 0; w < words; w++) out[to++] = from[source + w]
-    source -= steps[last] * shape[last]
-    for (let axis = last - 1; axis >= 0; axis--) {
-      source += steps[axis]
-      if (++at[axis] < shape[axis]) break
-      source -= steps[axis] * shape[axis]
-      at[axis] = 0
-    }
-  }
-  return new Uint8Array(out.buffer)
 }
 
 /** Writes a tensor as a `.npy` file, atomically. Throws as `npyBytes` does. */

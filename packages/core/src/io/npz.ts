@@ -1,3 +1,4 @@
+import { expectConfig } from '../check.js'
 import { VqConfigError } from '../errors.js'
 import { writeFileAtomic } from './atomic.js'
 import { type ByteSource, openSource } from './byte-source.js'
@@ -69,6 +70,13 @@ export async function openNpz(path: string, options: NpzOptions = {}): Promise<T
  * float32, as in `saveNpy`. Throws as `npyBytes` does, and VqConfigError for names that could leave a folder.
  */
 export async function saveNpz(path: string, tensors: Readonly<Record<string, StoredTensor>>): Promise<void> {
+  expectConfig(
+    typeof tensors === 'object' && tensors !== null,
+    'saveNpz',
+    'tensors by name',
+    tensors,
+    'Pass an object of tensors.',
+  )
   const names = Object.keys(tensors)
   for (const name of names) checkName(path, name)
   // One after the other, so that few are held as bytes.
@@ -96,9 +104,7 @@ async function readHeaders(archive: ZipArchive): Promise<Map<string, NpzMember>>
 
 async function readArray(archive: ZipArchive, { member, header }: NpzMember): Promise<StoredTensor> {
   const bytes = await readMember(archive, member)
-  // What is to be reordered is read from the start of its memory.
-  const values = header.fortran ? bytes.slice(header.offset) : bytes.subarray(header.offset)
-  return toStored(header, values, placeOf(archive, member))
+  return toStored(header, bytes.subarray(header.offset), placeOf(archive, member))
 }
 
 function placeOf({ source }: ZipArchive, { name }: ZipMember): string {

@@ -1,7 +1,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { dirname, isAbsolute, join, sep, win32 } from 'node:path'
 import { VqFormatError } from '../errors.js'
-import { badFile, FileBytes } from './file-bytes.js'
+import { badFile, expectPath, FileBytes } from './file-bytes.js'
 import { JsonError, JsonReader } from './json-reader.js'
 import { type OpenSafetensors, type ReadOptions, SingleFile, unknownName } from './safetensors-file.js'
 import { decodeText, largestHeader } from './safetensors-header.js'
@@ -30,6 +30,7 @@ export interface OpenOptions {
  * await file.close()
  */
 export async function openSafetensors(path: string, options: OpenOptions = {}): Promise<OpenSafetensors> {
+  expectPath('openSafetensors', path)
   const file = await fileOf(path)
   return file.endsWith('.json') ? ShardedFile.open(file, options) : SingleFile.open(file)
 }

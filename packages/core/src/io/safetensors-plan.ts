@@ -38,11 +38,18 @@ export interface Planned extends TensorEntry {
 const floatTypes = safetensorsTypes.filter(isFloat) as FloatType[]
 
 export function isTensorFile(source: TensorSource): source is TensorFile {
-  return source.entries instanceof Map && typeof source.read === 'function'
+  return source?.entries instanceof Map && typeof source.read === 'function'
 }
 
 /** Checks what is to be saved as far as can be without reading it, in the order given. */
 export function plan(operation: string, source: TensorSource, { floats }: SaveOptions): Planned[] {
+  expectConfig(
+    typeof source === 'object' && source !== null,
+    operation,
+    'tensors by name, or an open file',
+    source,
+    'Pass an object of tensors, such as `module.stateDict()`.',
+  )
   if (floats !== undefined) expectOneOf(operation, 'floats', floats, floatTypes)
   const lazies: [string, StoredTensor | LazyTensor | tf.Tensor][] = isTensorFile(source)
     ? [...source.entries].map(([name, entry]) => [name, { ...entry, read: () => source.read(name) }])

@@ -78,8 +78,9 @@ export async function* iterateVecs<P extends string>(
  * Writes rows of `dim` values to a `.fvecs`, `.ivecs` or `.bvecs` file, atomically. The array is the one of the ending.
  * Throws VqShapeError where the array is another, or holds no whole rows.
  */
-export async function saveVecs(path: string, { data, dim }: { data: VecsArray; dim: number }): Promise<void> {
+export async function saveVecs(path: string, vectors: { data: VecsArray; dim: number }): Promise<void> {
   const type = typeOf(path, 'saveVecs')
+  const { data, dim } = vectors ?? {}
   expectInteger('saveVecs', 'dim', dim, 1, 2 ** 31 - 1)
   if (!(data instanceof type) || data.length % dim !== 0)
     throw new VqShapeError({

@@ -4,6 +4,7 @@ import { scaledDotProductAttention } from '../ops/attention.js'
 import { linear } from '../ops/linear.js'
 import type { Random } from '../random.js'
 import { attentionMask } from './attention-mask.js'
+import { expectTensor, optionsOf } from './given.js'
 import { xavierUniform } from './init.js'
 import type { KeyValueCache } from './key-value-cache.js'
 import { Layer } from './layer.js'
@@ -69,7 +70,7 @@ export class MultiHeadAttention extends Layer {
   constructor(options: MultiHeadAttentionOptions) {
     super()
     const name = 'MultiHeadAttention'
-    const { embedDim, numHeads, dropout = 0, bias = true, random } = options
+    const { embedDim, numHeads, dropout = 0, bias = true, random } = optionsOf(name, options)
     const { kdim = embedDim, vdim = embedDim } = options
     expectInteger(name, 'embedDim', embedDim, 1)
     expectInteger(name, 'numHeads', numHeads, 1)
@@ -108,6 +109,8 @@ export class MultiHeadAttention extends Layer {
   forward(query: tf.Tensor, inputs: AttentionInputs = {}): tf.Tensor3D {
     const { causal = false, keyMask, mask, cache } = inputs
     const { key = query, value = key } = inputs
+    for (const [role, x] of Object.entries({ query, key, value }))
+      expectTensor('MultiHeadAttention.forward', x, ['float32'], role)
     this.check(query, key, value)
     return tf.tidy(() => {
       const [b, tq] = query.shape as [number, number, number]

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectInteger, expectNumber, expectShape } from '../check.js'
 import { batchNormInfer, batchNormTrain } from '../ops/batch-norm.js'
 import { noGrad } from '../ops/no-grad.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 import type { Counter } from './module.js'
 
@@ -35,7 +36,13 @@ export class BatchNorm extends Layer {
 
   constructor(options: BatchNormOptions) {
     super()
-    const { numFeatures, epsilon = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = options
+    const {
+      numFeatures,
+      epsilon = 1e-5,
+      momentum = 0.1,
+      affine = true,
+      trackRunningStats = true,
+    } = optionsOf('BatchNorm', options)
     expectInteger('BatchNorm', 'numFeatures', numFeatures, 1)
     expectNumber('BatchNorm', 'epsilon', epsilon, 0, 1)
     if (momentum !== null) expectNumber('BatchNorm', 'momentum', momentum, 0, 1)
@@ -54,6 +61,7 @@ export class BatchNorm extends Layer {
 
   /** With `relu`, the ReLU of the result, in one pass where the backend has it fused. */
   forward(x: tf.Tensor, { relu = false }: { relu?: boolean } = {}): tf.Tensor {
+    expectTensor('BatchNorm.forward', x)
     const { numFeatures, weight, bias } = this
     expectShape(
       x.rank >= 2 && x.shape[x.rank - 1] === numFeatures,

@@ -12,6 +12,7 @@ import {
   perAxis,
 } from '../ops/convolution-geometry.js'
 import type { Random } from '../random.js'
+import { expectTensor, optionsOf } from './given.js'
 import { fans } from './init.js'
 import { Layer } from './layer.js'
 import { convolutionLayout } from './layout.js'
@@ -52,7 +53,7 @@ abstract class Convolution<R extends tf.Rank> extends Layer {
     transposed: boolean,
   ) {
     super()
-    const { inChannels, outChannels, kernelSize, bias = true, random } = options
+    const { inChannels, outChannels, kernelSize, bias = true, random } = optionsOf(name, options)
     expectInteger(name, 'inChannels', inChannels, 1)
     expectInteger(name, 'outChannels', outChannels, 1)
     this.kernelSize = perAxis(name, 'kernelSize', kernelSize, axes, 1)
@@ -78,6 +79,7 @@ abstract class Convolution<R extends tf.Rank> extends Layer {
   }
 
   protected check(x: tf.Tensor): void {
+    expectTensor(this.operation, x)
     const { rank } = this.weight
     if (x.rank === rank && x.shape[rank - 1] === this.inChannels) return
     expectShape(

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core'
 import { expectNumber } from '../check.js'
 import { dropout } from '../ops/random.js'
 import type { Random } from '../random.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 
 export interface DropoutLayerOptions {
@@ -16,14 +17,16 @@ export class Dropout extends Layer {
   readonly rate: number
   private readonly random: Random | undefined
 
-  constructor({ rate = 0.5, random }: DropoutLayerOptions = {}) {
+  constructor(options: DropoutLayerOptions = {}) {
     super()
+    const { rate = 0.5, random } = optionsOf('Dropout', options)
     expectNumber('Dropout', 'rate', rate, 0, 1)
     this.rate = rate
     this.random = random
   }
 
   forward(x: tf.Tensor): tf.Tensor {
+    expectTensor('Dropout.forward', x)
     return dropout(x, this.rate, {
       training: this.training,
       ...(this.random ? { generator: this.random } : {}),

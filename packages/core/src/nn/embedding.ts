@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectInteger } from '../check.js'
 import { embedding } from '../ops/embedding.js'
 import type { Random } from '../random.js'
+import { expectTensor, optionsOf } from './given.js'
 import { normal } from './init.js'
 import { Layer } from './layer.js'
 
@@ -23,8 +24,9 @@ export class Embedding extends Layer {
   readonly weight: tf.Variable<tf.Rank.R2>
   readonly paddingIdx: number | undefined
 
-  constructor({ numEmbeddings, embeddingDim, paddingIdx, random }: EmbeddingOptions) {
+  constructor(options: EmbeddingOptions) {
     super()
+    const { numEmbeddings, embeddingDim, paddingIdx, random } = optionsOf('Embedding', options)
     expectInteger('Embedding', 'numEmbeddings', numEmbeddings, 1)
     expectInteger('Embedding', 'embeddingDim', embeddingDim, 1)
     if (paddingIdx !== undefined)
@@ -41,6 +43,7 @@ export class Embedding extends Layer {
   }
 
   forward(indices: tf.Tensor): tf.Tensor {
+    expectTensor('Embedding.forward', indices, ['int32'], 'indices')
     return embedding(
       indices,
       this.weight,

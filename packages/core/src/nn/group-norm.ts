@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectConfig, expectInteger, expectNumber, expectShape } from '../check.js'
 import { groupNorm } from '../ops/group-norm.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 
 export interface GroupNormLayerOptions {
@@ -26,8 +27,9 @@ export class GroupNorm extends Layer {
   readonly numChannels: number
   readonly epsilon: number
 
-  constructor({ numGroups, numChannels, epsilon = 1e-5, affine = true }: GroupNormLayerOptions) {
+  constructor(options: GroupNormLayerOptions) {
     super()
+    const { numGroups, numChannels, epsilon = 1e-5, affine = true } = optionsOf('GroupNorm', options)
     expectInteger('GroupNorm', 'numChannels', numChannels, 1)
     expectInteger('GroupNorm', 'numGroups', numGroups, 1)
     expectConfig(
@@ -47,6 +49,7 @@ export class GroupNorm extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
+    expectTensor('GroupNorm.forward', x)
     expectShape(
       x.rank >= 2 && x.shape[x.rank - 1] === this.numChannels,
       'GroupNorm.forward',

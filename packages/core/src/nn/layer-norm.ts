@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { sizeOf } from '../backend/data.js'
 import { expectConfig, expectNumber, expectShape } from '../check.js'
 import { layerNorm } from '../ops/layer-norm.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 import { featureMapLayout } from './layout.js'
 
@@ -35,11 +36,11 @@ export class LayerNorm extends Layer {
 
   constructor(options: LayerNormLayerOptions) {
     super()
-    const { numFeatures, normalizedShape = numFeatures, epsilon = 1e-5 } = options
+    const { numFeatures, normalizedShape = numFeatures, epsilon = 1e-5 } = optionsOf('LayerNorm', options)
     const { affine = true, bias = true, featureMap = false } = options
     const given: unknown = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape
     expectConfig(
-      Array.isArray(given) && given.length > 0 && given.every(n => Number.isInteger(n) && n >= 1),
+      Array.isArray(given) && given.length > 0 && given.every(n => Number.isSafeInteger(n) && n >= 1),
       'LayerNorm',
       'numFeatures or normalizedShape to be whole numbers of at least 1',
       normalizedShape,
@@ -55,6 +56,7 @@ export class LayerNorm extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
+    expectTensor('LayerNorm.forward', x)
     const { normalizedShape, weight, bias, epsilon } = this
     const lead = x.rank - normalizedShape.length
     expectShape(

@@ -4,6 +4,7 @@ import { expectConfig, expectInteger, expectOneOf, expectShape } from '../check.
 import { type Activation, activations, composedActivation } from '../ops/activation.js'
 import { linear } from '../ops/linear.js'
 import type { Random } from '../random.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 import { flattenedLayout, flattenedLinearLayout, type Layout, linearLayout } from './layout.js'
 import { likeTorch } from './start.js'
@@ -45,7 +46,7 @@ export class Linear extends Layer {
 
   constructor(options: LinearOptions) {
     super()
-    const { inFeatures, outFeatures, bias = true, tiedWeight, random } = options
+    const { inFeatures, outFeatures, bias = true, tiedWeight, random } = optionsOf('Linear', options)
     expectInteger('Linear', 'inFeatures', inFeatures, 1)
     expectInteger('Linear', 'outFeatures', outFeatures, 1)
     this.inFeatures = inFeatures
@@ -67,6 +68,7 @@ export class Linear extends Layer {
 
   /** `activation` is applied to the result, in one pass where the backend has it fused. */
   forward(x: tf.Tensor, { activation = 'linear' }: { activation?: Activation } = {}): tf.Tensor {
+    expectTensor('Linear.forward', x)
     const { inFeatures, outFeatures } = this
     expectShape(
       x.rank >= 1 && x.shape[x.rank - 1] === inFeatures,

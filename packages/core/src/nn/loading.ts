@@ -128,6 +128,22 @@ function valuesFor(slot: Slot | Counter, { data }: StoredTensor): Values | Float
   return layout === undefined ? values : fromDisk(values, variable.shape, layout)
 }
 
+/** What a slot holds now, without a copy. `restore` puts it back; `release` lets it go. */
+export function snapshot(slot: Slot | Counter): { restore(): void; release(): void } {
+  if (!('variable' in slot)) {
+    const { value } = slot
+    return {
+      restore: () => {
+        slot.value = value
+      },
+      release: () => {},
+    }
+  }
+  const { variable } = slot
+  const before = tf.tidy(() => tf.keep(tf.clone(variable)))
+  return { restore: () => variable.assign(before), release: () => before.dispose() }
+}
+
 export function assign(slot: Slot | Counter, stored: StoredTensor): void {
   const values = valuesFor(slot, stored)
   if (!('variable' in slot)) {

@@ -3,6 +3,7 @@ import { expectConfig, expectInteger, expectNumber, expectShape } from '../check
 import { type LstmState, type LstmWeights, lstm } from '../ops/lstm.js'
 import { dropout } from '../ops/random.js'
 import type { Random } from '../random.js'
+import { expectTensor, optionsOf } from './given.js'
 import { linearLayout } from './layout.js'
 import { Module } from './module.js'
 import { likeTorch } from './start.js'
@@ -64,7 +65,14 @@ export class LSTM extends Module {
 
   constructor(options: LSTMOptions) {
     super()
-    const { inputSize, hiddenSize, numLayers = 1, bidirectional = false, bias = true, random } = options
+    const {
+      inputSize,
+      hiddenSize,
+      numLayers = 1,
+      bidirectional = false,
+      bias = true,
+      random,
+    } = optionsOf('LSTM', options)
     const { dropout = 0 } = options
     expectInteger('LSTM', 'inputSize', inputSize, 1)
     expectInteger('LSTM', 'hiddenSize', hiddenSize, 1)
@@ -107,6 +115,10 @@ export class LSTM extends Module {
 
   /** x: [B, T, inputSize]. */
   forward(x: tf.Tensor, { lengths, initialState }: LSTMInputs = {}): LSTMOutput {
+    expectTensor('LSTM.forward', x)
+    if (initialState !== undefined)
+      for (const name of ['h', 'c'] as const)
+        expectTensor('LSTM.forward', initialState?.[name], ['float32'], `initialState.${name}`)
     const { inputSize, layers, hiddenSize } = this
     const directions = layers[0].length
     const states = [layers.length * directions, x.shape[0], hiddenSize]

@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core'
 import { expectConfig, expectShape } from '../check.js'
 import { type PerAxis, perAxis } from '../ops/convolution-geometry.js'
 import { hasKernel } from '../ops/kernel.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
-import { resample } from './resample.js'
+import { largestSize, resample } from './resample.js'
 
 export interface PoolOptions {
   /** Size of the window. */
@@ -20,8 +21,9 @@ abstract class Pool extends Layer {
   readonly padding: readonly number[]
   private readonly operation: string
 
-  constructor(name: string, axes: number, { kernelSize, stride = kernelSize, padding = 0 }: PoolOptions) {
+  constructor(name: string, axes: number, options: PoolOptions) {
     super()
+    const { kernelSize, stride = kernelSize, padding = 0 } = optionsOf(name, options)
     this.kernelSize = perAxis(name, 'kernelSize', kernelSize, axes, 1)
     this.stride = perAxis(name, 'stride', stride, axes, 1)
     this.padding = perAxis(name, 'padding', padding, axes, 0)
@@ -36,6 +38,7 @@ abstract class Pool extends Layer {
   }
 
   protected check(x: tf.Tensor): void {
+    expectTensor(this.operation, x)
     const { kernelSize, padding } = this
     const axes = kernelSize.length
     expectShape(
@@ -141,12 +144,14 @@ export class AdaptiveAvgPool2d extends Layer {
   readonly outputSize: readonly number[]
 
   /** outputSize: one number, or [height, width]. */
-  constructor({ outputSize }: { outputSize: PerAxis }) {
+  constructor(options: { outputSize: PerAxis }) {
     super()
-    this.outputSize = perAxis('AdaptiveAvgPool2d', 'outputSize', outputSize, 2, 1)
+    const { outputSize } = optionsOf('AdaptiveAvgPool2d', options)
+    this.outputSize = perAxis('AdaptiveAvgPool2d', 'outputSize', outputSize, 2, 1, largestSize)
   }
 
   forward(x: tf.Tensor): tf.Tensor4D {
+    expectTensor('AdaptiveAvgPool2d.forward', x)
     expectShape(
       x.rank === 4 && x.shape.slice(1, 3).every(n => n > 0),
       'AdaptiveAvgPool2d.forward',

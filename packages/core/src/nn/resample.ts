@@ -1,5 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core'
 
+/** The largest size that an image may be given: weights are made for each of its places. */
+export const largestSize: number = 2 ** 20
+
 /** Each row of weights [out][size] gives one place of a result from the places along an axis. */
 export type Weights = readonly Float32Array[]
 

@@ -1,11 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { sizeOf } from '../backend/data.js'
 import { expectConfig, expectInteger, expectShape } from '../check.js'
+import { anyType, expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 
 /** x as it is. */
 export class Identity extends Layer {
   forward(x: tf.Tensor): tf.Tensor {
+    expectTensor('Identity.forward', x, anyType)
     return tf.clone(x)
   }
 }
@@ -19,8 +21,9 @@ export class Flatten extends Layer {
   readonly endAxis: number
 
   /** Negative axes count from the end. Defaults 1 and −1. */
-  constructor({ startAxis = 1, endAxis = -1 }: { startAxis?: number; endAxis?: number } = {}) {
+  constructor(options: { startAxis?: number; endAxis?: number } = {}) {
     super()
+    const { startAxis = 1, endAxis = -1 } = optionsOf('Flatten', options)
     expectInteger('Flatten', 'startAxis', startAxis, -8, 7)
     expectInteger('Flatten', 'endAxis', endAxis, -8, 7)
     this.startAxis = startAxis
@@ -28,6 +31,7 @@ export class Flatten extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
+    expectTensor('Flatten.forward', x, anyType)
     const [start, end] = [this.startAxis, this.endAxis].map(axis => (axis < 0 ? axis + x.rank : axis))
     expectShape(
       start >= 0 && start <= end && end < x.rank,
@@ -45,8 +49,9 @@ export class Flatten extends Layer {
 export class Unflatten extends Layer {
   readonly shape: readonly number[]
 
-  constructor({ shape }: { shape: readonly number[] }) {
+  constructor(options: { shape: readonly number[] }) {
     super()
+    const { shape } = optionsOf('Unflatten', options)
     expectConfig(
       Array.isArray(shape) && shape.length > 0 && shape.every(n => Number.isInteger(n) && n >= 1),
       'Unflatten',
@@ -58,6 +63,7 @@ export class Unflatten extends Layer {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
+    expectTensor('Unflatten.forward', x, anyType)
     const { shape } = this
     expectShape(
       x.rank >= 1 && x.shape[x.rank - 1] === sizeOf(shape),

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectInteger, expectNumber, expectOneOf } from '../check.js'
+import { expectInteger, expectNumber, expectOneOf, expectShape } from '../check.js'
 import { VqConfigError } from '../errors.js'
 import type { Random } from '../random.js'
 import { MultiHeadAttention } from './attention.js'
 import { Dropout } from './dropout.js'
+import { expectTensor, optionsOf } from './given.js'
 import type { KeyValueCache } from './key-value-cache.js'
 import { Layer } from './layer.js'
 import { LayerNorm } from './layer-norm.js'
@@ -72,7 +73,13 @@ export class TransformerBlock extends Layer {
   constructor(options: TransformerBlockOptions) {
     super()
     const name = 'TransformerBlock'
-    const { embedDim, numHeads, feedForwardDim = 2048, dropout = 0.1, activation = 'relu' } = options
+    const {
+      embedDim,
+      numHeads,
+      feedForwardDim = 2048,
+      dropout = 0.1,
+      activation = 'relu',
+    } = optionsOf(name, options)
     const { preNorm = false, crossAttention = false, bias = true, epsilon = 1e-5, random } = options
     expectInteger(name, 'feedForwardDim', feedForwardDim, 1)
     expectOneOf(name, 'activation', activation, ['relu', 'gelu'])
@@ -95,7 +102,17 @@ export class TransformerBlock extends Layer {
   }
 
   forward(x: tf.Tensor, inputs: TransformerInputs = {}): tf.Tensor3D {
+    expectTensor('TransformerBlock.forward', x)
+    const { embedDim } = this.selfAttention
+    expectShape(
+      x.rank === 3 && x.shape[2] === embedDim,
+      'TransformerBlock.forward',
+      `a tensor [B, T, ${embedDim}]`,
+      `a tensor [${x.shape.join(', ')}]`,
+      'Pass sequences of vectors of that length.',
+    )
     const { memory } = inputs
+    if (memory !== undefined) expectTensor('TransformerBlock.forward', memory, ['float32'], 'memory')
     if ((memory !== undefined) !== (this.crossAttention !== undefined))
       throw new VqConfigError({
         operation: 'TransformerBlock.forward',

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectNumber, expectOneOf, expectShape } from '../check.js'
+import { expectConfig, expectNumber, expectOneOf, expectShape } from '../check.js'
 import { VqConfigError } from '../errors.js'
 import { type PerAxis, perAxis } from '../ops/convolution-geometry.js'
 import { customGradient } from '../ops/custom-gradient.js'
+import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
-import { resample, turned, type Weights } from './resample.js'
+import { largestSize, resample, turned, type Weights } from './resample.js'
 
 export interface UpsampleOptions {
   /** Size of the result, one number or [height, width]. Either this or scaleFactor. */
@@ -25,8 +26,9 @@ export class Upsample extends Layer {
   private readonly size: readonly number[] | undefined
   private readonly scales: readonly number[] | undefined
 
-  constructor({ size, scaleFactor, mode = 'nearest' }: UpsampleOptions) {
+  constructor(options: UpsampleOptions) {
     super()
+    const { size, scaleFactor, mode = 'nearest' } = optionsOf('Upsample', options)
     expectOneOf('Upsample', 'mode', mode, ['nearest', 'bilinear'])
     if ((size === undefined) === (scaleFactor === undefined))
       throw new VqConfigError({
@@ -36,20 +38,28 @@ export class Upsample extends Layer {
         remedy: 'Pass one of them.',
       })
     this.mode = mode
-    if (size !== undefined) this.size = perAxis('Upsample', 'size', size, 2, 1)
+    if (size !== undefined) this.size = perAxis('Upsample', 'size', size, 2, 1, largestSize)
     if (scaleFactor === undefined) return
+    expectConfig(
+      typeof scaleFactor === 'number' || (Array.isArray(scaleFactor) && scaleFactor.length === 2),
+      'Upsample',
+      'scaleFactor to be a number or [height, width]',
+      scaleFactor,
+      'Pass 2, for example.',
+    )
     const [first, second] = typeof scaleFactor === 'number' ? [scaleFactor, scaleFactor] : scaleFactor
     this.scales = [first, second]
     for (const s of this.scales) expectNumber('Upsample', 'scaleFactor of height and width', s, 1e-6, 1e6)
   }
 
   forward(x: tf.Tensor): tf.Tensor4D {
+    expectTensor('Upsample.forward', x, this.mode === 'nearest' ? ['float32', 'int32', 'bool'] : ['float32'])
     const [, h, w] = x.shape
     const sizes = this.size ?? [h, w].map((n, i) => Math.floor(n * (this.scales?.[i] ?? 1)))
     expectShape(
-      x.rank === 4 && h > 0 && w > 0 && sizes.every(n => n > 0),
+      x.rank === 4 && h > 0 && w > 0 && sizes.every(n => n > 0 && n <= largestSize),
       'Upsample.forward',
-      'images [B, H, W, C] of which something is left',
+      `images [B, H, W, C] that become 1 to ${largestSize} places high and wide`,
       `a tensor [${x.shape.join(', ')}]`,
       'Pass NHWC images.',
     )

@@ -1,6 +1,9 @@
 import { describe, expectShape } from '../check.js'
 import { VqConfigError } from '../errors.js'
 
+// Preparing a convolution takes time and memory in proportion to what it reaches behind the edges of an image.
+const farthest = 65_536
+
 /** One number for all axes of space, or one for each. */
 export type PerAxis = number | readonly number[]
 
@@ -36,21 +39,21 @@ export interface Geometry {
   groups: number
 }
 
-/** A list of whole numbers of at least `least`, one per axis. Throws VqConfigError. */
+/** A list of whole numbers from `least` to `most`, one per axis. Throws VqConfigError. */
 export function perAxis(
   operation: string,
   name: string,
   value: unknown,
   axes: number,
   least: number,
+  most: number = 2 ** 31 - 1,
 ): number[] {
   const list: unknown = typeof value === 'number' ? new Array<number>(axes).fill(value) : value
-  const fits = (n: unknown): boolean =>
-    Number.isInteger(n) && (n as number) >= least && (n as number) < 2 ** 31
+  const fits = (n: unknown): boolean => Number.isInteger(n) && (n as number) >= least && (n as number) <= most
   if (Array.isArray(list) && list.length === axes && list.every(fits)) return [...list]
   throw new VqConfigError({
     operation,
-    expected: `${name} to be a whole number of at least ${least}${axes === 1 ? '' : `, or ${axes} such numbers`}`,
+    expected: `${name} to be a whole number from ${least} to ${most}${axes === 1 ? '' : `, or ${axes} such numbers`}`,
     received: Array.isArray(value) ? `[${value}]` : describe(value),
     remedy: `Pass ${name} in that range.`,
   })
@@ -72,6 +75,16 @@ function padsOf(operation: string, padding: unknown, axes: number): [number, num
   })
 }
 
+function expectNear(operation: string, name: string, distances: readonly number[]): void {
+  if (distances.every(n => n <= farthest)) return
+  throw new VqConfigError({
+    operation,
+    expected: `${name} of at most ${farthest}`,
+    received: `[${distances}]`,
+    remedy: 'Pass smaller numbers, or pad the images with tf.pad first.',
+  })
+}
+
 /** Fills in what options leave out. `kernel` is the filter's size on each axis of space. */
 export function geometryOf(
   operation: string,
@@ -84,6 +97,8 @@ export function geometryOf(
   const dilations = perAxis(operation, 'dilation', dilation, axes, 1)
   const extra = perAxis(operation, 'outputPadding', outputPadding, axes, 0)
   const [parts] = perAxis(operation, 'groups', groups, 1, 1)
+  const between = kernel.map((k, i) => (dilations[i] > 1 ? (k - 1) * dilations[i] : 0))
+  expectNear(operation, 'dilation·(kernelSize − 1)', between)
   if (extra.some((n, i) => n > 0 && n >= Math.max(strides[i], dilations[i])))
     throw new VqConfigError({
       operation,
@@ -91,8 +106,11 @@ export function geometryOf(
       received: `[${extra}] with strides [${strides}] and dilations [${dilations}]`,
       remedy: 'It chooses among the sizes that the convolution the other way shrinks to one.',
     })
-  if (padding !== 'same')
-    return { strides, dilations, extra, groups: parts, pads: padsOf(operation, padding, axes) }
+  if (padding !== 'same') {
+    const pads = padsOf(operation, padding, axes)
+    expectNear(operation, 'padding', pads.flat())
+    return { strides, dilations, extra, groups: parts, pads }
+  }
   if (strides.some(s => s !== 1))
     throw new VqConfigError({
       operation,

@@ -3,7 +3,15 @@ import * as tf from '@tensorflow/tfjs-core'
 import { VqShapeError, VqValueError } from '../errors.js'
 import type { StateDict } from '../io/stored-tensor.js'
 import { valueAndGradients } from '../optim/gradients.js'
-import { type ContractCheck, checkOn, sample, snapshot, throwsTyped, valuesOf } from './contract.js'
+import {
+  assertFinite,
+  type ContractCheck,
+  checkOn,
+  sample,
+  snapshot,
+  throwsTyped,
+  valuesOf,
+} from './contract.js'
 
 /** What the checks need of a quantizer; `BaseQuantizer` of `@vq/quantizers` has it. */
 export interface QuantizerLike {
@@ -66,7 +74,9 @@ export function quantizerContract(make: () => QuantizerLike): ContractCheck[] {
       q.eval()
       const z = sample([7, 3, q.dim])
       const { quantized, indices } = q.forward(z)
-      assert.deepEqual(valuesOf(q.decode(indices)), valuesOf(quantized), 'decode(indices) and quantized')
+      const decoded = q.decode(indices)
+      assert.deepEqual(decoded.shape, z.shape, 'shape of decode(indices)')
+      assert.deepEqual(valuesOf(decoded), valuesOf(quantized), 'decode(indices) and quantized')
       assert.deepEqual(valuesOf(q.encode(z)), valuesOf(indices), 'encode(z) and indices')
     }),
 
@@ -135,6 +145,12 @@ export function quantizerContract(make: () => QuantizerLike): ContractCheck[] {
       throwsTyped(() => q.decode(tf.zeros(indices.shape)), VqShapeError, /int32 indices/)
     }),
 
+    check('has all the codes that it says', q => {
+      const { indices } = q.forward(sample([2, q.dim]))
+      for (const code of [0, q.codebookSize - 1])
+        assertFinite(q.decode(tf.fill(indices.shape, code, 'int32')), `decode(${code})`)
+    }),
+
     check('carries on exactly from its state', q => {
       for (let i = 0; i < 3; i++) q.forward(sample([16, q.dim], i))
       const copy = make()
@@ -189,6 +205,10 @@ function checkMask(q: QuantizerLike): void {
   assert.deepEqual(valuesOf(q.decode(out.indices)), valuesOf(out.quantized), 'decode(indices)')
   assert.deepEqual(valuesOf(out.loss), valuesOf(plain.loss), 'loss')
   assert.deepEqual(valuesOf(out.perplexity), valuesOf(plain.perplexity), 'perplexity')
+  q.resetUsage()
+  for (const call of [() => q.forward(z, { mask }), () => q.encode(z, { mask })]) call()
+  const counted = Array.from(q.usage().counts).reduce((a, b) => a + b, 0)
+  assert.equal(counted, 2 * plain.indices.size, 'codes counted in usage()')
   const v = tf.variable(z)
   const { value, gradients } = valueAndGradients(() => {
     const { quantized, loss } = q.forward(v, { mask })

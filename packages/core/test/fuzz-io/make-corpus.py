@@ -1,6 +1,8 @@
 """Writes the small valid files under corpus/ beside this script; files named bad-… there once broke a reader or must be refused."""
+import io
 import json
 import struct
+import zipfile
 from pathlib import Path
 import numpy as np
 import torch
@@ -98,3 +100,74 @@ for name, code, size in [('fvecs', '<f4', 4), ('ivecs', '<i4', 4), ('bvecs', '|u
 (files / 'bad-dimension.fvecs').write_bytes(struct.pack('<if', 1, 0.5) + struct.pack('<if', 2, 0.5))
 (files / 'bad-huge.fvecs').write_bytes(struct.pack('<if', 2**31 - 1, 0.5))
 (files / 'bad-negative.bvecs').write_bytes(struct.pack('<i', -4) * 2)
+
+# Every type of elements, and lies that a reader must not believe.
+random = np.random.default_rng(1)
+for name in ['|i1', '<i2', '>i4', '<u4', '>u8', '<c8']:
+    np.save(folder('npy') / f'8-{name[1:]}.npy', random.integers(0, 99, size=(2, 3)).astype(name))
+
+files = folder('safetensors')
+gap = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}'
+for name, text, data in [('gap', gap, b'\1\2\3'), ('more', b'{' + one + b'}', b'\1\2')]:
+    (files / f'bad-{name}.safetensors').write_bytes(struct.pack('<Q', len(text)) + text + data)
+
+files = folder('npz')
+packed = bytearray((files / 'deflated.npz').read_bytes())
+stored = bytearray((files / 'stored.npz').read_bytes())
+
+
+def spoilt(bytes, field, width, change):
+    """The same number in the first member's two headers (`field` counts in the local one) becomes another."""
+    made = bytearray(bytes)
+    for at in [field, made.index(b'PK\1\2') + field + 2]:
+        number = int.from_bytes(made[at:at + width], 'little')
+        # ZIP64 has it elsewhere.
+        if number != 2**32 - 1:
+            made[at:at + width] = change(number).to_bytes(width, 'little')
+    return made
+
+
+(files / 'bad-sum.npz').write_bytes(spoilt(stored, 14, 4, lambda n: n ^ 1))
+(files / 'bad-sum-deflated.npz').write_bytes(spoilt(packed, 14, 4, lambda n: n ^ 1))
+(files / 'bad-shorter.npz').write_bytes(spoilt(packed, 22, 4, lambda n: n - 1))
+(files / 'bad-longer.npz').write_bytes(spoilt(packed, 22, 4, lambda n: n + 1))
+# One member's bytes hold another member.
+with zipfile.ZipFile(io.BytesIO(), 'w') as whole:
+    value = io.BytesIO()
+    np.save(value, np.zeros(3, np.uint8))
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, 'w') as archive:
+        archive.writestr(zipfile.ZipInfo('b.npy'), value.getvalue())
+    local = inner.getvalue()[:inner.getvalue().index(b'PK\1\2')]
+    value = io.BytesIO()
+    np.save(value, np.frombuffer(local, np.uint8))
+    outer = io.BytesIO()
+    with zipfile.ZipFile(outer, 'w') as archive:
+        archive.writestr(zipfile.ZipInfo('a.npy'), value.getvalue())
+    bytes_of = outer.getvalue()
+    start, end = bytes_of.index(b'PK\1\2', len(value.getvalue())), bytes_of.rindex(b'PK\5\6')
+    second = bytearray(inner.getvalue()[len(local):inner.getvalue().rindex(b'PK\5\6')])
+    second[42:46] = struct.pack('<I', bytes_of.index(local))
+    both = bytes_of[start:end] + second
+    tail = bytearray(bytes_of[end:])
+    tail[8:16] = struct.pack('<HHI', 2, 2, len(both))
+    (files / 'bad-inside.npz').write_bytes(bytes_of[:start] + both + tail)
+
+# A storage that is shorter than its tensors were told, with another behind it.
+two = io.BytesIO()
+torch.save([torch.zeros(4), torch.ones(4)], two)
+short = io.BytesIO()
+with zipfile.ZipFile(two) as archive, zipfile.ZipFile(short, 'w') as made:
+    for member in archive.infolist():
+        made.writestr(zipfile.ZipInfo(member.filename), archive.read(member)[:8 if member.filename.endswith('data/0') else None])
+(folder('torch-zip') / 'bad-short.pt').write_bytes(short.getvalue())
+old = io.BytesIO()
+torch.save([torch.zeros(4)], old, _use_new_zipfile_serialization=False)
+count = old.getvalue().rindex(struct.pack('<q', 4))
+(folder('torch-legacy') / 'bad-count.pt').write_bytes(old.getvalue()[:count] + struct.pack('<q', 3) + old.getvalue()[count + 8:])
+
+torch.save({'half': torch.arange(3).half(), 'brain': torch.arange(2).bfloat16()}, folder('torch-zip') / 'half.pt')
+torch.save([torch.arange(3).half()], folder('torch-legacy') / 'half.pt', _use_new_zipfile_serialization=False)
+files = folder('pickle')
+for name, text in [('cycle', b']q\0h\0a.'), ('key', b'}]Ns.')]:
+    (files / f'bad-{name}.pkl').write_bytes(text)

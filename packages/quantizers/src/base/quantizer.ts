@@ -50,6 +50,8 @@ export abstract class BaseQuantizer extends Module {
   abstract codebook(): tf.Tensor
   /** Codes per vector: 0 where indices have no axis of their own. */
   protected readonly codesPerVector: number = 0
+  /** Whether `quantizeRows` refuses rows with NaN or infinity itself, having looked at them anyway. */
+  protected readonly refusesRows: boolean = false
 
   /**
    * Quantizes z [..., D]. In training the codebook may move afterwards, by its own rule.
@@ -59,6 +61,7 @@ export abstract class BaseQuantizer extends Module {
     return tf.tidy(() => {
       const { rows, valid, lead } = this.toRows('forward', z, options)
       if (rows === undefined) return this.nothing(z, lead)
+      if (!this.refusesRows) this.expectFinite('forward', rows)
       const { quantized, indices, losses } = this.quantizeRows(rows)
       const chosen = this.count(indices)
       const parts = Object.values(losses)
@@ -77,8 +80,7 @@ export abstract class BaseQuantizer extends Module {
     return tf.tidy(() => {
       const { rows, valid, lead } = this.toRows('encode', z, options)
       if (rows === undefined) return this.allMasked(lead)
-      // A single pass that any NaN or infinity survives.
-      expectFiniteRows(`${this.constructor.name}.encode`, rows, tf.sum(rows).dataSync()[0])
+      this.expectFinite('encode', rows)
       const indices = this.encodeRows(rows)
       this.count(indices)
       return this.restoreIndices(indices, valid, lead)
@@ -124,6 +126,11 @@ export abstract class BaseQuantizer extends Module {
     this.counts ??= new Float64Array(this.codebookSize)
     for (let i = 0; i < chosen.length; i++) this.counts[i] += chosen[i]
     return chosen
+  }
+
+  // A single pass that any NaN or infinity survives.
+  private expectFinite(method: string, rows: tf.Tensor2D): void {
+    expectFiniteRows(`${this.constructor.name}.${method}`, rows, tf.sum(rows).dataSync()[0])
   }
 
   protected expectLength(method: string, z: tf.Tensor): void {

@@ -24,6 +24,7 @@ import { freshCount, reviveDead, setRows } from './revival.js'
  * const { quantized, indices, loss } = vq.forward(tf.zeros([2, 8, 8, 64]))
  */
 export class VectorQuantizer extends BaseQuantizer {
+  protected override readonly refusesRows: boolean = true
   readonly dim: number
   readonly codebookSize: number
   readonly options: Readonly<Resolved>

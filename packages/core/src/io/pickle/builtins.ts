@@ -1,4 +1,5 @@
 import { Flaw } from './flaw.js'
+import { cost } from './machine.js'
 import {
   type Globals,
   PickleGlobal,
@@ -9,6 +10,7 @@ import {
   PyList,
   PySet,
   PyTuple,
+  type Spend,
   typeName,
 } from './values.js'
 
@@ -46,25 +48,32 @@ class PySlice extends PickleObject {
 }
 
 /** Throws for arguments that a constructor does not take. */
-export function unfit(name: string, args: readonly PickleValue[]): Flaw {
+export function unfit(name: string, args: Args): Flaw {
   return new Flaw(`arguments that ${name} takes`, `(${args.slice(0, 8).map(typeName).join(', ')})`)
 }
 
-function itemsOf(name: string, args: readonly PickleValue[]): Iterable<PickleValue> {
+type Args = readonly PickleValue[]
+
+/** The items that a constructor copies, each of which takes so many units. */
+function itemsOf(name: string, args: Args, spend: Spend, each: number): Iterable<PickleValue> {
   const [items] = args
   if (args.length === 0) return []
-  if (args.length === 1 && (items instanceof PyList || items instanceof PyTuple || items instanceof PySet))
-    return items.items
-  throw unfit(name, args)
+  if (args.length !== 1) throw unfit(name, args)
+  if (items instanceof PySet) spend(each * items.items.size)
+  else if (items instanceof PyList || items instanceof PyTuple) spend(each * items.items.length)
+  else throw unfit(name, args)
+  return items.items
 }
 
-function dictionary(name: string, args: readonly PickleValue[]): PyDict {
+function dictionary(name: string, args: Args, spend: Spend): PyDict {
   const dict = new PyDict()
+  spend(cost.table)
   if (args.length === 1 && args[0] instanceof PyDict) {
+    spend(cost.entry * args[0].entries.size)
     for (const [key, value] of args[0].entries) dict.set(key, value)
     return dict
   }
-  for (const pair of itemsOf(name, args)) {
+  for (const pair of itemsOf(name, args, spend, cost.entry)) {
     if (!(pair instanceof PyTuple || pair instanceof PyList) || pair.items.length !== 2)
       throw unfit(name, args)
     dict.set(pair.items[0], pair.items[1])
@@ -73,27 +82,29 @@ function dictionary(name: string, args: readonly PickleValue[]): PyDict {
 }
 
 // A factory makes values for keys that are missing, which data has no use for.
-function defaultDictionary(args: readonly PickleValue[]): PyDict {
+function defaultDictionary(args: Args, spend: Spend): PyDict {
   const [factory = null, ...rest] = args
   if (factory !== null && !(factory instanceof PickleGlobal)) throw unfit('defaultdict', args)
-  return dictionary('defaultdict', rest)
+  return dictionary('defaultdict', rest, spend)
 }
 
-function list(name: string, args: readonly PickleValue[]): PyList {
+function list(name: string, args: Args, spend: Spend): PyList {
   const made = new PyList()
-  for (const item of itemsOf(name, args)) made.items.push(item)
+  for (const item of itemsOf(name, args, spend, 1)) made.items.push(item)
   return made
 }
 
-function set(name: string, args: readonly PickleValue[]): PySet {
+function set(name: string, args: Args, spend: Spend): PySet {
   const made = new PySet()
-  for (const item of itemsOf(name, args)) made.add(item)
+  spend(cost.table)
+  for (const item of itemsOf(name, args, spend, cost.entry)) made.add(item)
   return made
 }
 
 /** `_codecs.encode(text, 'latin1')`: how protocols 0 to 2 write bytes. */
-function encode(name: string, kind: 'bytes' | 'bytearray', args: readonly PickleValue[]): PyBytes {
+function encode(name: string, kind: 'bytes' | 'bytearray', args: Args, spend: Spend): PyBytes {
   const [text, encoding] = args
+  if (text instanceof PyBytes || typeof text === 'string') spend(text.length >> 4)
   if (args.length === 0) return new PyBytes(new Uint8Array(0), kind)
   if (args.length === 1 && text instanceof PyBytes) return new PyBytes(text.bytes.slice(), kind)
   if (args.length !== 2 || typeof text !== 'string' || !/^(latin-?1|iso-?8859-?1)$/i.test(String(encoding)))
@@ -105,26 +116,26 @@ function encode(name: string, kind: 'bytes' | 'bytearray', args: readonly Pickle
   return new PyBytes(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), kind)
 }
 
-function complex(args: readonly PickleValue[]): PyComplex {
+function complex(args: Args): PyComplex {
   const [real, imag] = args
   if (args.length !== 2 || typeof real !== 'number' || typeof imag !== 'number') throw unfit('complex', args)
   return new PyComplex(real, imag)
 }
 
-function slice(args: readonly PickleValue[]): PySlice {
+function slice(args: Args): PySlice {
   const plain = args.every(a => a === null || typeof a === 'number' || typeof a === 'bigint')
   if (args.length !== 3 || !plain) throw unfit('slice', args)
   return new PySlice(args)
 }
 
-const made: Record<string, (args: readonly PickleValue[]) => PickleValue> = {
-  set: args => set('set', args),
-  frozenset: args => set('frozenset', args),
-  list: args => list('list', args),
-  dict: args => dictionary('dict', args),
-  tuple: args => new PyTuple([...itemsOf('tuple', args)]),
-  bytes: args => encode('bytes', 'bytes', args),
-  bytearray: args => encode('bytearray', 'bytearray', args),
+const made: Record<string, (args: Args, spend: Spend) => PickleValue> = {
+  set: (args, spend) => set('set', args, spend),
+  frozenset: (args, spend) => set('frozenset', args, spend),
+  list: (args, spend) => list('list', args, spend),
+  dict: (args, spend) => dictionary('dict', args, spend),
+  tuple: (args, spend) => new PyTuple([...itemsOf('tuple', args, spend, 1)]),
+  bytes: (args, spend) => encode('bytes', 'bytes', args, spend),
+  bytearray: (args, spend) => encode('bytearray', 'bytearray', args, spend),
   complex,
   slice,
 }
@@ -139,11 +150,11 @@ export const builtins: Globals = new Map(
     [
       'collections',
       'OrderedDict',
-      (args: readonly PickleValue[]) => dictionary('OrderedDict', args),
+      (args: Args, spend: Spend) => dictionary('OrderedDict', args, spend),
     ] as const,
-    ['collections', 'Counter', (args: readonly PickleValue[]) => dictionary('Counter', args)] as const,
+    ['collections', 'Counter', (args: Args, spend: Spend) => dictionary('Counter', args, spend)] as const,
     ['collections', 'defaultdict', defaultDictionary] as const,
-    ['_codecs', 'encode', (args: readonly PickleValue[]) => encode('encode', 'bytes', args)] as const,
+    ['_codecs', 'encode', (args: Args, spend: Spend) => encode('encode', 'bytes', args, spend)] as const,
   ].map(([module, name, make]) => [
     `${module} ${name}`,
     new PickleGlobal(`${module.replace('__builtin__', 'builtins')}.${name}`, make),

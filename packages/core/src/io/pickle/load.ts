@@ -1,4 +1,5 @@
 import { openSource } from '../byte-source.js'
+import { expectBytes } from '../file-bytes.js'
 import { builtins } from './builtins.js'
 import type { PickleOptions } from './machine.js'
 import { numpy } from './numpy.js'
@@ -31,6 +32,7 @@ export function parsePickle(
   source: string,
   options: Pick<PickleOptions, 'most'> = {},
 ): unknown {
+  expectBytes('parsePickle', bytes)
   const { value } = runPickle(bytes, source, { ...options, globals: plainGlobals })
   return naming(source, () => thaw(value, mostOf(bytes.length), object => object.plain()))
 }

@@ -1,5 +1,5 @@
 import { Cut, Flaw } from './flaw.js'
-import type { Globals, PickleValue } from './values.js'
+import type { Globals, PickleValue, Spend } from './values.js'
 
 export interface PickleOptions {
   /** The names that the pickle may mention. */
@@ -8,24 +8,37 @@ export interface PickleOptions {
   persistent?: ((id: PickleValue) => PickleValue) | undefined
   /** What to do about a name that is refused. */
   refuse?: ((name: string) => string | undefined) | undefined
-  /** Bound on memory, in units of about 16 bytes: most values that a pickle may make. Default 2^25. */
+  /** Bound on memory: most units of 16 bytes that a pickle's values may take. Default: `unitsFor` its bytes. */
   most?: number | undefined
 }
 
-/** A list or dictionary of its own takes as much memory as this many numbers. */
-export const container = 16
+/** What values take, in units of 16 bytes, with what they become in the result. */
+export const cost = { list: 6, table: 20, entry: 6, tuple: 6, bytes: 16, text: 6, object: 16 } as const
+
+/**
+ * Most units for a pickle of so many bytes: 48 for each of its bytes and 64 MiB, at most 512 MiB, and four copies of its bytes,
+ * of which most are those of arrays. Small lists and dictionaries take some 40 for each of their bytes.
+ */
+export function unitsFor(bytes: number): number {
+  return Math.min(2 ** 22 + 3 * bytes, 2 ** 25) + Math.ceil(bytes / 4)
+}
 
 /** The state of a pickle that is being read: its bytes, stack, marks and memo. */
 export class Machine {
   readonly bytes: Uint8Array
   readonly options: PickleOptions
-  readonly memo: Map<number, PickleValue> = new Map()
   at: number
   /** Where the frame ends that the pickle is in. */
   frame: number | undefined
-  stack: PickleValue[] = []
-  readonly #marks: PickleValue[][] = []
+  readonly #stack: PickleValue[] = []
+  /** How high the stack was at each mark. */
+  readonly #marks: number[] = []
+  #floor = 0
+  // Writers count from 0 on; other indexes lie beside.
+  readonly #memo: PickleValue[] = []
+  readonly #sparse: Map<number, PickleValue> = new Map()
   readonly #view: DataView
+  readonly #most: number
   #left: number
 
   constructor(bytes: Uint8Array, at: number, options: PickleOptions) {
@@ -34,15 +47,16 @@ export class Machine {
     this.options = options
     this.at = at
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    this.#left = options.most ?? 2 ** 25
+    this.#most = options.most ?? unitsFor(bytes.length - at)
+    this.#left = this.#most
   }
 
-  /** Counts values that stay. */
-  spend(units: number): void {
+  /** Counts values that stay, in units of 16 bytes. */
+  readonly spend: Spend = units => {
     this.#left -= units
     if (this.#left < 0)
       throw new Flaw(
-        `at most ${this.options.most ?? 2 ** 25} values`,
+        `values that take at most ${this.#most * 16} bytes of memory`,
         'more',
         'Save less at once: tensors or arrays instead of lists of numbers.',
       )
@@ -50,49 +64,55 @@ export class Machine {
 
   push(value: PickleValue): void {
     this.spend(1)
-    this.stack.push(value)
+    this.#stack.push(value)
   }
 
   pop(): PickleValue {
-    const value = this.stack.pop()
-    if (value === undefined) throw new Flaw('a value on the stack', 'an empty stack')
+    const value = this.top()
+    this.#stack.pop()
     return value
   }
 
   top(): PickleValue {
-    const value = this.stack.at(-1)
-    if (value === undefined) throw new Flaw('a value on the stack', 'an empty stack')
-    return value
+    if (this.#stack.length === this.#floor) throw new Flaw('a value on the stack', 'an empty stack')
+    return this.#stack[this.#stack.length - 1]
   }
 
   mark(): void {
-    this.spend(container)
-    this.#marks.push(this.stack)
-    this.stack = []
+    this.spend(1)
+    this.#marks.push(this.#floor)
+    this.#floor = this.#stack.length
   }
 
   /** The values since the last mark, which is gone. */
   popMark(): PickleValue[] {
-    const items = this.stack
-    const stack = this.#marks.pop()
-    if (stack === undefined) throw new Flaw('a mark on the stack', 'none')
-    this.stack = stack
+    const floor = this.#marks.pop()
+    if (floor === undefined) throw new Flaw('a mark on the stack', 'none')
+    const items = this.#stack.splice(this.#floor)
+    this.#floor = floor
     return items
   }
 
   /** POP takes a mark where nothing lies above it. */
   drop(): void {
-    if (this.stack.length > 0) this.stack.pop()
+    if (this.#stack.length > this.#floor) this.#stack.pop()
     else this.popMark()
   }
 
   put(index: number): void {
-    this.spend(2)
-    this.memo.set(index, this.top())
+    const value = this.top()
+    const dense = index <= this.#memo.length
+    this.spend(dense ? 1 : 6)
+    if (dense) this.#memo[index] = value
+    else this.#sparse.set(index, value)
+  }
+
+  memoize(): void {
+    this.put(this.#memo.length + this.#sparse.size)
   }
 
   get(index: number): void {
-    const value = this.memo.get(index)
+    const value = index < this.#memo.length ? this.#memo[index] : this.#sparse.get(index)
     if (value === undefined) throw new Flaw('a value that was memoised', `memo index ${index}`)
     this.push(value)
   }

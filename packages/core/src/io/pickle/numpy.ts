@@ -13,6 +13,7 @@ import {
   type PickleValue,
   PyBytes,
   PyTuple,
+  type Spend,
   textOf,
   typeName,
 } from './values.js'
@@ -59,10 +60,12 @@ class NumpyType extends PickleObject {
 
 class NumpyArray extends PickleObject {
   readonly type = 'numpy.ndarray'
+  readonly #spend: Spend
   #stored: StoredTensor | undefined
 
-  constructor(stored?: StoredTensor) {
+  constructor(spend: Spend, stored?: StoredTensor) {
     super()
+    this.#spend = spend
     this.#stored = stored
   }
 
@@ -72,7 +75,7 @@ class NumpyArray extends PickleObject {
     const [shape, type, fortran, bytes] = items.length === 5 ? items.slice(1) : items
     if (this.#stored !== undefined || typeof fortran !== 'boolean')
       throw new Flaw('the shape, type and bytes of one array', typeName(state))
-    this.#stored = arrayOf(bytes, type, shape, fortran)
+    this.#stored = arrayOf(bytes, type, shape, fortran, this.#spend)
   }
 
   plain(): StoredTensor {
@@ -86,13 +89,16 @@ function arrayOf(
   type: PickleValue | undefined,
   shape: PickleValue | undefined,
   fortran: boolean,
+  spend: Spend,
 ): StoredTensor {
   if (!(type instanceof NumpyType)) throw new Flaw('a NumPy type', typeName(type ?? null))
   const dtype = type.stored
   const sizes = shapeOf(shape ?? null)
   if (!(bytes instanceof PyBytes)) throw new Flaw("an array's values as bytes", typeName(bytes ?? null))
-  if (bytes.bytes.length !== bytesOf(dtype, sizes))
-    throw new Flaw(`the bytes of ${dtype} of shape [${sizes}]`, `${bytes.bytes.length} bytes`)
+  if (bytes.length !== bytesOf(dtype, sizes))
+    throw new Flaw(`the bytes of ${dtype} of shape [${sizes}]`, `${bytes.length} bytes`)
+  // F16 is twice as wide in memory.
+  spend(((dtype === 'F16' ? 3 : 1) * bytes.length) >> 4)
   const own = swapBytes(bytes.bytes.slice(), dtype, type.bigEndian)
   const ordered =
     fortran && sizes.length > 1 && countOf(sizes) > 0 ? rowMajor(own, sizes, bitsOf[dtype] / 8) : own
@@ -125,20 +131,21 @@ function dtype(args: readonly PickleValue[]): NumpyType {
 }
 
 /** `scalar(type, bytes)`: a number, a boolean, text, or a complex number. */
-function scalar(args: readonly PickleValue[]): PickleValue {
+function scalar(args: readonly PickleValue[], spend: Spend): PickleValue {
   const [type, bytes] = args
   if (!(type instanceof NumpyType) || !(bytes instanceof PyBytes) || args.length !== 2)
     throw unfit('numpy.scalar', args)
-  if (/^U\d+$/.test(type.code)) return text(type, bytes)
+  if (/^U\d+$/.test(type.code)) return text(type, bytes, spend)
   if (/^S\d+$/.test(type.code)) return new PyBytes(bytes.bytes, 'bytes')
-  const { data, dtype: stored } = arrayOf(bytes, type, new PyTuple([]), false)
+  const { data, dtype: stored } = arrayOf(bytes, type, new PyTuple([]), false, spend)
   if (elementsPerValue(stored) === 2) return new PyComplex(Number(data[0]), Number(data[1]))
   const [value] = data
   if (stored === 'BOOL') return value === 1
   return typeof value === 'bigint' ? whole(value) : value
 }
 
-function text(type: NumpyType, { bytes }: PyBytes): string {
+function text(type: NumpyType, { bytes }: PyBytes, spend: Spend): string {
+  spend(bytes.length >> 4)
   if (bytes.length % 4 !== 0) throw new Flaw('text of four bytes a character', `${bytes.length} bytes`)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const codes = Array.from({ length: bytes.length / 4 }, (_, i) => view.getUint32(4 * i, !type.bigEndian))
@@ -150,18 +157,18 @@ function text(type: NumpyType, { bytes }: PyBytes): string {
 }
 
 /** `_reconstruct(ndarray, (0,), b'b')`: an array whose state follows. */
-function reconstruct(args: readonly PickleValue[]): NumpyArray {
+function reconstruct(args: readonly PickleValue[], spend: Spend): NumpyArray {
   const [type] = args
   if (!(type instanceof PickleGlobal) || type.name !== 'numpy.ndarray' || args.length !== 3)
     throw unfit('numpy._reconstruct', args)
-  return new NumpyArray()
+  return new NumpyArray(spend)
 }
 
 /** `_frombuffer(bytes, type, shape, order)`: protocol 5. */
-function fromBuffer(args: readonly PickleValue[]): NumpyArray {
+function fromBuffer(args: readonly PickleValue[], spend: Spend): NumpyArray {
   const [bytes, type, shape, order] = args
   if (args.length !== 4 || (order !== 'C' && order !== 'F')) throw unfit('numpy._frombuffer', args)
-  return new NumpyArray(arrayOf(bytes, type, shape, order === 'F'))
+  return new NumpyArray(spend, arrayOf(bytes, type, shape, order === 'F', spend))
 }
 
 const scalarTypes =

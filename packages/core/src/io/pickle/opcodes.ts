@@ -1,6 +1,6 @@
 import { Flaw } from './flaw.js'
 import { decimal, little, realNumber, unescapeRaw, unquote } from './literals.js'
-import { container, type Machine } from './machine.js'
+import { cost, type Machine } from './machine.js'
 import {
   decodeUtf8,
   PickleGlobal,
@@ -20,22 +20,21 @@ type Step = (m: Machine) => void
 const longest = 2 ** 28
 
 const utf8 = (m: Machine, length: number): void => {
-  m.spend(length >> 3)
+  m.spend(2 + (length >> 4))
   m.push(decodeUtf8(m.take(length)))
 }
-// Bytes stay where they are: a value of them is a view of the pickle, except where Python may change it.
+// Bytes stay where they are, in the pickle; the result has a copy.
 const bytes = (m: Machine, length: number, kind: PyBytes['kind']): void => {
-  m.spend(container)
-  const taken = m.take(length)
-  if (kind === 'bytearray') m.spend(length >> 4)
-  m.push(new PyBytes(kind === 'bytearray' ? taken.slice() : taken, kind))
+  m.spend((kind === 'str' ? cost.text : cost.bytes) + (length >> 4))
+  m.push(new PyBytes(m.bytes, kind, m.advance(length), length))
 }
+const noItems = new PyTuple([])
 const tuple = (m: Machine, items: PickleValue[]): void => {
-  m.spend(4 + items.length)
-  m.push(new PyTuple(items))
+  m.spend(items.length > 0 ? cost.tuple + items.length : 2)
+  m.push(items.length > 0 ? new PyTuple(items) : noItems)
 }
 const fresh = (m: Machine, value: PyList | PyDict | PySet): void => {
-  m.spend(container)
+  m.spend(value instanceof PyList ? cost.list : cost.table)
   m.push(value)
 }
 
@@ -65,14 +64,14 @@ export const opcodes: ReadonlyMap<number, Step> = new Map<number, Step>(
     // Strings and bytes.
     S: m => {
       const quoted = unquote(m.line(longest))
-      m.spend(container + (quoted.length >> 3))
+      m.spend(cost.bytes + (quoted.length >> 4))
       m.push(new PyBytes(quoted, 'str'))
     },
     T: m => bytes(m, m.uint32(), 'str'),
     U: m => bytes(m, m.byte(), 'str'),
     V: m => {
       const text = unescapeRaw(m.line(longest))
-      m.spend(text.length >> 3)
+      m.spend(2 + (text.length >> 4))
       m.push(text)
     },
     X: m => utf8(m, m.uint32()),
@@ -115,7 +114,7 @@ export const opcodes: ReadonlyMap<number, Step> = new Map<number, Step>(
     p: m => m.put(index(m.line(20))),
     q: m => m.put(m.byte()),
     r: m => m.put(m.uint32()),
-    '\x94': m => m.put(m.memo.size),
+    '\x94': m => m.memoize(),
     g: m => m.get(index(m.line(20))),
     h: m => m.get(m.byte()),
     j: m => m.get(m.uint32()),
@@ -155,25 +154,27 @@ export const opcodes: ReadonlyMap<number, Step> = new Map<number, Step>(
   } satisfies Record<string, Step>).map(([code, step]) => [code.charCodeAt(0), step]),
 )
 
-function append(m: Machine, items: readonly PickleValue[]): void {
+function append(m: Machine, items: PickleValue[]): void {
   const list = m.top()
   if (!(list instanceof PyList)) throw new Flaw('a list to append to', typeName(list))
   m.spend(items.length)
-  for (const item of items) list.items.push(item)
+  // An array that grows takes room for 17 values at once; most lists get all of theirs together.
+  if (list.items.length === 0) list.items = items
+  else for (const item of items) list.items.push(item)
 }
 
 function setItems(m: Machine, items: readonly PickleValue[]): void {
   const dict = m.top()
   if (!(dict instanceof PyDict)) throw new Flaw('a dictionary to set items of', typeName(dict))
   if (items.length % 2 !== 0) throw new Flaw('keys and values in pairs', `${items.length} of them`)
-  m.spend(2 * items.length)
+  m.spend((items.length / 2) * cost.entry)
   for (let i = 0; i < items.length; i += 2) dict.set(items[i], items[i + 1])
 }
 
 function addItems(m: Machine, items: readonly PickleValue[]): void {
   const set = m.top()
   if (!(set instanceof PySet)) throw new Flaw('a set to add to', typeName(set))
-  m.spend(2 * items.length)
+  m.spend(items.length * cost.entry)
   for (const item of items) set.add(item)
 }
 
@@ -200,8 +201,8 @@ function construct(m: Machine): void {
   if (!(args instanceof PyTuple)) throw new Flaw('arguments in a tuple', typeName(args))
   if (!(called instanceof PickleGlobal) || called.make === undefined)
     throw new Flaw('a constructor of tensors, arrays or containers', typeName(called))
-  m.spend(container)
-  m.push(called.make(args.items))
+  m.spend(cost.object)
+  m.push(called.make(args.items, m.spend))
 }
 
 // The attributes that Python sets on dictionaries, such as `_metadata` of state dictionaries, are no part of the data.
@@ -221,6 +222,6 @@ function build(m: Machine): void {
 
 function persistent(m: Machine, id: PickleValue): PickleValue {
   if (m.options.persistent === undefined) throw new Flaw('no persistent ids', typeName(id))
-  m.spend(container)
+  m.spend(cost.object)
   return m.options.persistent(id)
 }

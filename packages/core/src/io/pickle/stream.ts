@@ -1,5 +1,5 @@
 import type { ByteSource } from '../byte-source.js'
-import type { PickleOptions } from './machine.js'
+import { type PickleOptions, unitsFor } from './machine.js'
 import { runPickle, VqCutError } from './run.js'
 import type { PickleValue } from './values.js'
 
@@ -20,10 +20,11 @@ export class PickleStream {
 
   /** Reads the next pickle. Its length is unknown: a first window is tried, then one twice as long. */
   async next(options: PickleOptions): Promise<PickleValue> {
+    const most = unitsFor(this.end - this.at)
     for (let length = 1 << 16; ; length *= 2) {
       const bytes = await this.source.read(this.at, Math.min(length, this.end - this.at, mostPickled))
       try {
-        const { value, end } = runPickle(bytes, this.source.name, options)
+        const { value, end } = runPickle(bytes, this.source.name, { most, ...options })
         this.at += end
         return value
       } catch (error) {

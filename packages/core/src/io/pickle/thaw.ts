@@ -1,11 +1,15 @@
 import { Flaw } from './flaw.js'
-import { PickleGlobal, PickleObject, type PickleValue, PyBytes, PyDict, PySet, textOf } from './values.js'
-
-interface Thawed {
-  value: unknown
-  /** Values in it, were all that is shared written out, and a share of their letters. */
-  weight: number
-}
+import {
+  PickleGlobal,
+  PickleObject,
+  type PickleValue,
+  PyBytes,
+  PyDict,
+  type PyList,
+  PySet,
+  PyTuple,
+  textOf,
+} from './values.js'
 
 /** As deep as Python itself can pickle. */
 const deepest = 500
@@ -16,68 +20,67 @@ const deepest = 500
  * containers that hold themselves, nesting beyond 500, and sharing that would be more than `most` values written out.
  */
 export function thaw(root: PickleValue, most: number, plain: (object: PickleObject) => unknown): unknown {
-  const done = new Map<PickleValue, Thawed | undefined>()
+  let total = 0
 
-  function visit(value: PickleValue, depth: number): Thawed {
-    if (typeof value === 'string') return { value, weight: 1 + value.length / 8 }
-    if (typeof value !== 'object' || value === null) return { value, weight: 1 }
-    const known = done.get(value)
-    if (known !== undefined) return known
-    if (done.has(value)) throw new Flaw('containers that do not hold themselves', 'a cycle')
-    if (depth > deepest) throw new Flaw(`at most ${deepest} containers inside each other`, 'more')
-    done.set(value, undefined)
-    const thawed = convert(value, depth + 1)
-    if (thawed.weight > most)
-      throw new Flaw(
-        `at most ${most} values`,
-        'containers that share each other and would be more, written out',
-      )
-    done.set(value, thawed)
-    return thawed
-  }
-
-  function all(items: Iterable<PickleValue>, depth: number): { items: unknown[]; weight: number } {
-    let weight = 1
-    const plainItems: unknown[] = []
-    for (const item of items) {
-      const thawed = visit(item, depth)
-      weight += thawed.weight
-      plainItems.push(thawed.value)
+  // Adds to the total what the value weighs.
+  function visit(value: PickleValue, depth: number): unknown {
+    if (typeof value !== 'object' || value === null || value instanceof PickleGlobal) {
+      total += typeof value === 'string' ? 1 + (value.length >> 3) : 1
+      return value instanceof PickleGlobal ? value.name : value
     }
-    return { items: plainItems, weight }
+    // All empty tuples are one, but their arrays belong to the caller.
+    if (value instanceof PyTuple && value.items.length === 0) {
+      total++
+      return []
+    }
+    if (value.weight < 0) throw new Flaw('containers that do not hold themselves', 'a cycle')
+    if (value.weight === 0) {
+      if (depth > deepest) throw new Flaw(`at most ${deepest} containers inside each other`, 'more')
+      value.weight = -1
+      const before = total
+      total = 1
+      value.thawed = convert(value, depth + 1)
+      if (total > most)
+        throw new Flaw(
+          `at most ${most} values`,
+          'containers that share each other and would be more, written out',
+        )
+      value.weight = total
+      total = before
+    }
+    total += value.weight
+    return value.thawed
   }
 
   function convert(
-    value: Exclude<PickleValue, null | boolean | number | bigint | string>,
+    value: PyBytes | PyTuple | PyList | PyDict | PySet | PickleObject,
     depth: number,
-  ): Thawed {
-    if (value instanceof PickleObject) return { value: plain(value), weight: 1 }
-    if (value instanceof PickleGlobal) return { value: value.name, weight: 1 }
-    if (value instanceof PyBytes) return { value: plainBytes(value), weight: 1 + value.bytes.length / 8 }
-    if (value instanceof PyDict) return dictionary(value, depth)
-    const { items, weight } = all(value.items, depth)
-    return { value: value instanceof PySet ? new Set(items) : items, weight }
-  }
-
-  function dictionary({ entries }: PyDict, depth: number): Thawed {
-    const keys = all(entries.keys(), depth)
-    const values = all(entries.values(), depth)
-    const weight = keys.weight + values.weight
-    if (keys.items.every(key => typeof key === 'string')) {
-      const object: Record<string, unknown> = Object.create(null)
-      keys.items.forEach((key, i) => {
-        object[key as string] = values.items[i]
-      })
-      return { value: object, weight }
+  ): unknown {
+    if (value instanceof PickleObject) return plain(value)
+    if (value instanceof PyBytes) {
+      total += value.length >> 3
+      return value.kind === 'str' ? textOf(value) : value.bytes.slice()
     }
-    return { value: new Map(keys.items.map((key, i) => [key, values.items[i]])), weight }
+    if (value instanceof PyDict) return dictionary(value, depth)
+    if (value instanceof PySet) return new Set(Array.from(value.items, item => visit(item, depth)))
+    // In place: there may be millions.
+    const items = value.items as unknown[]
+    for (let i = 0; i < items.length; i++) items[i] = visit(items[i] as PickleValue, depth)
+    return items
   }
 
-  return visit(root, 0).value
-}
+  function dictionary({ entries }: PyDict, depth: number): unknown {
+    const keys = Array.from(entries.keys(), key => visit(key, depth))
+    const values = Array.from(entries.values(), value => visit(value, depth))
+    if (!keys.every(key => typeof key === 'string')) return new Map(keys.map((key, i) => [key, values[i]]))
+    const object: Record<string, unknown> = Object.create(null)
+    keys.forEach((key, i) => {
+      object[key as string] = values[i]
+    })
+    return object
+  }
 
-function plainBytes(value: PyBytes): string | Uint8Array {
-  return value.kind === 'str' ? textOf(value) : value.bytes.slice()
+  return visit(root, 0)
 }
 
 /** Bound on what a pickle's sharing may come to, written out: far above what names that repeat need. */

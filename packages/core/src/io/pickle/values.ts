@@ -15,50 +15,83 @@ export type PickleValue =
   | PickleGlobal
   | PickleObject
 
-/** `bytes`, `bytearray`, and Python 2's `str`, which becomes a string where it is UTF-8. */
-export class PyBytes {
-  readonly bytes: Uint8Array
-  readonly kind: 'bytes' | 'bytearray' | 'str'
+/** What may be shared, and remembers what it became in the result. */
+abstract class Shared {
+  /** Values in it, were all that is shared written out: 0 before it is known, -1 while it is being found. */
+  weight = 0
+  thawed: unknown
+}
 
-  constructor(bytes: Uint8Array, kind: 'bytes' | 'bytearray' | 'str') {
-    this.bytes = bytes
+/** `bytes`, `bytearray`, and Python 2's `str`, which becomes a string where it is UTF-8. */
+export class PyBytes extends Shared {
+  readonly kind: 'bytes' | 'bytearray' | 'str'
+  readonly length: number
+  readonly #of: Uint8Array
+  readonly #at: number
+
+  /** `length` bytes of an array, which are not copied: all of it unless told otherwise. */
+  constructor(of: Uint8Array, kind: PyBytes['kind'], at = 0, length: number = of.length) {
+    super()
     this.kind = kind
+    this.length = length
+    this.#of = of
+    this.#at = at
+  }
+
+  // Made when asked for: a view takes more memory than most strings.
+  get bytes(): Uint8Array {
+    return this.#of.subarray(this.#at, this.#at + this.length)
   }
 }
 
-export class PyTuple {
+export class PyTuple extends Shared {
   readonly items: readonly PickleValue[]
   readonly hashable: boolean
 
   constructor(items: readonly PickleValue[]) {
+    super()
     this.items = items
     this.hashable = items.every(isHashable)
   }
 }
 
-export class PyList {
-  readonly items: PickleValue[] = []
+export class PyList extends Shared {
+  items: PickleValue[] = []
 }
 
+const noEntries: ReadonlyMap<PickleValue, PickleValue> = new Map()
+const noItems: ReadonlySet<PickleValue> = new Set()
+
 /** A dictionary of any class. Keys keep the order in which they first came. */
-export class PyDict {
-  readonly entries: Map<PickleValue, PickleValue> = new Map()
+export class PyDict extends Shared {
+  #entries: Map<PickleValue, PickleValue> | undefined
+
+  // An empty Map takes as much memory as ten empty lists.
+  get entries(): ReadonlyMap<PickleValue, PickleValue> {
+    return this.#entries ?? noEntries
+  }
 
   set(key: PickleValue, value: PickleValue): void {
-    this.entries.set(asKey(key), value)
+    this.#entries ??= new Map()
+    this.#entries.set(asKey(key), value)
   }
 }
 
-export class PySet {
-  readonly items: Set<PickleValue> = new Set()
+export class PySet extends Shared {
+  #items: Set<PickleValue> | undefined
+
+  get items(): ReadonlySet<PickleValue> {
+    return this.#items ?? noItems
+  }
 
   add(item: PickleValue): void {
-    this.items.add(asKey(item))
+    this.#items ??= new Set()
+    this.#items.add(asKey(item))
   }
 }
 
 /** What a global of an allowlist made: a tensor, an array, a type of elements. */
-export abstract class PickleObject {
+export abstract class PickleObject extends Shared {
   /** Python's name of its class, for errors. */
   abstract readonly type: string
   /** Whether it may be a key. */
@@ -71,7 +104,10 @@ export abstract class PickleObject {
   }
 }
 
-type Make = (args: readonly PickleValue[]) => PickleValue
+/** Counts what stays in memory, in units of 16 bytes; throws where a pickle has no more left. */
+export type Spend = (units: number) => void
+
+type Make = (args: readonly PickleValue[], spend: Spend) => PickleValue
 
 /** A name that an allowlist has. Nothing of Python's is behind it: calls go to functions of ours. */
 export class PickleGlobal {
@@ -125,7 +161,7 @@ export function typeName(value: PickleValue): string {
   if (value instanceof PyList) return 'a list'
   if (value instanceof PyDict) return 'a dictionary'
   if (value instanceof PySet) return 'a set'
-  if (value instanceof PyBytes) return `${value.kind} of length ${value.bytes.length}`
+  if (value instanceof PyBytes) return `${value.kind} of length ${value.length}`
   if (value instanceof PickleGlobal) return `the name ${value.name}`
   if (value instanceof PickleObject) return `a ${value.type}`
   return typeof value === 'string' ? JSON.stringify(value.slice(0, 80)) : `the ${typeof value} ${value}`

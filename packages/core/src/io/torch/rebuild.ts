@@ -7,6 +7,7 @@ import {
   PyDict,
   PyList,
   PyTuple,
+  type Spend,
   typeName,
 } from '../pickle/values.js'
 import { isSize } from '../stored-bytes.js'
@@ -66,11 +67,18 @@ export function checkedTensor(tensor: TorchTensor, fileSize: number): TorchTenso
 
 /** The functions that pickled tensors call, for a file of `fileSize` bytes. */
 export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[] {
-  function rebuild(name: string, args: Args, dtype?: StoredType, metadata?: PickleValue): TorchTensor {
+  function rebuild(
+    name: string,
+    args: Args,
+    spend: Spend,
+    dtype?: StoredType,
+    metadata?: PickleValue,
+  ): TorchTensor {
     const [storage, offset, size, stride] = args
     if (!(storage instanceof TorchStorage) || !isSize(offset)) throw unfit(name, args)
     const shape = sizesOf(size ?? null, 'a shape')
     const strides = sizesOf(stride ?? null, 'strides')
+    spend(10 + 2 * shape.length)
     if (shape.length !== strides.length)
       throw new Flaw(`a stride for each of ${shape.length} axes`, `${strides.length} of them`)
     const { conj, neg } = viewed(metadata)
@@ -80,15 +88,15 @@ export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[
     )
   }
 
-  const v1 = (args: Args): TorchTensor => {
+  const v1 = (args: Args, spend: Spend): TorchTensor => {
     if (args.length !== 4) throw unfit('_rebuild_tensor', args)
-    return rebuild('_rebuild_tensor', args)
+    return rebuild('_rebuild_tensor', args, spend)
   }
-  const v2 = (args: Args): TorchTensor => {
+  const v2 = (args: Args, spend: Spend): TorchTensor => {
     if (args.length < 6 || args.length > 7) throw unfit('_rebuild_tensor_v2', args)
-    return rebuild('_rebuild_tensor_v2', args, undefined, args[6])
+    return rebuild('_rebuild_tensor_v2', args, spend, undefined, args[6])
   }
-  const v3 = (args: Args): TorchTensor => {
+  const v3 = (args: Args, spend: Spend): TorchTensor => {
     const type = args[6]
     if (args.length < 7 || args.length > 8 || !(type instanceof TorchType))
       throw unfit('_rebuild_tensor_v3', args)
@@ -98,7 +106,7 @@ export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[
         `one of type ${type.name}`,
         'Convert it to another type before saving.',
       )
-    return rebuild('_rebuild_tensor_v3', args, type.stored, args[7])
+    return rebuild('_rebuild_tensor_v3', args, spend, type.stored, args[7])
   }
   const parameter = (args: Args): TorchTensor => {
     const [tensor] = args
@@ -108,7 +116,7 @@ export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[
   const named = (
     module: string,
     name: string,
-    make?: (args: Args) => PickleValue,
+    make?: (args: Args, spend: Spend) => PickleValue,
   ): readonly [string, PickleGlobal] => [`${module} ${name}`, new PickleGlobal(`${module}.${name}`, make)]
   const plain = [
     named('torch._utils', '_rebuild_tensor', v1),
@@ -126,7 +134,7 @@ export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[
   ]
   const allowed = new Set(classes.map(([, global]) => global))
   /** (function, class, its arguments, attributes): a tensor that somebody gave attributes, which are no part of its values. */
-  const typed = (args: Args): PickleValue => {
+  const typed = (args: Args, spend: Spend): PickleValue => {
     const [rebuilt, type, inner] = args
     const known =
       rebuilt instanceof PickleGlobal &&
@@ -134,12 +142,13 @@ export function rebuilders(fileSize: number): (readonly [string, PickleGlobal])[
       type instanceof PickleGlobal &&
       allowed.has(type)
     if (!known || !(inner instanceof PyTuple) || args.length !== 4) throw unfit('_rebuild_from_type_v2', args)
-    return (rebuilt.make as (args: Args) => PickleValue)(inner.items)
+    return (rebuilt.make as (args: Args, spend: Spend) => PickleValue)(inner.items, spend)
   }
-  const size = (args: Args): PyTuple => {
+  const size = (args: Args, spend: Spend): PyTuple => {
     const [items] = args
     if (args.length !== 1 || !(items instanceof PyTuple || items instanceof PyList))
       throw unfit('torch.Size', args)
+    spend(items.items.length)
     return new PyTuple(sizesOf(items, 'sizes'))
   }
   return [
