@@ -60,3 +60,17 @@ test.skipIf(!(process.features as { require_module?: boolean }).require_module)(
     expect(JSON.parse(node('cjs.cjs'))).toEqual(expected)
   },
 )
+
+test('each entry of @vq/core works alone', () => {
+  const programs = {
+    nn: 'const l = new m.Linear({ inFeatures: 2, outFeatures: 3 }); console.log(Object.keys(l.stateDict()).join())',
+    optim: 'const x = m.cosineSchedule({ learningRate: 1, totalSteps: 2 })(2); console.log(x)',
+    io: "const t = m.toTensor({ dtype: 'F32', shape: [1], data: Float32Array.of(5) }); console.log(t.dataSync()[0])",
+    testing: 'console.log(m.datasetContract({ make: () => ({ length: 0 }) }).length > 0)',
+  }
+  const printed = Object.entries(programs).map(([entry, program]) => {
+    writeFileSync(join(project, 'entry.mjs'), `import * as m from '@vq/core/${entry}'\n${program}\n`)
+    return node('entry.mjs').trim()
+  })
+  expect(printed).toEqual(['weight,bias', '0', '5', 'true'])
+})

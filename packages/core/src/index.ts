@@ -1,10 +1,4 @@
-// First: the bundle of gradients holds classes of its own, and whichever comes first makes the tensors.
-import '@tensorflow/tfjs-core'
-import '#gradients'
-import './gradients/index.js'
-import { registerCpuBackend } from './backend/register.js'
-
-registerCpuBackend()
+import './backend/start.js'
 
 export * from './check.js'
 export { DeviceArray } from './cuda/device-array.js'

@@ -1,3 +1,5 @@
+import '../backend/start.js'
+
 export type { LoadOptions, LoadResult } from '../nn/loading.js'
 export * from './atomic.js'
 export { type LoadWeightsOptions, loadWeights } from './load-weights.js'

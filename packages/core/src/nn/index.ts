@@ -1,3 +1,5 @@
+import '../backend/start.js'
+
 export * from './activations.js'
 export * from './attention.js'
 export * from './batch-norm.js'

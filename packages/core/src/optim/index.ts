@@ -1,3 +1,5 @@
+import '../backend/start.js'
+
 export * from './adam.js'
 export * from './clip.js'
 export * from './gradients.js'
