@@ -1,8 +1,8 @@
 // Trains a model of peers/models.py from a trace's weights on its batches, as traces.py did, and prints the losses:
 // traces.mjs NAME FILE.
-import { detach, tf } from '../../packages/core/dist/index.js'
+import { detach, meanSquaredError, tf } from '../../packages/core/dist/index.js'
 import { loadSafetensors, toTensor } from '../../packages/core/dist/io/index.js'
-import { Module } from '../../packages/core/dist/nn/index.js'
+import { Module, ModuleList } from '../../packages/core/dist/nn/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
 import { VQVAE } from '../../packages/models/dist/index.js'
 import { VectorQuantizer } from '../../packages/quantizers/dist/index.js'
@@ -17,10 +17,8 @@ class ResidualVqvae extends Module {
     this.encoder = this.addModule('encoder', frame.encoder)
     this.decoder = this.addModule('decoder', frame.decoder)
     const quantizer = this.addModule('quantizer', new (class extends Module {})())
-    const list = quantizer.addModule('levels', new (class extends Module {})())
-    this.levels = Array.from({ length: levels }, (_, i) =>
-      list.addModule(String(i), new VectorQuantizer({ numEmbeddings, embeddingDim })),
-    )
+    const made = Array.from({ length: levels }, () => new VectorQuantizer({ numEmbeddings, embeddingDim }))
+    this.levels = quantizer.addModule('levels', new ModuleList(made))
   }
 
   forward(x) {
@@ -32,7 +30,7 @@ class ResidualVqvae extends Module {
       sum = sum === null ? quantized : tf.add(sum, quantized)
       loss = tf.add(loss, part)
     }
-    const error = tf.mean(tf.squaredDifference(this.decoder.forward(sum), x))
+    const error = meanSquaredError(this.decoder.forward(sum), x)
     return { loss: tf.add(error, tf.div(loss, this.levels.length)) }
   }
 }

@@ -7,13 +7,14 @@ import { VqFormatError } from '../errors.js'
 const largestRead = 1 << 30
 
 /** The error of a file that is not what it claims. */
-export function badFile(source: string, format: string, expected: string, received: string): VqFormatError {
-  return new VqFormatError({
-    operation: `reading ${source} as ${format}`,
-    expected,
-    received,
-    remedy: `The file is damaged, incomplete or not ${format}: fetch or save it again.`,
-  })
+export function badFile(
+  source: string,
+  format: string,
+  expected: string,
+  received: string,
+  remedy = `The file is damaged, incomplete or not ${format}: fetch or save it again.`,
+): VqFormatError {
+  return new VqFormatError({ operation: `reading ${source} as ${format}`, expected, received, remedy })
 }
 
 /** Throws VqConfigError for what is no path. */

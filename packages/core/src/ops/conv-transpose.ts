@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { addBias, expectOperands, inGroups, planarAttributes } from './conv.js'
+import { addBias, expectOperands, inGroups, paddingAttributes, planarAttributes } from './conv.js'
 import {
   type ConvTransposeOptions,
   type Geometry,
@@ -84,17 +84,13 @@ function depthwise(x: tf.Tensor4D, filter: tf.Tensor4D, g: Geometry, sizes: numb
   const [kh, kw, , channels] = filter.shape
   const each = tf.reshape(filter, [kh, kw, channels, 1])
   const shape = [x.shape[0], ...sizes, channels]
-  if (hasKernel('VqConv2d')) {
-    const attrs = { ...planarAttributes(g), pad: [[0, 0], ...g.pads.map(p => [...p]), [0, 0]] }
-    return convolutionByInput('DepthwiseConv2dNative', x, each, shape, attrs) as tf.Tensor4D
-  }
+  const run = (input: tf.Tensor, attrs: Record<string, unknown>): tf.Tensor4D =>
+    convolutionByInput('DepthwiseConv2dNative', input, each, shape, attrs) as tf.Tensor4D
+  if (hasKernel('VqConv2d')) return run(x, paddingAttributes(g))
   const [sh, sw] = g.strides
-  if (sh === sw)
-    return convolutionByInput('DepthwiseConv2dNative', x, each, shape, planarAttributes(g)) as tf.Tensor4D
+  if (sh === sw) return run(x, planarAttributes(g))
   // TensorFlow's refuses uneven steps: zeros between the inputs stand for them.
-  const apart = spreadFilter(x, [1, sh, sw])
-  const attrs = planarAttributes({ ...g, strides: [1, 1] })
-  return convolutionByInput('DepthwiseConv2dNative', apart, each, shape, attrs) as tf.Tensor4D
+  return run(spreadFilter(x, [1, sh, sw]), planarAttributes({ ...g, strides: [1, 1] }))
 }
 
 tf.registerGradient({

@@ -130,6 +130,11 @@ export function planarAttributes({ strides, dilations }: Geometry): Record<strin
   return { strides, dilations, pad: 'valid', dataFormat: 'NHWC', dimRoundingMode: undefined }
 }
 
+/** What `vq-cpu` is told of them, which pads by itself. */
+export function paddingAttributes(g: Geometry): Record<string, unknown> {
+  return { ...planarAttributes(g), pad: [[0, 0], ...g.pads.map(p => [...p]), [0, 0]] }
+}
+
 function whole(x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor1D | undefined, g: Geometry): tf.Tensor4D {
   const { strides: stride, pads: padding, dilations: dilation } = g
   if (hasKernel('VqConv2d'))
@@ -145,14 +150,8 @@ function depthwise(x: tf.Tensor4D, filter: tf.Tensor4D, g: Geometry): tf.Tensor4
   const [kh, kw, , outputs] = filter.shape
   const channels = x.shape[3]
   const each = tf.reshape(filter, [kh, kw, channels, outputs / channels]) as tf.Tensor4D
-  if (hasKernel('VqConv2d')) {
-    const pad = [[0, 0], ...g.pads.map(p => [...p]), [0, 0]]
-    return runKernel(
-      'DepthwiseConv2dNative',
-      { x, filter: each },
-      { ...planarAttributes(g), pad },
-    ) as tf.Tensor4D
-  }
+  if (hasKernel('VqConv2d'))
+    return runKernel('DepthwiseConv2dNative', { x, filter: each }, paddingAttributes(g)) as tf.Tensor4D
   // tfjs's kernels refuse steps and dilations at once, and TensorFlow's uneven steps: then every result is computed.
   const [sh, sw] = g.strides
   const attrs = planarAttributes({ ...g, strides: sh === sw ? g.strides : [1, 1], dilations: [1, 1] })

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { addBias, expectOperands, inGroups } from './conv.js'
+import { addBias, expectOperands, inGroups, padded } from './conv.js'
 import { cut } from './conv-transpose.js'
 import {
   type ConvOptions,
@@ -45,7 +45,7 @@ export function convolve3d(
   expectRoom(operation, x.shape.slice(1, 4), filter.shape.slice(0, 3), g)
   return tf.tidy(() => {
     const even = evenPad(g)
-    const image = even === undefined ? tf.pad(x, [[0, 0], ...g.pads, [0, 0]]) : x
+    const image = even === undefined ? padded(x, g) : x
     // TensorFlow takes no dilations on a processor.
     const taps = hasKernel('VqConv2d') ? filter : spreadFilter(filter, g.dilations)
     const dilations = taps === filter ? g.dilations : [1, 1, 1]

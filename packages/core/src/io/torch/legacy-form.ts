@@ -1,5 +1,6 @@
-import { VqFormatError } from '../../errors.js'
+import type { VqFormatError } from '../../errors.js'
 import type { ByteSource } from '../byte-source.js'
+import { badFile } from '../file-bytes.js'
 import type { PickleOptions } from '../pickle/machine.js'
 import { PickleStream } from '../pickle/stream.js'
 import { type PickleValue, PyBytes, PyList, textOf, typeName } from '../pickle/values.js'
@@ -46,14 +47,9 @@ export function badLegacy(
   source: ByteSource,
   expected: string,
   received: string,
-  remedy?: string,
+  remedy = 'The file is damaged or incomplete: fetch or save it again.',
 ): VqFormatError {
-  return new VqFormatError({
-    operation: `reading ${source.name} as a PyTorch checkpoint`,
-    expected,
-    received,
-    remedy: remedy ?? 'The file is damaged or incomplete: fetch or save it again.',
-  })
+  return badFile(source.name, 'a PyTorch checkpoint', expected, received, remedy)
 }
 
 function keysOf(value: PickleValue, source: ByteSource): string[] {

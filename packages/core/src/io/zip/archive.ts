@@ -1,8 +1,9 @@
 import type { Entry, ZipFile } from 'yauzl'
 import yauzl from 'yauzl'
 import { expectNumber } from '../../check.js'
-import { VqError, VqFormatError } from '../../errors.js'
+import { VqError, type VqFormatError } from '../../errors.js'
 import type { ByteSource } from '../byte-source.js'
+import { badFile } from '../file-bytes.js'
 import { SourceReader } from './reader.js'
 
 export interface ZipMember {
@@ -39,14 +40,9 @@ export function badZip(
   source: ByteSource,
   expected: string,
   received: string,
-  remedy?: string,
+  remedy = 'The archive is damaged or was made to mislead: fetch or save it again.',
 ): VqFormatError {
-  return new VqFormatError({
-    operation: `reading ${source.name} as a zip archive`,
-    expected,
-    received,
-    remedy: remedy ?? 'The archive is damaged or was made to mislead: fetch or save it again.',
-  })
+  return badFile(source.name, 'a zip archive', expected, received, remedy)
 }
 
 /**
