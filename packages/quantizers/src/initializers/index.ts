@@ -3,7 +3,7 @@ import { rdGaussianInit, waterFillingInit } from './rate-distortion.js'
 import type { InitializerOptions } from './uniform.js'
 
 export { kmeansInit, kmeansInitSync } from './kmeans.js'
-export { rdGaussianInit, waterFillingInit } from './rate-distortion.js'
+export { rdGaussianInit, waterFillingInit, waterLevel } from './rate-distortion.js'
 export { type Initializer, type InitializerOptions, uniformInit } from './uniform.js'
 
 /** Names of the starts that are made from data. */

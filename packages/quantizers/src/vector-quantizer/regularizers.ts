@@ -10,8 +10,12 @@ export interface Group {
   chosen: tf.Tensor1D
 }
 
-/** The weighted terms besides equation 3. */
-export function regularizers(groups: Group[], options: Resolved, random: Random): Record<string, tf.Scalar> {
+/** The weighted terms besides equation 3. `random` draws codes in training; evaluation, which draws nothing, looks at all. */
+export function regularizers(
+  groups: Group[],
+  options: Resolved,
+  random: Random | undefined,
+): Record<string, tf.Scalar> {
   const { diversityWeight, orthogonalWeight } = options
   const losses: Record<string, tf.Scalar> = {}
   if (diversityWeight > 0) losses.diversity = diversity(groups, options)
@@ -26,13 +30,14 @@ function diversity(groups: Group[], options: Resolved): tf.Scalar {
   return tf.mul(tf.sub(Math.log(numEmbeddings), mean), diversityWeight)
 }
 
-function orthogonal(groups: Group[], options: Resolved, random: Random): tf.Scalar {
+function orthogonal(groups: Group[], options: Resolved, random: Random | undefined): tf.Scalar {
   const { numEmbeddings: k, orthogonalWeight, orthogonalActiveOnly, orthogonalMaxCodes } = options
   const parts = groups.map(({ codes, chosen }) => {
     const active = orthogonalActiveOnly ? new Set(chosen.dataSync()) : undefined
     let places = Int32Array.from({ length: k }, (_, i) => i)
     if (active !== undefined) places = places.filter(i => active.has(i))
-    if (places.length > orthogonalMaxCodes) places = random.shuffle(places).slice(0, orthogonalMaxCodes)
+    if (random !== undefined && places.length > orthogonalMaxCodes)
+      places = random.shuffle(places).slice(0, orthogonalMaxCodes)
     const some = places.length === k ? codes : tf.gather(codes, tf.tensor1d(places, 'int32'))
     return orthogonalLoss(unitRows(some))
   })

@@ -115,7 +115,7 @@ export class VectorQuantizer extends BaseQuantizer {
         ? commitmentLoss(z, difference, meanSquare, this.options.commitmentCost)
         : this.crossEntropy(groups)
     if (codebookUpdate !== 'ema') losses.codebook = codebookLoss(codes, chosen, difference, meanSquare)
-    Object.assign(losses, regularizers(groups, this.options, this.random))
+    Object.assign(losses, regularizers(groups, this.options, learning ? this.random : undefined))
     const estimated = estimators[estimator](z, q)
     const quantized = codebookUpdate === 'learnable' ? passToCodes(estimated, codes, chosen) : estimated
     if (learning) this.codes.learn(z, chosen)
