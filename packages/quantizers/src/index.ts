@@ -1,3 +1,4 @@
+export * from './analysis/index.js'
 export { Projection } from './base/projection.js'
 export {
   BaseQuantizer,
@@ -14,5 +15,6 @@ export * from './initializers/index.js'
 export * from './product-quantizer/index.js'
 export * from './random-projection/index.js'
 export * from './residual-vq/index.js'
+export * from './rq-kmeans/index.js'
 export * from './sim-vq/index.js'
 export * from './vector-quantizer/index.js'
