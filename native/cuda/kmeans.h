@@ -61,7 +61,7 @@ class Kmeans {
       run_.look();
       ready.set(o_.centroids, "centroids");
       assign_rows(run_, ready, o_.x, o_.n, o_.dim, Kind::kL2, o_.assignments, nullptr);
-      order.sort(o_.assignments);
+      order.enqueue(o_.assignments);
       const double inertia = measure(order.rows(), order.starts(), o_.k, o_.centroids, c);
       out.history.push_back(inertia);
       if (o_.progress) o_.progress(iteration, inertia);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/kernels/fill.h"
 #include "cuda/kernels/row_norms.h"
 #include "vq/backend.h"
 #include "vq/describe_row.h"
@@ -65,7 +66,7 @@ template <class M, int kCount>
 class Firsts {
  public:
   explicit Firsts(M& machine) : machine_(machine), cells_(machine, kCount) { clear(); }
-  void clear() { put(machine_, cells_.data(), std::vector<int64_t>(kCount, kNone).data(), kCount); }
+  void clear() { machine_.launch(each_of(kCount, Fill<int64_t>{kNone, cells_.data()})); }
   int64_t* cell(int i) const { return cells_.data() + i; }
   std::vector<int64_t> values() const { return fetch(machine_, cells_.data(), kCount); }
 

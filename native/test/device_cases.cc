@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "device_buffers.h"
+#include "device_reference.h"
 #include "vq/error.h"
 #include "vq/philox.h"
 #include "vq/quantize.h"
@@ -16,31 +17,6 @@ namespace {
 using std::string;
 using std::to_string;
 using std::vector;
-
-vector<float> draw(size_t n, uint64_t seed, float scale = 1) {
-  vq::Philox g(seed);
-  vector<float> v(n);
-  for (float& x : v) x = scale * static_cast<float>(g.normal());
-  return v;
-}
-
-// The reference's failure: its code as the interface has it, and its words.
-struct Failure {
-  int code = VQ_OK;
-  string text;
-  bool operator==(const Failure& o) const { return code == o.code && text == o.text; }
-};
-template <class F>
-Failure failure_of(F&& f) {
-  static const int codes[] = {VQ_ERROR_SHAPE, VQ_ERROR_CONFIG, VQ_ERROR_DEVICE, VQ_ERROR_MEMORY, VQ_ERROR_VALUE};
-  try {
-    f();
-    return {};
-  } catch (const vq::Error& e) {
-    return {codes[e.code], e.what()};
-  }
-}
-Failure failure_of(const vq_backend& b, int code) { return {code, code == VQ_OK ? "" : b.last_error()}; }
 
 struct Size {
   int64_t n, k, dim;
@@ -77,6 +53,7 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"residual_failures", &DeviceCases::residual_failures}, {"kmeans_settings", &DeviceCases::kmeans_settings},
     {"kmeans_failures", &DeviceCases::kmeans_failures},     {"buffers_and_events", &DeviceCases::buffers_and_events},
     {"stopping", &DeviceCases::stopping},
+    {"ema_skewed", &DeviceCases::ema_skewed},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 

@@ -27,6 +27,8 @@ struct DeviceCases {
   void kmeans_failures() const;
   void buffers_and_events() const;
   void stopping() const;
+  // device_sums_cases.cc
+  void ema_skewed() const;
 
   struct Named {
     const char* name;
