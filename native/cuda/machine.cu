@@ -86,6 +86,12 @@ CudaMachine::~CudaMachine() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(own_);
   cudaStreamDestroy(own_);
+  if (!copies_) return;
+  cudaStreamDestroy(copies_);
+  for (int slot = 0; slot < 2; ++slot) {
+    if (sent_[slot]) cudaEventDestroy(sent_[slot]);
+    if (used_[slot]) cudaEventDestroy(used_[slot]);
+  }
 }
 
 void CudaMachine::use(Stream* stream) {
@@ -151,6 +157,27 @@ void CudaMachine::download(void* to, const void* from, uint64_t bytes) {
 }
 void CudaMachine::copy(void* to, const void* from, uint64_t bytes) {
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
+}
+
+void* CudaMachine::pin(uint64_t bytes) {
+  void* p = nullptr;
+  const cudaError_t error = cudaHostAlloc(&p, bytes, cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) cudaGetLastError(), fail(Error::kMemory, "out of host memory that can be pinned");
+  check_cuda(error, "pinning memory");
+  return p;
+}
+void CudaMachine::used(int slot) {
+  if (!copies_) {
+    check_cuda(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "making a stream");
+    for (cudaEvent_t* e : {&sent_[0], &sent_[1], &used_[0], &used_[1]})
+      check_cuda(cudaEventCreateWithFlags(e, cudaEventDisableTiming), "making an event");
+  }
+  check_cuda(cudaEventRecord(used_[slot], stream_), "recording an event");
+}
+void CudaMachine::send(int slot, void* to, const void* pinned, uint64_t bytes) {
+  check_cuda(cudaStreamWaitEvent(copies_, used_[slot], 0), "ordering copies");
+  check_cuda(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, copies_), "uploading");
+  check_cuda(cudaEventRecord(sent_[slot], copies_), "recording an event");
 }
 
 void CudaMachine::sort_pairs(const int32_t* keys, const int32_t* values, int32_t* keys_out, int32_t* values_out,

@@ -77,6 +77,15 @@ class CudaMachine {
   void upload(void* to, const void* from, uint64_t bytes);
   void download(void* to, const void* from, uint64_t bytes);
   void copy(void* to, const void* from, uint64_t bytes);
+  void* pin(uint64_t bytes);
+  void unpin(void* p) { cudaFreeHost(p); }
+  void send(int slot, void* to, const void* pinned, uint64_t bytes);
+  void receive(int slot) { check_cuda(cudaStreamWaitEvent(stream_, sent_[slot], 0), "waiting for rows"); }
+  void used(int slot);
+  void wait_sent(int slot) { check_cuda(cudaEventSynchronize(sent_[slot]), "waiting for rows"); }
+  void drain() {
+    if (copies_) cudaStreamSynchronize(copies_);
+  }
   void sort_pairs(const int32_t* keys, const int32_t* values, int32_t* keys_out, int32_t* values_out, int64_t count, int bits);
 
   template <class Kernel>
@@ -93,6 +102,8 @@ class CudaMachine {
   int device_;
   bool pooled_ = false;
   cudaStream_t own_ = nullptr, stream_ = nullptr;
+  cudaStream_t copies_ = nullptr;  // of rows that come in blocks, with what orders it against stream_
+  cudaEvent_t sent_[2] = {}, used_[2] = {};
 };
 
 }  // namespace vq::gpu

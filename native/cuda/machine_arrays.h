@@ -61,6 +61,11 @@ std::vector<T> fetch(M& machine, const T* from, int64_t count) {
   return host;
 }
 
+template <class M, class T>
+void get(M& machine, T* to, const T* from, int64_t count) {
+  if (count > 0) machine.download(to, from, static_cast<uint64_t>(count) * sizeof(T));
+}
+
 // Cells that keep the first of something.
 template <class M, int kCount>
 class Firsts {
@@ -83,6 +88,16 @@ template <class M>
 template <class M>
 [[noreturn]] void fail_without_code(M& machine, const float* x, int64_t row, int64_t dim) {
   fail_at_row(machine, x, row, dim, " has no nearest code: it ", "is so large that its scores overflow float32");
+}
+
+// The same for rows in host memory: bad[i] is the first wrong one of `part` rows from x + i part on, `before` rows before x.
+inline void fail_at_first_bad(const std::vector<int64_t>& bad, int64_t part, const float* x, int64_t before, int64_t dim) {
+  for (size_t i = 0; i < bad.size(); ++i) {
+    if (bad[i] == kNone) continue;
+    const int64_t row = static_cast<int64_t>(i) * part + bad[i];
+    fail(Error::kValue, "row " + std::to_string(before + row) + " has no nearest code: it " +
+                            describe_row(x + row * dim, dim, "is so large that its scores overflow float32"));
+  }
 }
 
 }  // namespace vq::gpu

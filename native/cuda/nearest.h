@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "cuda/host_rows.h"
 #include "cuda/kernels/nearest.h"
 #include "cuda/machine_arrays.h"
 
@@ -32,6 +33,7 @@ class ReadyCodes {
     machine_.launch(Nearest{x, n, dim_, codes_, k_, kind_, x_norms, kind_ == Kind::kCosine ? numbers_.data() : nullptr,
                             kind_ == Kind::kL2 ? numbers_.data() : nullptr, indices, stride, distances, bad});
   }
+  const float* numbers() const { return numbers_.data(); }
   // Rows whose scores take some tenths of a second on a large device: how long a stop may have to wait.
   int64_t rows_per_launch() const {
     const double each = static_cast<double>(k_) * static_cast<double>(dim_);
@@ -74,6 +76,49 @@ void nearest(const Run<M>& run, const float* x, int64_t n, int64_t dim, const fl
   ReadyCodes<M> ready(run.machine, k, dim, kind);
   ready.set(codes, "codebook");
   assign_rows(run, ready, x, n, dim, kind, indices, distances);
+}
+
+// The same with rows and results in host memory; distances may be null.
+template <class M>
+void nearest_host(const Run<M>& run, const float* x, int64_t n, int64_t dim, const float* codes, int64_t k, Kind kind,
+                  int32_t* indices, float* distances, int64_t block_rows) {
+  if (k > INT32_MAX) fail(Error::kShape, "codebook has more than 2^31 - 1 codes");
+  M& m = run.machine;
+  const int64_t block = n > 0 ? rows_per_block(m, n, dim, 4 * static_cast<uint64_t>(dim) + 12, block_rows) : 0;
+  if (block == 0 || block >= n) {
+    Array<M, float> rows(m, n * dim), near(m, distances ? n : 0);
+    Array<M, int32_t> found(m, n);
+    put(m, rows.data(), x, n * dim);
+    nearest(run, rows.data(), n, dim, codes, k, kind, found.data(), near.data());
+    get(m, indices, found.data(), n);
+    if (distances) get(m, distances, near.data(), n);
+    return;
+  }
+  ReadyCodes<M> ready(m, k, dim, kind);
+  ready.set(codes, "codebook");
+  const bool cosine = kind == Kind::kCosine;
+  Array<M, float> near(m, distances ? block : 0), norms(m, cosine ? block : 0);
+  Array<M, int32_t> found(m, block);
+  const int64_t most = std::min(block, ready.rows_per_launch());
+  Array<M, int64_t> bad(m, ceil_div(block, most));
+  HostRows<M>(m, x, n, dim, block).each(
+      [&](const float* rows, int64_t, int64_t count) {
+        m.launch(each_of(ceil_div(count, most), Fill<int64_t>{kNone, bad.data()}));
+        for (int64_t begin = 0; begin < count; begin += most) {
+          run.look();
+          const int64_t some = std::min(most, count - begin);
+          const float* from = rows + begin * dim;
+          int64_t* cell = bad.data() + begin / most;
+          if (cosine) m.launch(RowNorms{from, some, dim, RowNorms::kRoot, RowNorms::kResult, norms.data() + begin, 1, cell});
+          ready.assign(from, some, norms.data() + (cosine ? begin : 0), found.data() + begin, 1,
+                       distances ? near.data() + begin : nullptr, cell);
+        }
+      },
+      [&](int64_t begin, int64_t count) {
+        fail_at_first_bad(fetch(m, bad.data(), ceil_div(count, most)), most, x + begin * dim, begin, dim);
+        get(m, indices + begin, found.data(), count);
+        if (distances) get(m, distances + begin, near.data(), count);
+      });
 }
 
 }  // namespace vq::gpu

@@ -48,12 +48,25 @@ T* may(const Context<M>& context, const vq_buffer* buffer, int64_t count, const 
   return buffer ? need<T>(context, buffer, count, name) : nullptr;
 }
 
+// Memory of the host that a call reads or writes in place of a buffer.
+template <class T>
+T* on_host(T* p, int64_t count, const char* name) {
+  if (!p && count > 0) fail(Error::kShape, std::string(name) + " is missing");
+  return p;
+}
+
 template <class M>
 void run_nearest(Context<M>& c, M& machine, const vq_nearest_args& a, const vq_call* call) {
   if (a.n < 0 || a.k < 1 || a.dim < 1) fail(Error::kShape, "sizes are out of range");
   if (a.metric < VQ_L2 || a.metric > VQ_DOT) fail(Error::kConfig, "metric is out of range");
-  nearest(Run<M>{machine, call}, need<float>(c, a.x, elements(a.n, a.dim), "vectors"), a.n, a.dim,
-          need<float>(c, a.codebook, elements(a.k, a.dim), "codebook"), a.k, static_cast<Kind>(a.metric),
+  const Run<M> run{machine, call};
+  const Kind kind = static_cast<Kind>(a.metric);
+  const int64_t size = elements(a.n, a.dim);
+  const float* codes = need<float>(c, a.codebook, elements(a.k, a.dim), "codebook");
+  if (!a.x && a.host_x)
+    return nearest_host(run, a.host_x, a.n, a.dim, codes, a.k, kind, on_host(a.host_indices, a.n, "indices"),
+                        a.host_distances, a.block_rows);
+  nearest(run, need<float>(c, a.x, size, "vectors"), a.n, a.dim, codes, a.k, kind,
           need<int32_t>(c, a.indices, a.n, "indices"), may<float>(c, a.distances, a.n, "distances"));
 }
 
@@ -72,17 +85,22 @@ template <class M>
 void run_residual_encode(Context<M>& c, M& machine, const vq_residual_args& a, const vq_call* call) {
   if (a.n < 0 || a.dim < 1) fail(Error::kShape, "sizes are out of range");
   if (a.levels < 1 || !a.codebooks || !a.sizes) fail(Error::kShape, "residual encoding needs a codebook");
-  if (a.beam != 1) fail(Error::kConfig, "beam is " + std::to_string(a.beam) + ", on a CUDA device it must be 1");
+  if (a.beam < 1 || a.beam > 1024) fail(Error::kConfig, "beam must be from 1 to 1024");
   std::vector<const float*> books;
   std::vector<int64_t> sizes(a.sizes, a.sizes + a.levels);
   for (int32_t level = 0; level < a.levels; ++level) {
     if (sizes[level] < 1) fail(Error::kShape, "codebook " + std::to_string(level) + " is empty");
     books.push_back(need<float>(c, a.codebooks[level], elements(sizes[level], a.dim), "codebook"));
   }
-  residual_encode(Run<M>{machine, call}, need<float>(c, a.x, elements(a.n, a.dim), "vectors"), a.n, a.dim, books, sizes,
-                  need<int32_t>(c, a.codes, elements(a.n, a.levels), "codes"),
-                  may<float>(c, a.quantized, elements(a.n, a.dim), "quantized"), may<float>(c, a.errors, a.n, "errors"),
-                  may<float>(c, a.level_errors, elements(a.n, a.levels), "level_errors"));
+  const Run<M> run{machine, call};
+  const int64_t size = elements(a.n, a.dim), codes = elements(a.n, a.levels);
+  if (!a.x && a.host_x)
+    return residual_encode_host(run, a.host_x, a.n, a.dim, books, sizes, a.beam,
+                                ResidualOut{on_host(a.host_codes, codes, "codes"), a.host_quantized, a.host_errors, a.host_level_errors},
+                                a.block_rows);
+  residual_encode(run, need<float>(c, a.x, size, "vectors"), a.n, a.dim, books, sizes, a.beam,
+                  ResidualOut{need<int32_t>(c, a.codes, codes, "codes"), may<float>(c, a.quantized, size, "quantized"),
+                              may<float>(c, a.errors, a.n, "errors"), may<float>(c, a.level_errors, codes, "level_errors")});
 }
 
 template <class M>

@@ -70,6 +70,22 @@ class EmulatedMachine {
   void download(void* to, const void* from, uint64_t bytes) { std::memcpy(to, from, bytes); }
   void copy(void* to, const void* from, uint64_t bytes) { std::memmove(to, from, bytes); }
 
+  // What is sent arrives at once, or as late as it may.
+  void* pin(uint64_t bytes) { return allocate(bytes); }
+  void unpin(void* p) { release(p); }
+  void send(int slot, void* to, const void* pinned, uint64_t bytes) {
+    sent_[slot] = {to, pinned, bytes};
+    std::memset(to, 0xFF, bytes);
+    if (order == static_cast<int>(Order::kAscending)) receive(slot);
+  }
+  void receive(int slot) {
+    if (sent_[slot].to) std::memcpy(sent_[slot].to, sent_[slot].from, sent_[slot].bytes);
+    sent_[slot] = {};
+  }
+  void used(int) {}
+  void wait_sent(int slot) { receive(slot); }
+  void drain() { receive(0), receive(1); }
+
   void sort_pairs(const int32_t* keys, const int32_t* values, int32_t* keys_out, int32_t* values_out, int64_t count, int bits) {
     std::vector<int64_t> at(static_cast<size_t>(count));
     std::iota(at.begin(), at.end(), 0);
@@ -89,6 +105,13 @@ class EmulatedMachine {
   }
 
  private:
+  struct Sent {
+    void* to = nullptr;
+    const void* from = nullptr;
+    uint64_t bytes = 0;
+  };
+  Sent sent_[2];
+
   template <class Kernel>
   class Block {
    public:

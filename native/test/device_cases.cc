@@ -53,7 +53,8 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"residual_failures", &DeviceCases::residual_failures}, {"kmeans_settings", &DeviceCases::kmeans_settings},
     {"kmeans_failures", &DeviceCases::kmeans_failures},     {"buffers_and_events", &DeviceCases::buffers_and_events},
     {"stopping", &DeviceCases::stopping},
-    {"ema_skewed", &DeviceCases::ema_skewed},
+    {"ema_skewed", &DeviceCases::ema_skewed},               {"residual_routes", &DeviceCases::residual_routes},
+    {"residual_beams", &DeviceCases::residual_beams},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 
@@ -253,75 +254,6 @@ void DeviceCases::ema_failures() const {
     bad = fine;
     bad.counts[2] = bad.sums[8 * s.dim] = poison;
     compare_ema(*this, s, draw(s.n * s.dim, 9), indices, bad, 0.9, 1e-5, "poison in counts");
-  }
-}
-
-namespace {
-
-void compare_residual(const DeviceCases& t, int64_t n, int64_t dim, const vector<float>& x,
-                      const vector<vector<float>>& books, const string& what) {
-  const int64_t levels = static_cast<int64_t>(books.size());
-  vector<const float*> at;
-  vector<int64_t> sizes;
-  for (const auto& b : books) at.push_back(b.data()), sizes.push_back(static_cast<int64_t>(b.size()) / dim);
-  vector<int32_t> codes(n * levels);
-  vector<float> quantized(n * dim), errors(n), each(n * levels);
-  const Failure want = failure_of([&] {
-    vq::residual_encode(x.data(), n, dim, at, sizes, 1, codes.data(), quantized.data(), errors.data(), {t.threads});
-    for (int64_t level = 0; level < levels; ++level) {  // the first levels alone: what each of them leaves
-      vector<int32_t> some(n * (level + 1));
-      vector<float> left(n);
-      vq::residual_encode(x.data(), n, dim, {at.begin(), at.begin() + level + 1}, {sizes.begin(), sizes.begin() + level + 1},
-                          1, some.data(), nullptr, left.data(), {t.threads});
-      for (int64_t i = 0; i < n; ++i) each[i * levels + level] = left[i];
-    }
-  });
-  const vq_backend& b = t.backend;
-  DeviceArray<float> dx(b, t.context, x), dq(b, t.context, n * dim), de(b, t.context, n), dl(b, t.context, n * levels);
-  vector<std::unique_ptr<DeviceArray<float>>> held;
-  vector<const vq_buffer*> device_books;
-  for (const auto& book : books) {
-    held.push_back(std::make_unique<DeviceArray<float>>(b, t.context, book));
-    device_books.push_back(*held.back());
-  }
-  for (bool all : {true, false}) {
-    DeviceArray<int32_t> dc(b, t.context, n * levels);
-    vq_residual_args args{n, dim, static_cast<int32_t>(levels), 1, dx, device_books.data(), sizes.data(), dc, dq, de, dl};
-    if (!all) args.quantized = args.errors = args.level_errors = nullptr;
-    const Failure got = failure_of(b, b.residual_encode(t.context, &args, nullptr));
-    const string where = what + " " + to_string(n) + " x " + to_string(dim) + ", " + to_string(levels) + " levels";
-    t.expect(got == want, where + ": '" + got.text + "', expected '" + want.text + "'");
-    t.expect(dc.intact() && dq.intact() && de.intact() && dl.intact(), where + ": wrote past an end");
-    if (want.code != VQ_OK || got.code != VQ_OK) continue;
-    t.expect(same_bits(dc.values(), codes), where + ": other codes");
-    t.expect(same_bits(dq.values(), quantized), where + ": other sums");
-    t.expect(same_bits(de.values(), errors), where + ": other errors");
-    t.expect(same_bits(dl.values(), each), where + ": other errors per level");
-  }
-}
-
-}  // namespace
-
-void DeviceCases::residual_sizes() const {
-  vq::Philox g(8);
-  for (int i = 0; i < (large ? 40 : 14); ++i) {
-    const int64_t n = i == 0 ? 0 : 1 + g.below(large ? 20000 : 200), dim = 1 + g.below(large ? 200 : 40), levels = 1 + g.below(5);
-    vector<vector<float>> books;
-    for (int64_t level = 0; level < levels; ++level)
-      books.push_back(draw((1 + g.below(large ? 600 : 90)) * dim, 30 + level, 1.0f / static_cast<float>(1 + level)));
-    compare_residual(*this, n, dim, draw(n * dim, 20 + i), books, "residual");
-  }
-}
-
-void DeviceCases::residual_failures() const {
-  const int64_t n = 200, dim = 7;
-  const vector<float> x = draw(n * dim, 3), a = draw(20 * dim, 4), c = draw(30 * dim, 5);
-  for (float poison : {std::nanf(""), std::numeric_limits<float>::infinity(), 1e38f, 1e19f}) {
-    vector<float> bad = x, book = c;
-    for (int row : {170, 113, 120}) bad[row * dim + 2] = poison;
-    compare_residual(*this, n, dim, bad, {a, c}, "a poisoned row");
-    book[11 * dim + 1] = poison;
-    compare_residual(*this, n, dim, x, {a, book}, "a poisoned code");
   }
 }
 

@@ -21,14 +21,17 @@ struct DeviceCases {
   void nearest_failures() const;
   void ema_sizes() const;
   void ema_failures() const;
-  void residual_sizes() const;
-  void residual_failures() const;
   void kmeans_settings() const;
   void kmeans_failures() const;
   void buffers_and_events() const;
   void stopping() const;
   // device_sums_cases.cc
   void ema_skewed() const;
+  // device_residual_cases.cc
+  void residual_sizes() const;
+  void residual_failures() const;
+  void residual_routes() const;
+  void residual_beams() const;
 
   struct Named {
     const char* name;

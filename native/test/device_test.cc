@@ -64,6 +64,8 @@ VQ_TEST(device_kmeans_fails_in_the_reference_words) { run_case(&vq_test::DeviceC
 VQ_TEST(device_buffers_streams_and_events_keep_their_promises) { run_case(&vq_test::DeviceCases::buffers_and_events); }
 VQ_TEST(device_calls_stop_when_told) { run_case(&vq_test::DeviceCases::stopping); }
 VQ_TEST(device_sums_of_codes_with_most_rows_are_those_of_their_segments) { run_case(&vq_test::DeviceCases::ema_skewed); }
+VQ_TEST(device_residual_codes_do_not_depend_on_the_route) { run_case(&vq_test::DeviceCases::residual_routes); }
+VQ_TEST(device_beams_are_the_reference_bits) { run_case(&vq_test::DeviceCases::residual_beams); }
 
 VQ_TEST(a_device_without_memory_says_so_and_keeps_none) {
   const vq_backend& b = emulated();

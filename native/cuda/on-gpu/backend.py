@@ -1,7 +1,7 @@
 """vq/backend.h for Python's ctypes: what the timings need of it."""
 import ctypes as c
 
-VERSION = 1
+VERSION = 2
 
 
 class Memory(c.Structure):

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define VQ_BACKEND_VERSION 1u
+#define VQ_BACKEND_VERSION 2u
 
 typedef enum vq_code {
   VQ_OK = 0,
@@ -65,12 +65,21 @@ typedef struct vq_call {
 enum { VQ_L2 = 0, VQ_COSINE = 1, VQ_DOT = 2 };
 
 /* The contracts of vq/quantize.h, on device buffers: row-major float32, int32 codes. After an error the contents of the
- * outputs are undefined, except that ema_update has then written nothing. */
+ * outputs are undefined, except that ema_update has then written nothing.
+ *
+ * nearest, residual_encode and kmeans also take rows that are in host memory, where `x` is NULL and `host_x` is not; results
+ * per row, but for those of kmeans, then go to host memory too. Rows that would fill more than half of the free device memory
+ * pass through it in blocks, the next one travelling while one is worked on; the results are the same to the bit. block_rows
+ * forces blocks of about that many rows (a multiple of 512 is used); 0 leaves the choice to the call. */
 typedef struct vq_nearest_args {
   int64_t n, k, dim;
   int32_t metric, reserved;
   const vq_buffer *x, *codebook;      /* [n, dim], [k, dim] */
   vq_buffer *indices, *distances;     /* [n], [n] or NULL */
+  const float* host_x;
+  int32_t* host_indices;
+  float* host_distances;              /* or NULL */
+  int64_t block_rows;
 } vq_nearest_args;
 
 typedef struct vq_ema_args {
@@ -83,13 +92,17 @@ typedef struct vq_ema_args {
 
 typedef struct vq_residual_args {
   int64_t n, dim;
-  int32_t levels, beam;               /* beam must be 1 */
+  int32_t levels, beam;               /* beam: from 1 to 1024 */
   const vq_buffer* x;                 /* [n, dim] */
   const vq_buffer* const* codebooks;  /* levels of them, [sizes[level], dim] */
   const int64_t* sizes;
   vq_buffer* codes;                   /* [n, levels] */
   vq_buffer *quantized, *errors;      /* [n, dim], [n]; each may be NULL */
   vq_buffer* level_errors;            /* [n, levels], squared norm of what each level leaves, or NULL */
+  const float* host_x;
+  int32_t* host_codes;
+  float *host_quantized, *host_errors, *host_level_errors; /* each may be NULL */
+  int64_t block_rows;
 } vq_residual_args;
 
 enum { VQ_INIT_RANDOM = 0, VQ_INIT_PLUS_PLUS = 1, VQ_INIT_GIVEN = 2 };
@@ -107,6 +120,8 @@ typedef struct vq_kmeans_args {
   double inertia;                     /* results from here on */
   int32_t converged, history_size;
   double* history;                    /* room for iterations + 1 inertias, or NULL */
+  const float* host_x;
+  int64_t block_rows;
 } vq_kmeans_args;
 
 typedef struct vq_backend {
