@@ -27,8 +27,8 @@ struct ResidualLoop {
   static constexpr int kThreads = kRows / kRowsEach * kAcross;
   static constexpr int kHeld = kPart * kCodes / kThreads;
   struct Shared {
-    float x[kDim][kRows + 4];  // residuals
-    float e[kPart * kCodes];
+    alignas(16) float x[kDim][kRows + 4];  // residuals; aligned, so that four are read at once
+    alignas(16) float e[kPart * kCodes];
     float score[kRows][kHalf + 1];
     int32_t code[kRows][kHalf + 1];
     int32_t chosen[kRows];
@@ -123,13 +123,17 @@ struct ResidualLoop {
               const float b = from + column + j < book.k ? book.bias[from + column + j] : infinity();
               for (int i = 0; i < kRowsEach; ++i) r.sum[i][j] = b;
             }
-          for (int d = 0; d < width; ++d) {
+          const auto step = [&](int d) {
             float mine[kRowsEach], theirs[kCodesEach];
             for (int i = 0; i < kRowsEach; ++i) mine[i] = s.x[at + d][row + i];
             for (int j = 0; j < kCodesEach; ++j) theirs[j] = s.e[d * kCodes + column + j];
             for (int i = 0; i < kRowsEach; ++i)
               for (int j = 0; j < kCodesEach; ++j) r.sum[i][j] = score_step(r.sum[i][j], mine[i], theirs[j]);
-          }
+          };
+          if (width == kPart)  // a loop that the compiler unrolls
+            for (int d = 0; d < kPart; ++d) step(d);
+          else
+            for (int d = 0; d < width; ++d) step(d);
           if (at + kPart >= dim)
             for (int i = 0; i < kRowsEach; ++i)
               for (int j = 0; j < kCodesEach; ++j)
