@@ -110,7 +110,9 @@ void run_kmeans(Context<M>& c, M& machine, vq_kmeans_args& a, const vq_call* cal
   if (a.init == VQ_INIT_GIVEN && !a.start) fail(Error::kShape, "no starting centroids given");
   const int64_t size = elements(a.k, a.dim);
   KmeansJob job{};
-  job.x = need<float>(c, a.x, elements(a.n, a.dim), "vectors");
+  const int64_t rows = elements(a.n, a.dim);
+  job.x = !a.x && a.host_x ? nullptr : need<float>(c, a.x, rows, "vectors");
+  job.host_x = a.host_x, job.block_rows = a.block_rows;
   job.weights = may<float>(c, a.weights, a.n, "weights");
   job.n = a.n, job.k = a.k, job.dim = a.dim;
   job.iterations = a.iterations;

@@ -54,7 +54,9 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"kmeans_failures", &DeviceCases::kmeans_failures},     {"buffers_and_events", &DeviceCases::buffers_and_events},
     {"stopping", &DeviceCases::stopping},
     {"ema_skewed", &DeviceCases::ema_skewed},               {"residual_routes", &DeviceCases::residual_routes},
-    {"residual_beams", &DeviceCases::residual_beams},
+    {"residual_beams", &DeviceCases::residual_beams},       {"kmeans_blocks", &DeviceCases::kmeans_blocks},
+    {"kmeans_near_the_tolerance", &DeviceCases::kmeans_near_the_tolerance},
+    {"nearest_blocks", &DeviceCases::nearest_blocks},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 
@@ -255,101 +257,6 @@ void DeviceCases::ema_failures() const {
     bad.counts[2] = bad.sums[8 * s.dim] = poison;
     compare_ema(*this, s, draw(s.n * s.dim, 9), indices, bad, 0.9, 1e-5, "poison in counts");
   }
-}
-
-void DeviceCases::kmeans_settings() const {
-  struct Setting {
-    int64_t n, k, dim;
-    int kind;  // 0 spread rows, 1 few distinct rows, 2 all the same, 3 clusters that run empty
-  };
-  vector<Setting> settings = {{300, 20, 5, 0}, {150, 12, 21, 0}, {60, 40, 3, 1}, {30, 30, 2, 0},
-                              {20, 3, 17, 2},  {90, 9, 4, 3},    {1, 1, 1, 0},   {600, 2, 33, 0}};
-  if (large) settings.insert(settings.end(), {{20000, 256, 64, 0}, {5000, 700, 20, 1}, {3000, 64, 300, 3}});
-  for (const Setting& s : settings)
-    for (int init : {VQ_INIT_RANDOM, VQ_INIT_PLUS_PLUS, VQ_INIT_GIVEN})
-      for (bool spherical : {false, true})
-        for (bool weighted : {false, true})
-          for (double tolerance : {0.0, 1e-3}) {
-            vector<float> x = draw(s.n * s.dim, 11), start = draw(s.k * s.dim, 12), weights(s.n);
-            for (int64_t i = 0; i < s.n * s.dim; ++i)
-              if (s.kind == 1) x[i] = x[i % (5 * s.dim)];
-              else if (s.kind == 2) x[i] = x[i % s.dim];
-            if (s.kind == 3)  // starting centroids far from every row
-              for (int64_t i = s.dim; i < s.k * s.dim; ++i) start[i] += 100;
-            for (int64_t i = 0; i < s.n; ++i) weights[i] = static_cast<float>((i * 7 + 1) % 4) + (s.k > s.n / 2 ? 0.5f : 0.0f);
-            vq::KmeansOptions o;
-            o.k = s.k, o.iterations = 7, o.tolerance = tolerance, o.seed = 77, o.spherical = spherical;
-            o.init = static_cast<vq::KmeansOptions::Init>(init == VQ_INIT_GIVEN ? vq::KmeansOptions::kGiven
-                                                          : init == VQ_INIT_RANDOM ? vq::KmeansOptions::kRandom
-                                                                                   : vq::KmeansOptions::kPlusPlus);
-            o.start = start.data();
-            o.weights = weighted ? weights.data() : nullptr;
-            vector<double> told, expected_told;
-            o.progress = [&](int, double inertia) { expected_told.push_back(inertia); };
-            vector<float> centroids(s.k * s.dim);
-            vector<int32_t> assigned(s.n);
-            vq::KmeansResult want;
-            const Failure failed = failure_of(
-                [&] { want = vq::kmeans(x.data(), s.n, s.dim, o, centroids.data(), assigned.data(), {threads}); });
-            DeviceArray<float> dx(backend, context, x), dw(backend, context, weights), ds(backend, context, start);
-            DeviceArray<float> dc(backend, context, centroids.size());
-            DeviceArray<int32_t> da(backend, context, s.n);
-            vector<double> history(8);
-            vq_kmeans_args args{};
-            args.n = s.n, args.k = s.k, args.dim = s.dim, args.iterations = 7, args.init = init;
-            args.tolerance = tolerance, args.seed = 77, args.spherical = spherical;
-            args.x = dx, args.weights = weighted ? static_cast<vq_buffer*>(dw) : nullptr, args.start = ds;
-            args.centroids = dc, args.assignments = da, args.history = history.data();
-            args.progress = [](void* user, int32_t, double inertia) { static_cast<vector<double>*>(user)->push_back(inertia); };
-            const vq_call call{nullptr, nullptr, &told};
-            const Failure got = failure_of(backend, backend.kmeans(context, &args, &call));
-            const string where = "k-means " + Size{s.n, s.k, s.dim}.text() + " kind " + to_string(s.kind) + " init " +
-                                 to_string(init) + (spherical ? " spherical" : "") + (weighted ? " weighted" : "");
-            expect(got == failed, where + ": '" + got.text + "', expected '" + failed.text + "'");
-            expect(dc.intact() && da.intact(), where + ": wrote past an end");
-            if (failed.code != VQ_OK || got.code != VQ_OK) continue;
-            history.resize(args.history_size);
-            expect(same_bits(history, want.history) && args.inertia == want.inertia, where + ": another inertia");
-            expect(same_bits(told, expected_told), where + ": other reports");
-            expect((args.converged != 0) == want.converged, where + ": ended for another reason");
-            expect(same_bits(dc.values(), centroids), where + ": other centroids");
-            expect(same_bits(da.values(), assigned), where + ": other assignments");
-          }
-}
-
-void DeviceCases::kmeans_failures() const {
-  const int64_t n = 50, k = 5, dim = 3;
-  const vector<float> clean = draw(n * dim, 3);
-  const float inf = std::numeric_limits<float>::infinity();
-  const auto both = [&](const vector<float>& x, const vector<float>& weights, int64_t clusters, const string& what) {
-    vq::KmeansOptions o;
-    o.k = clusters;
-    o.weights = weights.empty() ? nullptr : weights.data();
-    vector<float> centroids(clusters * dim);
-    vector<int32_t> assigned(n);
-    const Failure want = failure_of([&] { vq::kmeans(x.data(), n, dim, o, centroids.data(), assigned.data(), {1}); });
-    DeviceArray<float> dx(backend, context, x), dw(backend, context, weights), dc(backend, context, clusters * dim);
-    DeviceArray<int32_t> da(backend, context, n);
-    vq_kmeans_args a{};
-    a.n = n, a.k = clusters, a.dim = dim, a.iterations = 25, a.init = VQ_INIT_PLUS_PLUS, a.tolerance = 1e-4;
-    a.x = dx, a.weights = weights.empty() ? nullptr : static_cast<vq_buffer*>(dw), a.centroids = dc, a.assignments = da;
-    const Failure got = failure_of(backend, backend.kmeans(context, &a, nullptr));
-    expect(want.code != VQ_OK && got == want, what + ": '" + got.text + "', expected '" + want.text + "'");
-  };
-  for (float poison : {std::nanf(""), inf, 3e38f}) {
-    vector<float> x = clean;
-    x[40 * dim] = x[23 * dim + 1] = poison;
-    both(x, {}, k, "a poisoned row");
-  }
-  for (float poison : {std::nanf(""), inf, -1.0f}) {
-    vector<float> weights(n, 1.0f);
-    weights[30] = weights[12] = poison;
-    both(clean, weights, k, "a poisoned weight");
-  }
-  vector<float> few(n, 0.0f);
-  few[1] = few[2] = 1;
-  both(clean, few, k, "too few rows with weight");
-  both(clean, {}, n + 1, "more clusters than rows");
 }
 
 void DeviceCases::buffers_and_events() const {

@@ -21,8 +21,6 @@ struct DeviceCases {
   void nearest_failures() const;
   void ema_sizes() const;
   void ema_failures() const;
-  void kmeans_settings() const;
-  void kmeans_failures() const;
   void buffers_and_events() const;
   void stopping() const;
   // device_sums_cases.cc
@@ -32,6 +30,13 @@ struct DeviceCases {
   void residual_failures() const;
   void residual_routes() const;
   void residual_beams() const;
+  // device_kmeans_cases.cc
+  void kmeans_settings() const;
+  void kmeans_blocks() const;
+  void kmeans_near_the_tolerance() const;
+  void kmeans_failures() const;
+  // device_nearest_blocks_cases.cc
+  void nearest_blocks() const;
 
   struct Named {
     const char* name;
