@@ -3,6 +3,7 @@
 #pragma once
 #include <mutex>
 
+#include "cuda/codebook_steps.h"
 #include "cuda/ema_update.h"
 #include "cuda/kmeans.h"
 #include "cuda/nearest.h"
@@ -129,6 +130,25 @@ void run_kmeans(Context<M>& c, M& machine, vq_kmeans_args& a, const vq_call* cal
   a.converged = out.converged;
   a.history_size = static_cast<int32_t>(out.history.size());
   if (a.history) std::copy(out.history.begin(), out.history.end(), a.history);
+}
+
+template <class M>
+void run_estimator_gradient(Context<M>& c, M& machine, const vq_estimator_args& a, const vq_call* call) {
+  if (a.n < 0 || a.dim < 1) fail(Error::kShape, "sizes are out of range");
+  if (a.estimator < VQ_STRAIGHT_THROUGH || a.estimator > VQ_PROJECTION) fail(Error::kConfig, "estimator is out of range");
+  const int64_t size = elements(a.n, a.dim);
+  estimator_gradient(Run<M>{machine, call}, static_cast<Estimator>(a.estimator), need<float>(c, a.z, size, "z"),
+                     need<float>(c, a.q, size, "q"), need<float>(c, a.g, size, "g"), a.n, a.dim, need<float>(c, a.out, size, "out"));
+}
+
+template <class M>
+void run_replace_rows(Context<M>& c, M& machine, const vq_replace_args& a, const vq_call* call) {
+  if (a.n < 1 || a.k < 1 || a.dim < 1 || a.count < 0 || a.count > a.k) fail(Error::kShape, "sizes are out of range");
+  const int64_t size = elements(a.k, a.dim);
+  replace_rows(Run<M>{machine, call}, need<float>(c, a.x, elements(a.n, a.dim), "vectors"), a.n, a.dim, a.k,
+               need<int32_t>(c, a.codes, a.count, "codes"), need<int32_t>(c, a.rows, a.count, "rows"), a.count, a.fresh,
+               CodebookState{need<float>(c, a.codebook, size, "codebook"), need<float>(c, a.counts, a.k, "counts"),
+                             may<float>(c, a.sums, size, "sums")});
 }
 
 }  // namespace vq::gpu

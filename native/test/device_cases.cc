@@ -56,7 +56,8 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"ema_skewed", &DeviceCases::ema_skewed},               {"residual_routes", &DeviceCases::residual_routes},
     {"residual_beams", &DeviceCases::residual_beams},       {"kmeans_blocks", &DeviceCases::kmeans_blocks},
     {"kmeans_near_the_tolerance", &DeviceCases::kmeans_near_the_tolerance},
-    {"nearest_blocks", &DeviceCases::nearest_blocks},
+    {"nearest_blocks", &DeviceCases::nearest_blocks},       {"estimators", &DeviceCases::estimators},
+    {"codes_begin_anew", &DeviceCases::codes_begin_anew},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 

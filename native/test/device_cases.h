@@ -37,6 +37,9 @@ struct DeviceCases {
   void kmeans_failures() const;
   // device_nearest_blocks_cases.cc
   void nearest_blocks() const;
+  // device_training_cases.cc
+  void estimators() const;
+  void codes_begin_anew() const;
 
   struct Named {
     const char* name;

@@ -69,6 +69,8 @@ VQ_TEST(device_beams_are_the_reference_bits) { run_case(&vq_test::DeviceCases::r
 VQ_TEST(device_kmeans_in_blocks_is_that_of_resident_rows) { run_case(&vq_test::DeviceCases::kmeans_blocks); }
 VQ_TEST(device_kmeans_ends_where_the_reference_ends) { run_case(&vq_test::DeviceCases::kmeans_near_the_tolerance); }
 VQ_TEST(device_nearest_of_the_hosts_rows_is_the_reference) { run_case(&vq_test::DeviceCases::nearest_blocks); }
+VQ_TEST(device_gradients_past_a_quantizer_are_those_of_float64) { run_case(&vq_test::DeviceCases::estimators); }
+VQ_TEST(device_codes_begin_anew_at_rows) { run_case(&vq_test::DeviceCases::codes_begin_anew); }
 
 VQ_TEST(a_device_without_memory_says_so_and_keeps_none) {
   const vq_backend& b = emulated();

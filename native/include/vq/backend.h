@@ -124,6 +124,24 @@ typedef struct vq_kmeans_args {
   int64_t block_rows;
 } vq_kmeans_args;
 
+enum { VQ_STRAIGHT_THROUGH = 0, VQ_ROTATION = 1, VQ_PROJECTION = 2 };
+
+typedef struct vq_estimator_args {
+  int64_t n, dim;
+  int32_t estimator, reserved;
+  const vq_buffer *z, *q, *g;         /* [n, dim] each; g is the gradient of q */
+  vq_buffer* out;                     /* [n, dim], that of z; may be g */
+} vq_estimator_args;
+
+/* Codes that begin anew: codebook[codes[i]] = x[rows[i]], counts = fresh, sums = fresh x. The codes differ from each other. */
+typedef struct vq_replace_args {
+  int64_t n, k, dim, count;
+  float fresh;
+  int32_t reserved;
+  const vq_buffer *x, *codes, *rows;  /* [n, dim], [count], [count] */
+  vq_buffer *codebook, *counts, *sums; /* [k, dim], [k], [k, dim] or NULL */
+} vq_replace_args;
+
 typedef struct vq_backend {
   uint32_t version; /* first in every version */
   uint32_t size;    /* of this table */
@@ -159,6 +177,8 @@ typedef struct vq_backend {
   int (*ema_update)(vq_context* context, const vq_ema_args* args, const vq_call* call);
   int (*residual_encode)(vq_context* context, const vq_residual_args* args, const vq_call* call);
   int (*kmeans)(vq_context* context, vq_kmeans_args* args, const vq_call* call);
+  int (*estimator_gradient)(vq_context* context, const vq_estimator_args* args, const vq_call* call);
+  int (*replace_rows)(vq_context* context, const vq_replace_args* args, const vq_call* call);
 
   /* One kernel of the training backend by name, as the CPU's op table has them. In this version every name gives
    * VQ_ERROR_NOT_IMPLEMENTED. */
