@@ -13,6 +13,7 @@ export * from './custom-gradient.js'
 export * from './detach.js'
 export * from './ema-update.js'
 export { embedding } from './embedding.js'
+export { estimatorGradientTensors } from './estimator-gradient.js'
 export * from './group-norm.js'
 export * from './layer-norm.js'
 export * from './linear.js'
@@ -29,6 +30,7 @@ export {
   randomUniform,
   truncatedNormal,
 } from './random.js'
+export { type RevivableVariables, reviveDeadCodesTensors } from './revive-dead-codes.js'
 export * from './sgd.js'
 export * from './softmax.js'
 export { type CrossEntropyOptions, softmaxCrossEntropy } from './softmax-cross-entropy.js'

@@ -1,5 +1,10 @@
 export type { AsyncCallOptions, CallOptions } from './call.js'
 export * from './ema-update.js'
+export {
+  type Estimator,
+  type EstimatorGradientOptions,
+  estimatorGradient,
+} from './estimator-gradient.js'
 export * from './kmeans.js'
 export {
   type DeviceNearestResult,
@@ -10,3 +15,4 @@ export {
   nearestAsync,
 } from './nearest.js'
 export * from './residual-encode.js'
+export * from './revive-dead-codes.js'

@@ -35,6 +35,14 @@ export interface QuantizeCore {
     async: boolean,
     progress?: (iteration: number, inertia: number) => void,
   ): unknown
+  estimatorGradient(
+    estimator: number,
+    z: Float32Array,
+    q: Float32Array,
+    g: Float32Array,
+    dim: number,
+    threads: number,
+  ): Float32Array
   /** Instruction sets of this machine, slowest first. Every one gives the same bits. */
   isaList(): string[]
   isa(): string

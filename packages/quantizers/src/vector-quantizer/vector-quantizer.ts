@@ -2,7 +2,15 @@
 //   q(z) = e_k,  k = argmin_j ‖z − e_j‖²                                     (equations 1, 2)
 //   L = ‖sg(z) − e‖² + β‖z − sg(e)‖²                                         (equation 3; the first term with gradients only)
 //   N ← γN + (1−γ)n,  m ← γm + (1−γ)Σz,  e = m / N                           (appendix A.1, with EMA)
-import { emaUpdateTensors, nearestCode, noGrad, type Random, random, tf } from '@vq/core'
+import {
+  emaUpdateTensors,
+  nearestCode,
+  noGrad,
+  type Random,
+  random,
+  reviveDeadCodesTensors,
+  tf,
+} from '@vq/core'
 import { expectFiniteRows } from '../base/finite.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { estimators } from '../estimators/index.js'
@@ -10,7 +18,6 @@ import { kmeansInit, kmeansInitSync } from '../initializers/kmeans.js'
 import { type InitializerOptions, uniformInit } from '../initializers/uniform.js'
 import { codebookLoss, commitmentLoss } from './loss.js'
 import { type Resolved, resolve, type VectorQuantizerOptions } from './options.js'
-import { freshCount, reviveDead, setRows } from './revival.js'
 
 /**
  * One codebook of K vectors of length D; each vector becomes its nearest code.
@@ -124,14 +131,8 @@ export class VectorQuantizer extends BaseQuantizer {
         counts.assign(tf.add(tf.mul(counts, decay), tf.mul(n, 1 - decay)) as tf.Tensor1D)
       })
     if (++this.steps % revivalInterval !== 0) return
-    const values = (counts.dataSync() as Float32Array).slice()
-    const revived = reviveDead(values, deadCodeThreshold, z, this.random)
-    if (revived === undefined) return
-    const fresh = freshCount(deadCodeThreshold)
-    for (const k of revived.codes) values[k] = fresh
-    tf.tidy(() => counts.assign(tf.tensor1d(values)))
-    setRows(codebook, revived)
-    if (sums !== undefined) setRows(sums, revived, fresh)
+    const averages = { codebook, counts, sums }
+    reviveDeadCodesTensors(z, averages, { threshold: deadCodeThreshold, random: this.random })
   }
 
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
