@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectOneOf, expectShape } from '../check.js'
 import { type Estimator, estimators } from '../quantize/estimator-gradient.js'
+import { detach } from './detach.js'
 import { hasKernel, runKernel } from './kernel.js'
 
 // Below this a direction means nothing: such rows get the straight-through gradient.
@@ -24,11 +25,11 @@ export function estimatorGradientTensors<T extends tf.Tensor>(estimator: Estimat
   if (estimator === 'ste') return tf.clone(g)
   if (hasKernel('VqEstimatorGradient') && z.size > 0)
     return runKernel('VqEstimatorGradient', { z, q, g }, { estimator }) as T
-  return tf.tidy(() => composed[estimator](z, q, g) as T)
+  return tf.tidy(() => composed[estimator](detach(z), detach(q), g) as T)
 }
 
 const composed = {
-  rotation: (z: tf.Tensor, q: tf.Tensor, g: tf.Tensor): tf.Tensor => {
+  rotation: (z: tf.Tensor, q: tf.Tensor, g: tf.Tensor, turnedBack = true): tf.Tensor => {
     const [zNorm, zSafe, zGood] = norm(z) // [..., 1] each
     const [qNorm, qSafe, qGood] = norm(q)
     const e = tf.div(z, zSafe) // [..., D]
@@ -37,7 +38,8 @@ const composed = {
     const [, sumSafe, sumGood] = norm(sum)
     const r = tf.div(sum, sumSafe)
     const reflected = tf.sub(g, tf.mul(r, tf.mul(2, dot(r, g))))
-    const rotated = tf.add(reflected, tf.mul(e, tf.mul(2, dot(u, g))))
+    const [along, onto] = turnedBack ? [e, u] : [u, e]
+    const rotated = tf.add(reflected, tf.mul(along, tf.mul(2, dot(onto, g))))
     const scaled = tf.mul(rotated, tf.div(qNorm, tf.maximum(zNorm, tiny)))
     return where(tf.mul(zGood, tf.mul(qGood, sumGood)), scaled, g)
   },
@@ -63,16 +65,16 @@ function where(good: tf.Tensor, a: tf.Tensor, b: tf.Tensor): tf.Tensor {
   return tf.add(tf.mul(a, good), tf.mul(b, tf.sub(1, good)))
 }
 
-// Second order, by way of the composed form.
+// It is linear in g, and to second order z and q stay what they are: the estimators hold them constant.
 tf.registerGradient({
   kernelName: 'VqEstimatorGradient',
-  inputsToSave: ['z', 'q', 'g'],
-  gradFunc: (dy, saved, attrs) => {
+  inputsToSave: ['z', 'q'],
+  gradFunc: (dy, [z, q], attrs) => {
     const { estimator } = attrs as unknown as { estimator: keyof typeof composed }
-    const gradients = tf.grads((z: tf.Tensor, q: tf.Tensor, g: tf.Tensor) => composed[estimator](z, q, g))(
-      saved,
-      dy as tf.Tensor,
-    )
-    return { z: () => gradients[0], q: () => gradients[1], g: () => gradients[2] }
+    return {
+      g: () => composed[estimator](z, q, dy as tf.Tensor, false),
+      z: () => tf.zerosLike(z),
+      q: () => tf.zerosLike(q),
+    }
   },
 })
