@@ -1,17 +1,13 @@
 import {
   DeviceArray,
   device,
-  freshCount,
   initEmaState,
   Random,
   reviveDeadCodes,
-  reviveDeadCodesTensors,
-  tf,
   VqConfigError,
   VqShapeError,
 } from '@vq/core'
-import { afterAll, beforeAll, expect, it, test } from 'vitest'
-import { onBackends } from '../../../test/contract/backends.js'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { emulatedLibrary } from './cuda-library.js'
 import { draw } from './draw.js'
 
@@ -49,7 +45,7 @@ test('dead codes take random rows, in memory and on the device, with the same dr
   for (const place of ['cpu', 'cuda'] as const) {
     const here = state()
     const random = new Random(5)
-    const revived = reviveDeadCodes(x, here, { dim, threshold, random, device: place })
+    const revived = reviveDeadCodes(x, here, { dim, threshold, reset: 1.4, random, device: place })
     expect(revived).toEqual({ codes: Int32Array.from(dead), rows: Int32Array.from(rows) })
     expect(here).toEqual(want)
     expect(random.state).toEqual(drawn.state)
@@ -61,7 +57,9 @@ test('dead codes take random rows, in memory and on the device, with the same dr
       counts: DeviceArray.upload(counts),
       sums: DeviceArray.upload(sums),
     }
-    expect([...reviveDeadCodes(vectors, there, { dim, threshold, random: new Random(5) }).rows]).toEqual(rows)
+    expect([
+      ...reviveDeadCodes(vectors, there, { dim, threshold, reset: 1.4, random: new Random(5) }).rows,
+    ]).toEqual(rows)
     for (const name of ['codebook', 'counts', 'sums'] as const) {
       expect(there[name].read()).toEqual(want[name])
       there[name].dispose()
@@ -78,7 +76,6 @@ test('where no code is dead nothing is drawn and nothing changes', () => {
   expect(reviveDeadCodes(x, here, { dim, threshold: 0.5, random }).codes.length).toBe(0)
   expect(here).toEqual(initEmaState(draw(k * dim, 2), { dim }))
   expect(random.state).toEqual(before)
-  expect([freshCount(0.1), freshCount(3)]).toEqual([1, 6])
 })
 
 test('a state or rows that do not fit are refused', () => {
@@ -93,26 +90,19 @@ test('a state or rows that do not fit are refused', () => {
   counts.dispose()
 })
 
-const variable = (values: Float32Array, shape: number[]): tf.Variable =>
-  tf.tidy(() => tf.variable(tf.tensor(values, shape)))
-
-onBackends(() => {
-  it('variables take the same values, with sums and without', () => {
-    for (const averages of [true, false]) {
-      const { codebook, counts, sums } = state()
-      const variables = {
-        codebook: variable(codebook, [k, dim]),
-        counts: variable(counts, [k]),
-        sums: averages ? variable(sums, [k, dim]) : undefined,
-      }
-      const vectors = tf.tensor2d(x.slice(), [50, dim])
-      const revived = reviveDeadCodesTensors(vectors, variables, { threshold, random: new Random(5) })
-      expect([...revived.rows]).toEqual(rows)
-      expect(variables.codebook.dataSync()).toEqual(want.codebook)
-      expect(variables.counts.dataSync()).toEqual(want.counts)
-      if (averages) expect(variables.sums!.dataSync()).toEqual(want.sums)
-      tf.dispose([variables.codebook, variables.counts, vectors])
-      variables.sums?.dispose()
-    }
-  })
+test('codes of a group take rows of that group, and begin with twice the threshold, at least 1', () => {
+  const here = state()
+  const revived = reviveDeadCodes(x, here, { dim, threshold: 0.4, groups: 2, random: new Random(7) })
+  expect([...revived.codes]).toEqual(dead)
+  for (const [i, c] of dead.entries()) {
+    expect(Math.floor(revived.rows[i] / 25)).toBe(Math.floor(c / 4))
+    expect(here.counts[c]).toBe(1)
+    expect([...here.codebook.subarray(c * dim, (c + 1) * dim)]).toEqual([
+      ...x.subarray(revived.rows[i] * dim, (revived.rows[i] + 1) * dim),
+    ])
+  }
+  const random = new Random(7)
+  reviveDeadCodes(x, here, { dim, threshold: 3, random })
+  expect([...here.counts]).toEqual(Array(k).fill(6))
+  expect(() => reviveDeadCodes(x, state(), { dim, threshold: 1, groups: 3, random })).toThrow(VqShapeError)
 })

@@ -21,6 +21,7 @@ export { type LstmOptions, type LstmResult, type LstmState, type LstmWeights, ls
 export * from './mean-squared-error.js'
 export { nearestCode } from './nearest-code.js'
 export * from './no-grad.js'
+export { orderedLinear } from './ordered-linear.js'
 export {
   bernoulli,
   type DropoutOptions,
@@ -30,7 +31,6 @@ export {
   randomUniform,
   truncatedNormal,
 } from './random.js'
-export { type RevivableVariables, reviveDeadCodesTensors } from './revive-dead-codes.js'
 export * from './sgd.js'
 export * from './softmax.js'
 export { type CrossEntropyOptions, softmaxCrossEntropy } from './softmax-cross-entropy.js'

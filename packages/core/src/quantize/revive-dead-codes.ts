@@ -12,20 +12,21 @@ export interface RevivedCodes {
   rows: Int32Array
 }
 
-/** What a code's moving average of uses starts at again after a revival: high enough to give it time. */
-export function freshCount(threshold: number): number {
-  return Math.max(1, 2 * threshold)
-}
-
-/** For each code whose count is below the threshold, in ascending order, a row drawn from [0, n). */
+/**
+ * For each code whose count is below the threshold, in ascending order, a row drawn from those of its group: the n rows of
+ * all groups lie behind one another, and so do the counts of their codes.
+ */
 export function drawDeadCodes(
   counts: ArrayLike<number>,
   threshold: number,
   n: number,
   random: Random,
+  groups = 1,
 ): RevivedCodes {
   const codes = Int32Array.from({ length: counts.length }, (_, k) => k).filter(k => counts[k] < threshold)
-  return { codes, rows: n > 0 ? codes.map(() => random.integer(n)) : new Int32Array(0) }
+  const each = n / groups
+  const perGroup = counts.length / groups
+  return { codes, rows: codes.map(k => Math.floor(k / perGroup) * each + random.integer(each)) }
 }
 
 export interface ReviveOptions {
@@ -33,6 +34,10 @@ export interface ReviveOptions {
   dim: number
   /** Codes whose moving average of uses falls below this begin anew. */
   threshold: number
+  /** The moving average of uses that they begin with: high enough to give them time. Default twice the threshold, at least 1. */
+  reset?: number
+  /** Codebooks behind one another in one state, each with its share of the rows. Default 1. */
+  groups?: number
   /** Draws the rows. */
   random: Random
   /** As of every call; the result is the same. */
@@ -43,7 +48,7 @@ type StateOf<S extends EmaState | DeviceEmaState> = Omit<S, 'sums'> & { sums?: S
 
 /**
  * Moves the codes that hardly any vector chooses onto random rows of the batch, in place: codebook = row,
- * counts = {@link freshCount}(threshold), sums (where there are any) = count · row. vectors: [N, dim], N at least 1. Says which.
+ * counts = reset, sums (where there are any) = reset · row. vectors: [N, dim], N at least 1. Says which.
  * With a state on the device only its counts [K] are read back, and the numbers of the codes and rows sent.
  *
  * Errors: VqConfigError, VqShapeError.
@@ -56,9 +61,12 @@ export function reviveDeadCodes(
   options: ReviveOptions,
 ): RevivedCodes {
   const operation = 'reviveDeadCodes'
-  const { dim, threshold, random, device } = options ?? {}
+  const { dim, threshold, random, device, groups = 1 } = options ?? {}
   expectInteger(operation, 'dim', dim, 1)
   expectNumber(operation, 'threshold', threshold, 0, Number.MAX_VALUE)
+  const { reset = Math.max(1, 2 * threshold) } = options
+  expectNumber(operation, 'reset', reset, 0, Number.MAX_VALUE)
+  expectInteger(operation, 'groups', groups, 1)
   const { codebook, counts, sums } = state
   const arrays = sums === undefined ? [codebook, counts] : [codebook, counts, sums]
   const resident = arrays.map(a => a instanceof DeviceArray)
@@ -80,10 +88,16 @@ export function reviveDeadCodes(
   const fits = n_k.length === k && (s_k === undefined || s_k.length === k * dim)
   const lengths = `${n_k.length} and ${s_k?.length ?? 'no'}`
   expectShape(fits, operation, `${k} counts and ${k * dim} sums`, lengths, 'Pass a state of initEmaState.')
+  expectShape(
+    n % groups === 0 && k % groups === 0,
+    operation,
+    `rows and codes that ${groups} groups divide`,
+    `${n} rows and ${k} codes`,
+    'Pass as many rows for each group.',
+  )
   const values = counts instanceof DeviceArray ? counts.read() : counts
-  const revived = drawDeadCodes(values, threshold, n, random)
+  const revived = drawDeadCodes(values, threshold, n, random, groups)
   if (revived.codes.length === 0) return revived
-  const fresh = freshCount(threshold)
   if (resident[0] && place !== undefined)
     callNow(operation, {}, core =>
       core.cudaReplaceRows(
@@ -91,7 +105,7 @@ export function reviveDeadCodes(
         x.native,
         revived.codes,
         revived.rows,
-        fresh,
+        reset,
         book.native as number,
         n_k.native as number,
         (s_k?.native as number | undefined) ?? null,
@@ -104,7 +118,7 @@ export function reviveDeadCodes(
       revived,
       { codebook, counts, sums } as EmaState,
       dim,
-      fresh,
+      reset,
     )
   return revived
 }
@@ -114,13 +128,13 @@ function replaceRows(
   { codes, rows }: RevivedCodes,
   { codebook, counts, sums }: StateOf<EmaState>,
   dim: number,
-  fresh: number,
+  reset: number,
 ): void {
-  const scale = Math.fround(fresh)
+  const scale = Math.fround(reset)
   for (const [i, k] of codes.entries()) {
     const row = x.subarray(rows[i] * dim, (rows[i] + 1) * dim)
     codebook.set(row, k * dim)
-    counts[k] = fresh
+    counts[k] = reset
     if (sums !== undefined) for (let d = 0; d < dim; d++) sums[k * dim + d] = scale * row[d]
   }
 }
