@@ -27,33 +27,7 @@ rows = []
 
 
 def torch_ms(f):
-    def estimator(name, n, d):
-    z, q, g = (draw(n, d) for _ in range(3))
-    tz, tq, tg = (torch.from_numpy(a).to(where) for a in (z, q, g))
-    held = [vq.buffer(a) for a in (z, q, g, g)]
-    args = EstimatorArgs(n, d, ("ste", "rotation", "projection").index(name), 0, *held)
-    out = [None]
-
-    def theirs():
-        if name == "projection":
-            u = torch.nn.functional.normalize(tq - tz, dim=1)
-            out[0] = (u * tg).sum(1, keepdim=True) * u
-            return
-        nz, nq = tz.norm(dim=1, keepdim=True), tq.norm(dim=1, keepdim=True)
-        e, u = tz / nz, tq / nq
-        r = torch.nn.functional.normalize(e + u, dim=1)
-        out[0] = nq / nz * (tg - 2 * r * (r * tg).sum(1, keepdim=True) + 2 * e * (u * tg).sum(1, keepdim=True))
-
-    def agreement():
-        mine = torch.from_numpy(vq.read(held[3], np.zeros((n, d), np.float32))).to(where)
-        return f"within {(mine - out[0]).abs().max().item():.1e}"
-
-    beside(f"gradient by {name}, {n} x {d}", lambda: vq.call("estimator_gradient", vq.context, c.byref(args), None), theirs,
-           agreement, lambda ms: f"{4 * n * d * 4 / max(ms, 1e-9) / 1e6:.0f} GB/s")
-    vq.free(*held)
-
-
-if small:
+    if small:
         f()
         return 0.0
     first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -199,6 +173,32 @@ def kmeans(n, k, d, iterations, blocks=0):
            lambda: f"inertia {args.inertia / last[0]:.5f} of PyTorch's",
            lambda ms: f"{2 * n * k * d * (iterations + 1) / max(ms, 1e-9) / 1e9:.1f} TFLOP/s", 1)
     vq.free(bx, bs, bc, ba)
+
+
+def estimator(name, n, d):
+    z, q, g = (draw(n, d) for _ in range(3))
+    tz, tq, tg = (torch.from_numpy(a).to(where) for a in (z, q, g))
+    held = [vq.buffer(a) for a in (z, q, g, g)]
+    args = EstimatorArgs(n, d, ("ste", "rotation", "projection").index(name), 0, *held)
+    out = [None]
+
+    def theirs():
+        if name == "projection":
+            u = torch.nn.functional.normalize(tq - tz, dim=1)
+            out[0] = (u * tg).sum(1, keepdim=True) * u
+            return
+        nz, nq = tz.norm(dim=1, keepdim=True), tq.norm(dim=1, keepdim=True)
+        e, u = tz / nz, tq / nq
+        r = torch.nn.functional.normalize(e + u, dim=1)
+        out[0] = nq / nz * (tg - 2 * r * (r * tg).sum(1, keepdim=True) + 2 * e * (u * tg).sum(1, keepdim=True))
+
+    def agreement():
+        mine = torch.from_numpy(vq.read(held[3], np.zeros((n, d), np.float32))).to(where)
+        return f"within {(mine - out[0]).abs().max().item():.1e}"
+
+    beside(f"gradient by {name}, {n} x {d}", lambda: vq.call("estimator_gradient", vq.context, c.byref(args), None), theirs,
+           agreement, lambda ms: f"{4 * n * d * 4 / max(ms, 1e-9) / 1e6:.0f} GB/s")
+    vq.free(*held)
 
 
 if small:
