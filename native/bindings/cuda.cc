@@ -434,6 +434,12 @@ Napi::Value open(const Info& info) {
     o.Set("memory", static_cast<double>(d.info.memory));
     o.Set("processors", d.info.processors);
     o.Set("devices", d.count);
+    Napi::Array gpus = Napi::Array::New(info.Env());
+    for (int32_t i = 0; i < d.count; ++i) {
+      vq_device_info each{};
+      if (d.table->device_info(i, &each) == VQ_OK) gpus.Set(gpus.Length(), std::string(each.name));
+    }
+    o.Set("gpus", gpus);
     o.Set("driver", version_text(d.versions.driver));
     o.Set("runtime", version_text(d.versions.runtime));
     return o;

@@ -98,6 +98,7 @@ test('with a device: the list tells of it, tensors still cannot live there, and 
     name: 'vq-cuda',
     gpu: 'emulated on the processor, for tests',
     computeCapability: '9.0',
+    gpus: ['emulated on the processor, for tests'],
     memory: 2 ** 30,
     devices: 1,
     driver: '13.0',
