@@ -283,6 +283,8 @@ Napi::Value estimator_gradient(const Info& info) {
     if (t->q.size() != t->z.size() || t->g.size() != t->z.size()) vq::fail(vq::Error::kShape, "z, q and g differ in length");
     t->gradient.make(info.Env(), t->n * t->dim, false);
     return start(info, std::move(t), false, Napi::Value());
+  });
+}
 
 class KmeansBlockTask : public Task {
  public:
