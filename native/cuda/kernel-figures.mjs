@@ -25,9 +25,10 @@ export function kernelsIn(log) {
 
 // "CodeSums" of _ZN2vq3gpu10run_kernelINS0_11ElementwiseINS0_8CodeSumsEEEEEvT_; others keep their mangled name.
 function shortName(mangled) {
-  if (!mangled.startsWith('_ZN2vq3gpu10run_kernel')) return mangled
+  const begin = /^_ZN2vq3gpu(?:10run_kernel|16run_large_kernel)I/.exec(mangled)?.[0]
+  if (begin === undefined) return mangled
   const names = []
-  for (let rest = mangled.slice('_ZN2vq3gpu10run_kernelI'.length); rest; ) {
+  for (let rest = mangled.slice(begin.length); rest; ) {
     const length = /^(?:NS0_|I|N)*(\d+)/.exec(rest)
     if (!length) break
     const from = length[0].length

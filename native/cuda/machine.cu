@@ -73,6 +73,8 @@ CudaMachine::CudaMachine(int device) : device_(device) {
   check_cuda(cudaSetDevice(device), "choosing a device");
   check_cuda(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), "making a stream");
   stream_ = own_;
+  check_cuda(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for a device");
+  check_cuda(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, device), "asking for a device");
   int pooled = 0;
   if (cudaDeviceGetAttribute(&pooled, cudaDevAttrMemoryPoolsSupported, device) == cudaSuccess && pooled) {
     cudaMemPool_t pool;

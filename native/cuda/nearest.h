@@ -1,7 +1,9 @@
 // Nearest code on a machine: what a codebook needs once, and the rows in launches short enough to be stopped between.
 #pragma once
 #include <algorithm>
+#include <memory>
 
+#include "cuda/code_filter.h"
 #include "cuda/kernels/nearest.h"
 #include "cuda/machine_arrays.h"
 
@@ -11,11 +13,12 @@ namespace vq::gpu {
 template <class M>
 class ReadyCodes {
  public:
-  ReadyCodes(M& machine, int64_t k, int64_t dim, Kind kind)
-      : machine_(machine), k_(k), dim_(dim), kind_(kind), numbers_(machine, k), bad_(machine) {}
+  ReadyCodes(M& machine, int64_t k, int64_t dim, Kind kind, Route route = Route::kAuto)
+      : machine_(machine), k_(k), dim_(dim), kind_(kind), route_(route), numbers_(machine, k), bad_(machine) {}
   // Throws kValue naming the first code that is not finite, the codebook by `what`.
   void set(const float* codes, const char* what) {
     codes_ = codes;
+    filter_.reset();
     const bool cosine = kind_ == Kind::kCosine;
     bad_.clear();
     machine_.launch(RowNorms{codes, k_, dim_, cosine ? RowNorms::kRoot : RowNorms::kHalf,
@@ -29,8 +32,16 @@ class ReadyCodes {
   // Nearest codes of n rows from x on; the first row without one is noted in `bad`, counted from x.
   void assign(const float* x, int64_t n, const float* x_norms, int32_t* indices, int64_t stride, float* distances,
               int64_t* bad) const {
-    machine_.launch(Nearest{x, n, dim_, codes_, k_, kind_, x_norms, kind_ == Kind::kCosine ? numbers_.data() : nullptr,
-                            kind_ == Kind::kL2 ? numbers_.data() : nullptr, indices, stride, distances, bad});
+    const Nearest full{x, n, dim_, codes_, k_, kind_, x_norms, kind_ == Kind::kCosine ? numbers_.data() : nullptr,
+                       kind_ == Kind::kL2 ? numbers_.data() : nullptr, indices, stride, distances, bad, nullptr, nullptr};
+    if (!CodeFilter<M>::suits(machine_, route_, n, k_, dim_)) return machine_.launch(full);
+    try {
+      if (!filter_) filter_ = std::make_unique<CodeFilter<M>>(machine_, full);
+      filter_->assign(full);
+    } catch (const Error& e) {  // memory that only the filter needs
+      if (e.code != Error::kMemory) throw;
+      machine_.launch(full);
+    }
   }
   // Rows whose scores take some tenths of a second on a large device: how long a stop may have to wait.
   int64_t rows_per_launch() const {
@@ -42,9 +53,11 @@ class ReadyCodes {
   M& machine_;
   int64_t k_, dim_;
   Kind kind_;
+  Route route_;
   const float* codes_ = nullptr;
   Array<M, float> numbers_;
   Firsts<M, 1> bad_;
+  mutable std::unique_ptr<CodeFilter<M>> filter_;  // of these codes, once they were asked for
 };
 
 // All rows; throws naming the first without a nearest code.
@@ -69,9 +82,9 @@ void assign_rows(const Run<M>& run, const ReadyCodes<M>& ready, const float* x, 
 
 template <class M>
 void nearest(const Run<M>& run, const float* x, int64_t n, int64_t dim, const float* codes, int64_t k, Kind kind,
-             int32_t* indices, float* distances) {
+             int32_t* indices, float* distances, Route route = Route::kAuto) {
   if (k > INT32_MAX) fail(Error::kShape, "codebook has more than 2^31 - 1 codes");
-  ReadyCodes<M> ready(run.machine, k, dim, kind);
+  ReadyCodes<M> ready(run.machine, k, dim, kind, route);
   ready.set(codes, "codebook");
   assign_rows(run, ready, x, n, dim, kind, indices, distances);
 }

@@ -77,6 +77,8 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"residual_failures", &DeviceCases::residual_failures}, {"kmeans_settings", &DeviceCases::kmeans_settings},
     {"kmeans_failures", &DeviceCases::kmeans_failures},     {"buffers_and_events", &DeviceCases::buffers_and_events},
     {"stopping", &DeviceCases::stopping},
+    {"filter_sizes", &DeviceCases::filter_sizes},           {"filter_hard_data", &DeviceCases::filter_hard_data},
+    {"filter_worst_case", &DeviceCases::filter_worst_case}, {"filter_failures", &DeviceCases::filter_failures},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 

@@ -1,9 +1,7 @@
 // Distance and argmin in one pass: a block keeps the best code of 64 rows and meets the codes 64 at a time, so the N x K
 // scores live in registers alone. Every score is the contract's chain over ascending d, in float32.
 //
-// Where the tensor-core filter attaches: it replaces this kernel for large K by one that finds, with a proven bound, the
-// codes that may win, and calls score_step on the survivors alone; `Nearest` stays as the route for small sizes and for rows
-// whose survivors do not fit.
+// The route for small sizes, and for rows that the filter of large ones (code_filter.h) cannot decide.
 #pragma once
 #include "cuda/block.h"
 
@@ -36,13 +34,16 @@ struct Nearest {
   int64_t stride;
   float* distances;                   // [n] or null
   int64_t* bad;                       // the first row whose best score is not finite
+  const int32_t *chosen, *chosen_count;  // so many of these rows alone, or null
   int64_t blocks() const { return ceil_div(n, kRows); }
 
   template <class Block>
   VQ_HD void run(Block& block) const {
     Shared& s = block.shared();
     const int64_t first = block.index() * kRows;
-    const int rows = static_cast<int>(least(kRows, n - first));
+    const int64_t left = (chosen ? *chosen_count : n) - first;
+    if (left <= 0) return;
+    const int rows = static_cast<int>(least(kRows, left));
     const bool norms = distances != nullptr && kind == Kind::kL2;
     block.each([&](int, Registers& r) {
       for (int i = 0; i < kEach; ++i) r.best[i] = no_best();
@@ -80,7 +81,7 @@ struct Nearest {
       if (thread >= rows) return;
       Best best = no_best();
       for (int c = 0; c < kAcross; ++c) keep_better(best, s.score[thread][c], s.code[thread][c]);
-      const int64_t row = first + thread;
+      const int64_t row = row_at(first + thread);
       indices[row * stride] = best.code;
       if (distances) distances[row] = distance_of(kind, best.score, r.norm);
       if (!finite(best.score)) note_first(bad, row);
@@ -88,6 +89,7 @@ struct Nearest {
   }
 
  private:
+  VQ_HD int64_t row_at(int64_t i) const { return chosen ? chosen[i] : i; }
   // Codes past the last one score +inf, or NaN, and never win.
   VQ_HD void start(Registers& r, int64_t from, int column) const {
     for (int j = 0; j < kEach; ++j) {
@@ -102,8 +104,9 @@ struct Nearest {
       if (d >= width) continue;
       float v = 0;
       if (row < rows) {
-        v = x[(first + row) * dim + at + d];
-        if (x_norms) v = unit_element(v, x_norms[first + row]);
+        const int64_t from_row = row_at(first + row);
+        v = x[from_row * dim + at + d];
+        if (x_norms) v = unit_element(v, x_norms[from_row]);
       }
       s.x[d][row] = v;
       const int64_t code = from + row;  // kCodes == kRows

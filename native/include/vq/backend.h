@@ -63,12 +63,14 @@ typedef struct vq_call {
 } vq_call;
 
 enum { VQ_L2 = 0, VQ_COSINE = 1, VQ_DOT = 2 };
+/* How: the device chooses; every score in float32; through the tensor cores where the device can. Results are the same. */
+enum { VQ_ROUTE_AUTO = 0, VQ_ROUTE_FULL = 1, VQ_ROUTE_FILTER = 2 };
 
 /* The contracts of vq/quantize.h, on device buffers: row-major float32, int32 codes. After an error the contents of the
  * outputs are undefined, except that ema_update has then written nothing. */
 typedef struct vq_nearest_args {
   int64_t n, k, dim;
-  int32_t metric, reserved;
+  int32_t metric, route;
   const vq_buffer *x, *codebook;      /* [n, dim], [k, dim] */
   vq_buffer *indices, *distances;     /* [n], [n] or NULL */
 } vq_nearest_args;
