@@ -14,7 +14,7 @@
 
 namespace vq::gpu {
 
-enum class Route : int32_t { kAuto = 0, kFull = 1, kFilter = 2 };
+enum class Route : int32_t { kAuto = 0, kFull = 1, kFilter = 2, kFilterMma = 3 };
 
 struct ClearCount {
   int32_t* count;
@@ -31,7 +31,7 @@ class CodeFilter {
   // take some 30 microseconds, in which a large device does 2^30 multiply-adds in full: twice that is asked for.
   static bool suits(const M& machine, Route route, int64_t n, int64_t k, int64_t dim) {
     if (route == Route::kFull || !machine.has_tensor_cores() || dim > kFilterLongest || n > INT32_MAX) return false;
-    if (route == Route::kFilter) return true;
+    if (route != Route::kAuto) return true;
     return dim >= 32 && k >= 512 && static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(dim) >= 0x1p31;
   }
 
@@ -58,8 +58,9 @@ class CodeFilter {
                                bias_.data(), bounds_.data(), common_.data()});
   }
 
-  // What `full` would do.
-  void assign(const Nearest& full) const {
+  // What `full` would do, where scan(arrays) is FilterScan or as good.
+  template <class Scan>
+  void assign(const Nearest& full, Scan&& scan) const {
     const int64_t n = full.n, parts = parts_of(dim_), most = rows_at_once(n);
     const int64_t tiles = tiles_of(most), splits = splits_of(tiles), positions = tiles * kTileRows;
     Array<M, uint16_t> rows(machine_, tiles * parts * kTileElements);
@@ -74,7 +75,7 @@ class CodeFilter {
                          bias_.data(), bounds_.data(), common_.data(), tiles_, splits, listed.data(), counts.data(), least.data()};
       machine_.launch(RoundRows{x, x_norms, full.kind == Kind::kL2 ? centre_.data() : nullptr, count, dim_, a.row_tiles, false,
                                 rows.data(), nullptr, squared.data(), change.data()});
-      machine_.launch(FilterScan{a});
+      scan(a);
       machine_.launch(each_of(1, ClearCount{undecided_count_.data()}));
       machine_.launch(FilterRescore{a, x, full.codes, full.kind, x_norms, full.code_norms, full.bias,
                                     full.indices + begin * full.stride, full.stride,

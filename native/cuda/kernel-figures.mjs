@@ -25,6 +25,8 @@ export function kernelsIn(log) {
 
 // "CodeSums" of _ZN2vq3gpu10run_kernelINS0_11ElementwiseINS0_8CodeSumsEEEEEvT_; others keep their mangled name.
 function shortName(mangled) {
+  const hopper = /^_ZN2vq3gpu11hopper_scanILb([01])E/.exec(mangled)
+  if (hopper) return hopper[1] === '1' ? 'HopperScanResident' : 'HopperScan'
   const begin = /^_ZN2vq3gpu(?:10run_kernel|16run_large_kernel)I/.exec(mangled)?.[0]
   if (begin === undefined) return mangled
   const names = []

@@ -148,6 +148,8 @@ class CudaMachine {
   bool has_tensor_cores() const { return major_ >= 8; }  // for bfloat16
   int64_t most_filter_rows() const { return 1 << 17; }
   float bound_share() const { return 1; }
+  void prepare_scan();
+  void scan(const ScanArrays& a, bool plain);
 
   void use(Stream* stream);
   void synchronize() { check_cuda(cudaStreamSynchronize(stream_), "waiting for the device"); }
@@ -186,6 +188,8 @@ class CudaMachine {
   }
 
  private:
+  static void note_scan(int device, int32_t scan);
+  int32_t scan_ = VQ_SCAN_UNKNOWN;
   int device_, processors_ = 1, major_ = 0;
   bool pooled_ = false;
   cudaStream_t own_ = nullptr, stream_ = nullptr;

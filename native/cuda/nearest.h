@@ -36,8 +36,9 @@ class ReadyCodes {
                        kind_ == Kind::kL2 ? numbers_.data() : nullptr, indices, stride, distances, bad, nullptr, nullptr};
     if (!CodeFilter<M>::suits(machine_, route_, n, k_, dim_)) return machine_.launch(full);
     try {
+      machine_.prepare_scan();
       if (!filter_) filter_ = std::make_unique<CodeFilter<M>>(machine_, full);
-      filter_->assign(full);
+      filter_->assign(full, [&](const ScanArrays& a) { machine_.scan(a, route_ == Route::kFilterMma); });
     } catch (const Error& e) {  // memory that only the filter needs
       if (e.code != Error::kMemory) throw;
       machine_.launch(full);

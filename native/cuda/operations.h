@@ -52,7 +52,7 @@ template <class M>
 void run_nearest(Context<M>& c, M& machine, const vq_nearest_args& a, const vq_call* call) {
   if (a.n < 0 || a.k < 1 || a.dim < 1) fail(Error::kShape, "sizes are out of range");
   if (a.metric < VQ_L2 || a.metric > VQ_DOT) fail(Error::kConfig, "metric is out of range");
-  if (a.route < VQ_ROUTE_AUTO || a.route > VQ_ROUTE_FILTER) fail(Error::kConfig, "route is out of range");
+  if (a.route < VQ_ROUTE_AUTO || a.route > VQ_ROUTE_FILTER_MMA) fail(Error::kConfig, "route is out of range");
   nearest(Run<M>{machine, call}, need<float>(c, a.x, elements(a.n, a.dim), "vectors"), a.n, a.dim,
           need<float>(c, a.codebook, elements(a.k, a.dim), "codebook"), a.k, static_cast<Kind>(a.metric),
           need<int32_t>(c, a.indices, a.n, "indices"), may<float>(c, a.distances, a.n, "distances"),

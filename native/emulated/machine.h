@@ -52,6 +52,8 @@ class EmulatedMachine {
   bool has_tensor_cores() const { return true; }
   int64_t most_filter_rows() const { return filter_rows; }
   float bound_share() const { return share; }
+  void prepare_scan() {}
+  void scan(const ScanArrays& a, bool) { launch(FilterScan{a}); }
 
   void use(Stream*) {}
   void synchronize() {}

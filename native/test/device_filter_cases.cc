@@ -48,9 +48,11 @@ void compare(const DeviceCases& t, const Problem& p, const string& what) {
     } catch (const vq::Error& e) {
       code = codes[e.code], words = e.what();
     }
-    for (bool with : {true, false}) {
+    for (int way = 0; way < (t.large ? 3 : 2); ++way) {
+      const bool with = way != 1;
+      const int route = way < 2 ? VQ_ROUTE_FILTER : VQ_ROUTE_FILTER_MMA;
       DeviceArray<int32_t> found(b, t.context, p.n);
-      const vq_nearest_args args{p.n, p.k, p.dim, metric, VQ_ROUTE_FILTER, x, book, found, with ? static_cast<vq_buffer*>(distances) : nullptr};
+      const vq_nearest_args args{p.n, p.k, p.dim, metric, route, x, book, found, with ? static_cast<vq_buffer*>(distances) : nullptr};
       const int got = b.nearest(t.context, &args, nullptr);
       const string said = got == VQ_OK ? "" : b.last_error();
       t.expect(got == code && said == words, where + ": '" + said + "', expected '" + words + "'");
@@ -176,7 +178,7 @@ void DeviceCases::filter_failures() const {
     }
   DeviceArray<float> x(backend, context, 10), codes(backend, context, 10);
   DeviceArray<int32_t> indices(backend, context, 10);
-  for (int route : {-1, 3}) {
+  for (int route : {-1, 4}) {
     const vq_nearest_args args{5, 5, 2, VQ_L2, route, x, codes, indices, nullptr};
     expect(backend.nearest(context, &args, nullptr) == VQ_ERROR_CONFIG, "an unknown route");
   }

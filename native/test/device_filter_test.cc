@@ -4,8 +4,7 @@
 #include <string>
 
 #include "check.h"
-#include "cuda/kernels/filter_bound.h"
-#include "cuda/kernels/filter_tiles.h"
+#include "cuda/scans_agree.h"
 #include "device_buffers.h"
 #include "device_cases.h"
 #include "emulated/machine.h"
@@ -125,6 +124,40 @@ VQ_TEST(the_filter_pays_for_large_sizes_alone) {
   const auto suits = [&](int64_t n, int64_t k, int64_t dim) { return CodeFilter<Machine>::suits(m, Route::kAuto, n, k, dim); };
   VQ_EXPECT(suits(1000000, 8192, 256) && suits(1000000, 1024, 64) && suits(100, 1000000, 4096));
   VQ_EXPECT(!suits(8192, 1024, 64) && !suits(1000000, 100, 256) && !suits(1000000, 8192, 16) && !suits(1000000, 8192, 5000));
+}
+
+VQ_TEST(a_scan_that_differs_is_found_out) {
+  Machine m(0);
+  const auto plain = [&](const ScanArrays& a) { m.launch(FilterScan{a}); };
+  for (int64_t dim : {40, 100}) VQ_EXPECT(scans_agree(m, dim, plain, plain));  // sums are rounded in other ways
+  // A scan that is wrong in one place: rows of the second eight, some elements, one tile of codes, one bias.
+  const auto spoiled = [&](auto&& spoil) {
+    return scans_agree(m, 40, plain, [&](const ScanArrays& a) {
+      ScanArrays b = a;
+      std::vector<uint16_t> rows(a.rows, a.rows + a.row_tiles * kTileElements), codes(a.codes, a.codes + a.code_tiles * kTileElements);
+      std::vector<float> bias(a.bias, a.bias + a.code_tiles * kTileRows);
+      spoil(rows, codes, bias);
+      b.rows = rows.data(), b.codes = codes.data(), b.bias = bias.data();
+      plain(b);
+    });
+  };
+  using Tiles = std::vector<uint16_t>&;
+  using Biases = std::vector<float>&;
+  VQ_EXPECT(spoiled([](Tiles, Tiles, Biases) {}));
+  VQ_EXPECT(!spoiled([](Tiles rows, Tiles, Biases) {
+    for (int i = 0; i < 8 * kTileDepth; ++i) std::swap(rows[i], rows[8 * kTileDepth + i]);
+  }));
+  VQ_EXPECT(!spoiled([](Tiles rows, Tiles, Biases) {
+    for (int i = 0; i < 16; ++i) rows[in_tile(5, i)] = 0;
+  }));
+  VQ_EXPECT(!spoiled([](Tiles, Tiles codes, Biases) { std::fill(codes.begin(), codes.begin() + kTileElements, uint16_t{0}); }));
+  VQ_EXPECT(!spoiled([](Tiles, Tiles, Biases bias) {
+    for (size_t i = 0; i < bias.size(); i += 8) std::swap(bias[i], bias[i + 1]);
+  }));
+  VQ_EXPECT(!scans_agree(m, 40, plain, [&](const ScanArrays& a) {
+    plain(a);
+    for (int64_t i = 0; i < a.row_tiles * kTileRows * a.splits; ++i) a.counts[i] = 0;
+  }));
 }
 
 // PTX ISA: with 128-byte swizzle the 16-byte chunks of each 128 bytes are permuted by the address' bits 7 to 9.
