@@ -4,7 +4,7 @@
 //
 // Working memory: half the codebook's bytes, its rows padded to 64 elements and its codes to a multiple of 128, and 28 bytes
 // per code; for the rows of one launch, at most 2^17 of them or one block per multiprocessor, 2 bytes per padded element and
-// 528 per row, the latter times the blocks that share a row where there are few rows.
+// 528 per row, the latter times the blocks that share a row where there are few; and 16 bytes per row of the call.
 #pragma once
 #include <algorithm>
 
@@ -66,7 +66,10 @@ class CodeFilter {
     Array<M, uint16_t> rows(machine_, tiles * parts * kTileElements);
     Array<M, float> squared(machine_, positions), change(machine_, positions);
     Array<M, Candidate> listed(machine_, positions * splits * kListed);
-    Array<M, int32_t> counts(machine_, positions * splits), least(machine_, positions * splits), undecided(machine_, most);
+    Array<M, int32_t> counts(machine_, positions * splits), least(machine_, positions * splits), undecided(machine_, n);
+    Array<M, int64_t> keys(machine_, n);
+    Array<M, float> norms(machine_, n);
+    machine_.launch(each_of(1, ClearCount{undecided_count_.data()}));
     for (int64_t begin = 0; begin < n; begin += most) {
       const int64_t count = std::min(most, n - begin);
       const float* x = full.x + begin * dim_;
@@ -76,15 +79,16 @@ class CodeFilter {
       machine_.launch(RoundRows{x, x_norms, full.kind == Kind::kL2 ? centre_.data() : nullptr, count, dim_, a.row_tiles, false,
                                 rows.data(), nullptr, squared.data(), change.data()});
       scan(a);
-      machine_.launch(each_of(1, ClearCount{undecided_count_.data()}));
       machine_.launch(FilterRescore{a, x, full.codes, full.kind, x_norms, full.code_norms, full.bias,
                                     full.indices + begin * full.stride, full.stride,
                                     full.distances ? full.distances + begin : nullptr, begin, undecided.data(),
-                                    undecided_count_.data()});
-      Nearest rest = full;
-      rest.n = count, rest.chosen = undecided.data(), rest.chosen_count = undecided_count_.data();
-      machine_.launch(rest);
+                                    undecided_count_.data(), keys.data()});
     }
+    Nearest rest = full;
+    rest.chosen = undecided.data(), rest.chosen_count = undecided_count_.data();
+    rest.keys = keys.data(), rest.norms = norms.data(), rest.most_blocks = 8 * machine_.processors();
+    machine_.launch(rest);
+    machine_.launch(each_of(n, ChosenNearest{rest}));
   }
 
  private:

@@ -33,7 +33,7 @@ class ReadyCodes {
   void assign(const float* x, int64_t n, const float* x_norms, int32_t* indices, int64_t stride, float* distances,
               int64_t* bad) const {
     const Nearest full{x, n, dim_, codes_, k_, kind_, x_norms, kind_ == Kind::kCosine ? numbers_.data() : nullptr,
-                       kind_ == Kind::kL2 ? numbers_.data() : nullptr, indices, stride, distances, bad, nullptr, nullptr};
+                       kind_ == Kind::kL2 ? numbers_.data() : nullptr, indices, stride, distances, bad};
     if (!CodeFilter<M>::suits(machine_, route_, n, k_, dim_)) return machine_.launch(full);
     try {
       machine_.prepare_scan();

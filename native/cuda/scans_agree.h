@@ -54,7 +54,7 @@ bool scans_agree(M& m, int64_t dim, One&& one, Other&& other) {
   put(m, codes.data(), values.data() + n * dim, k * dim);
   m.launch(RowNorms{codes.data(), k, dim, RowNorms::kHalf, RowNorms::kNever, bias.data(), 1, nullptr});
   const Nearest full{x.data(), n, dim, codes.data(), k, Kind::kL2, nullptr, nullptr, bias.data(), indices.data(), 1, nullptr,
-                     bad.cell(0), nullptr, nullptr};
+                     bad.cell(0)};
   bool same = true;
   CodeFilter<M>(m, full).assign(full, [&](const ScanArrays& a) {
     other(a);

@@ -299,3 +299,33 @@ VQ_TEST(keys_order_scores_and_codes_as_the_contract) {
   VQ_EXPECT(to_bf16(INFINITY) == 0x7f80 && to_bf16(3.4e38f) == 0x7f80 && to_bf16(-1.0f) == 0xbf80);
   VQ_EXPECT(to_bf16(1 + 0x1p-8f) == 0x3f80 && to_bf16(1 + 3 * 0x1p-8f) == 0x3f82);  // ties to even
 }
+
+// Where memory is short the filter is left out: no call fails for what only it needs.
+VQ_TEST(nearest_needs_no_memory_of_the_filter) {
+  const int64_t n = 150, k = 200, dim = 20;
+  const std::vector<float> x = normal(n * dim, 1), codes = normal(k * dim, 2);
+  vq_context* context = nullptr;
+  VQ_EXPECT(emulated().context_create(0, &context) == VQ_OK);
+  {
+    vq_test::DeviceArray<float> dx(emulated(), context, x), dc(emulated(), context, codes);
+    vq_test::DeviceArray<int32_t> indices(emulated(), context, n);
+    vq_nearest_args args{n, k, dim, VQ_L2, VQ_ROUTE_FULL, dx, dc, indices, nullptr};
+    VQ_EXPECT(emulated().nearest(context, &args, nullptr) == VQ_OK);
+    const std::vector<int32_t> want = indices.values();
+    args.route = VQ_ROUTE_FILTER;
+    int refused = 0, left_out = 0;
+    const int64_t before = Machine::live;
+    for (int after = 0;; ++after) {
+      Machine::filtered = 0, Machine::fail_in = after;
+      const int code = emulated().nearest(context, &args, nullptr);
+      const bool failed = Machine::fail_in < 0;
+      Machine::fail_in = -1;
+      VQ_EXPECT(Machine::live == before);
+      if (code == VQ_OK) VQ_EXPECT(vq_test::same_bits(indices.values(), want));
+      refused += code == VQ_ERROR_MEMORY, left_out += code == VQ_OK && Machine::filtered == 0;
+      if (!failed) break;
+    }
+    VQ_EXPECT(refused >= 2 && left_out > 10);
+  }
+  emulated().context_destroy(context);
+}

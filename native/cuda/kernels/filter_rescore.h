@@ -31,7 +31,8 @@ struct FilterRescore {
   int64_t stride;
   float* distances;
   int64_t before;                        // the number of rows before these
-  int32_t *undecided, *undecided_count;  // rows to be scored in full, counted with those before
+  int32_t *undecided, *undecided_count;  // rows to be scored in full, counted with those before, and their keys
+  int64_t* undecided_keys;
   int64_t blocks() const { return ceil_div(a.n, kRows); }
 
   template <class Block>
@@ -65,7 +66,8 @@ struct FilterRescore {
       if (thread >= rows) return;
       const int64_t row = first + thread;
       if (!s.whole[thread]) {
-        undecided[take_place(undecided_count)] = static_cast<int32_t>(before + row);
+        const int32_t at = take_place(undecided_count);
+        undecided[at] = static_cast<int32_t>(before + row), undecided_keys[at] = kNone;
         return;
       }
       const Best best = of_key(s.key[thread]);
