@@ -88,7 +88,7 @@ class CodeFilter {
     rest.chosen = undecided.data(), rest.chosen_count = undecided_count_.data();
     rest.keys = keys.data(), rest.norms = norms.data(), rest.most_blocks = 8 * machine_.processors();
     machine_.launch(rest);
-    machine_.launch(each_of(n, ChosenNearest{rest}));
+    machine_.launch(each_of(n, SharedNearest{rest}));
   }
 
  private:

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/kernels/nearest.h"
 #include "cuda/kernels/row_norms.h"
 #include "vq/backend.h"
 #include "vq/describe_row.h"
@@ -68,7 +69,7 @@ template <class M, int kCount>
 class Firsts {
  public:
   explicit Firsts(M& machine) : machine_(machine), cells_(machine, kCount) { clear(); }
-  void clear() { put(machine_, cells_.data(), std::vector<int64_t>(kCount, kNone).data(), kCount); }
+  void clear() { machine_.launch(each_of(kCount, SetNone{cells_.data()})); }
   int64_t* cell(int i) const { return cells_.data() + i; }
   std::vector<int64_t> values() const { return fetch(machine_, cells_.data(), kCount); }
 

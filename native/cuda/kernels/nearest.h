@@ -34,14 +34,18 @@ struct Nearest {
   int64_t stride;
   float* distances;                   // [n] or null
   int64_t* bad;                       // the first row whose best score is not finite
-  // So many of these rows alone, whose number the device knows, or null. Where they are few, blocks share a row's codes; what
-  // each finds goes into the least of the keys, and squared norms into `norms`, for ChosenNearest to end with.
+  // So many of these rows alone, whose number the device knows, or null.
   const int32_t* chosen = nullptr;
   const int32_t* chosen_count = nullptr;
+  // Where rows are few, blocks share their codes: what each finds goes into the least of the keys, kNone at first, and squared
+  // norms into `norms`, for SharedNearest to end with. Null without.
   int64_t* keys = nullptr;
   float* norms = nullptr;
-  int64_t most_blocks = INT32_MAX;
-  VQ_HD int64_t blocks() const { return least(ceil_div(n, kRows), most_blocks); }
+  int64_t most_blocks = 0;
+  VQ_HD int64_t blocks() const {
+    const int64_t down = ceil_div(n, kRows);
+    return keys ? least(down * ceil_div(k, kCodes), most_blocks) : down;
+  }
 
   template <class Block>
   VQ_HD void run(Block& block) const {
@@ -49,7 +53,7 @@ struct Nearest {
     const int32_t down = static_cast<int32_t>(ceil_div(count, kRows)), tiles = static_cast<int32_t>(ceil_div(k, kCodes));
     if (down == 0) return;
     const int32_t grid = static_cast<int32_t>(blocks());
-    const int32_t shares = chosen && grid > down ? static_cast<int32_t>(least(tiles, grid / down)) : 1;
+    const int32_t shares = keys && grid > down ? static_cast<int32_t>(least(tiles, grid / down)) : 1;
     for (int64_t work = block.index(); work < static_cast<int64_t>(down) * shares; work += grid) {
       const int32_t share = static_cast<int32_t>(work) / down, row = static_cast<int32_t>(work) % down;
       meet(block, int64_t{row} * kRows, count, int64_t{first_tile(tiles, share, shares)} * kCodes,
@@ -148,17 +152,21 @@ struct Nearest {
   static_assert(kRows == kCodes && kRows / kEach * kAcross == kThreads, "one thread per four rows and four codes");
 };
 
-// What a Nearest of chosen rows found, in its place.
-struct ChosenNearest {
+// What a Nearest with keys found, in its place.
+struct SharedNearest {
   Nearest found;
   VQ_HD void operator()(int64_t i) const {
-    if (i >= *found.chosen_count) return;
+    if (found.chosen && i >= *found.chosen_count) return;
     const Best best = of_key(found.keys[i]);
-    const int64_t row = found.chosen[i];
+    const int64_t row = found.chosen ? found.chosen[i] : i;
     found.indices[row * found.stride] = best.code;
     if (found.distances) found.distances[row] = distance_of(found.kind, best.score, found.norms[i]);
     if (!finite(best.score)) note_first(found.bad, row);
   }
+};
+struct SetNone {
+  int64_t* cells;
+  VQ_HD void operator()(int64_t i) const { cells[i] = kNone; }
 };
 
 }  // namespace vq::gpu
