@@ -12,8 +12,10 @@
 #endif
 #if defined(__CUDA_ARCH__)
 #define VQ_UNROLL _Pragma("unroll")
+#define VQ_NO_UNROLL _Pragma("unroll 1")
 #else
 #define VQ_UNROLL
+#define VQ_NO_UNROLL
 #endif
 
 namespace vq::gpu {

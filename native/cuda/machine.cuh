@@ -2,6 +2,8 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
 #include "cuda/table.h"
 
 namespace vq::gpu {
@@ -111,8 +113,14 @@ class DeviceBlock {
   Registers registers_;
 };
 
+// How many blocks of a kernel must fit a multiprocessor. Without a say (0) the compiler rather spills than lets one less fit.
+template <class Kernel, class = void>
+constexpr int kFitting = 0;
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::kThreads) run_kernel(const __grid_constant__ Kernel kernel) {
+constexpr int kFitting<Kernel, std::void_t<decltype(Kernel::kBlocksAtOnce)>> = Kernel::kBlocksAtOnce;
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::kThreads, kFitting<Kernel>) run_kernel(const __grid_constant__ Kernel kernel) {
   __shared__ typename Kernel::Shared shared;
   DeviceBlock<Kernel> block(shared);
   kernel.run(block);

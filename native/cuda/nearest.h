@@ -60,9 +60,9 @@ class ReadyCodes {
   }
 
  private:
-  // Every score in float32. Four blocks fit a multiprocessor; where rows are too few for that, blocks share their codes.
+  // Every score in float32. Where the rows alone would leave multiprocessors idle, blocks share their codes.
   void score_all(Nearest full) const {
-    const int64_t blocks = 4 * machine_.processors(), down = ceil_div(full.n, Nearest::kRows);
+    const int64_t blocks = Nearest::kBlocksAtOnce * machine_.processors(), down = ceil_div(full.n, Nearest::kRows);
     if (2 * down > blocks || k_ < 4 * Nearest::kCodes || down == 0) return machine_.launch(full);
     Array<M, int64_t> keys(machine_, full.n);
     Array<M, float> norms(machine_, full.n);

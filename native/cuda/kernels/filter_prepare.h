@@ -33,7 +33,7 @@ struct FilterCentre {
 // Rows in tiles, and per position the squared norms of the row as it is, less the centre, and of what rounding changed.
 // Positions without a row hold zeros.
 struct RoundRows {
-  static constexpr int kThreads = 256, kAcross = kTileDepth / kChunk, kAtOnce = kThreads / kAcross;
+  static constexpr int kThreads = 256, kBlocksAtOnce = 4, kAcross = kTileDepth / kChunk, kAtOnce = kThreads / kAcross;
   static constexpr int kEach = kTileRows / kAtOnce;  // rows that a thread has an eighth of
   struct Shared {
     float whole[kTileRows][kAcross + 1], squared[kTileRows][kAcross + 1], change[kTileRows][kAcross + 1];
@@ -55,10 +55,12 @@ struct RoundRows {
     const int64_t tile = block.index(), parts = parts_of(dim);
     block.each([&](int thread, Nothing&) {
       const int chunk = thread % kAcross;
+      VQ_NO_UNROLL
       for (int i = 0; i < kEach; ++i) {
         const int row = i * kAtOnce + thread / kAcross;
         const int64_t from = row_at(tile, row);
         Sums sums = {0, 0, 0};
+        VQ_NO_UNROLL
         for (int64_t part = 0; part < parts; ++part)
           *reinterpret_cast<Chunk*>(out + tile_at(tile, part, parts) + in_tile(row, chunk * kChunk)) =
               chunk_of(from, part * kTileDepth + chunk * kChunk, sums);

@@ -8,7 +8,7 @@
 namespace vq::gpu {
 
 struct Nearest {
-  static constexpr int kThreads = 256, kRows = 64, kCodes = 64, kPart = 16, kEach = 4;
+  static constexpr int kThreads = 256, kBlocksAtOnce = 3, kRows = 64, kCodes = 64, kPart = 16, kEach = 4;
   static constexpr int kAcross = kCodes / kEach;  // threads that share four rows
   static constexpr int kPitch = kRows + 4;        // rows of a part: 16-byte aligned, spread over the banks
   struct Shared {
