@@ -46,7 +46,8 @@ for (const k of kernels) {
   if (k.spilled > 0) wrong.push(`${where} spills ${k.spilled} bytes`)
   if (ours.includes(k) && k.stack > 0) wrong.push(`${where} has a stack frame of ${k.stack} bytes`)
   const most = registersOf[k.name] ?? mostRegisters
-  if (ours.includes(k) && k.registers > most) wrong.push(`${where} uses ${k.registers} registers, more than ${most}`)
+  if (ours.includes(k) && k.registers > most)
+    wrong.push(`${where} uses ${k.registers} registers, more than ${most}`)
 }
 
 const names = [...new Set(ours.map(k => k.name))].sort()
