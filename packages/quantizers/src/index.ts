@@ -1,3 +1,4 @@
+export { Projection } from './base/projection.js'
 export {
   BaseQuantizer,
   type QuantizeOptions,
@@ -5,7 +6,13 @@ export {
   type RowsOutput,
 } from './base/quantizer.js'
 export type { Usage } from './base/usage.js'
+export type { Distributed } from './codebook/distributed.js'
+export type { CodebookOptions } from './codebook/options.js'
 export * from './estimators/index.js'
-export { kmeansInit, kmeansInitSync } from './initializers/kmeans.js'
-export { type Initializer, type InitializerOptions, uniformInit } from './initializers/uniform.js'
+export * from './grouped-residual-vq/index.js'
+export * from './initializers/index.js'
+export * from './product-quantizer/index.js'
+export * from './random-projection/index.js'
+export * from './residual-vq/index.js'
+export * from './sim-vq/index.js'
 export * from './vector-quantizer/index.js'

@@ -1,8 +1,9 @@
-import { expectShape, tf, VqShapeError } from '@vq/core'
+import { expectShape, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { expectFiniteRows } from './finite.js'
 import { indexValues, scatterRows, selectRows } from './rows.js'
 import { emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
+import { validRows } from './valid-rows.js'
 
 // A type, not an interface: tf.tidy wants an index signature.
 export type QuantizerOutput = {
@@ -14,13 +15,15 @@ export type QuantizerOutput = {
   loss: tf.Scalar
   /** The loss by its parts, already weighted. */
   losses: Record<string, tf.Scalar>
-  /** exp of the entropy (in nats) of the codes chosen in this batch, 1 … K. */
+  /** exp of the entropy (in nats) of the codes chosen in this batch, 1 … K; of several codes per vector the mean. */
   perplexity: tf.Scalar
 }
 
 export interface QuantizeOptions {
   /** bool or int32 [...]: 0 leaves a vector out of everything. */
   mask?: tf.Tensor
+  /** [B] whole numbers, for z [B, T, …, D]: vectors from that step on are left out, as by a mask. */
+  lengths?: tf.Tensor | ArrayLike<number>
 }
 
 /** What a method computes for rows [N, D], N ≥ 1. */
@@ -50,6 +53,8 @@ export abstract class BaseQuantizer extends Module {
   abstract codebook(): tf.Tensor
   /** Codes per vector: 0 where indices have no axis of their own. */
   protected readonly codesPerVector: number = 0
+  /** Whether `decode` also takes the first few codes of each vector alone. */
+  protected readonly takesFirstCodes: boolean = false
   /** Whether `quantizeRows` refuses rows with NaN or infinity itself, having looked at them anyway. */
   protected readonly refusesRows: boolean = false
 
@@ -70,7 +75,7 @@ export abstract class BaseQuantizer extends Module {
         indices: this.restoreIndices(indices, valid, lead),
         loss: parts.slice(1).reduce((a, b) => tf.add(a, b), parts[0] ?? tf.scalar(0)),
         losses,
-        perplexity: tf.scalar(perplexityOf(chosen)),
+        perplexity: tf.scalar(chosen.reduce((sum, c) => sum + perplexityOf(c), 0) / chosen.length),
       }
     })
   }
@@ -89,23 +94,26 @@ export abstract class BaseQuantizer extends Module {
 
   /** Vectors of codes: int32 [...] (or [..., Q]) to [..., D]; −1 gives 0. Throws VqValueError for codes out of range. */
   decode(indices: tf.Tensor): tf.Tensor {
-    const q = this.codesPerVector
+    const given = indices.shape[indices.rank - 1] ?? 0
+    const all = this.codesPerVector
+    const q = this.takesFirstCodes ? given : all
     const operation = `${this.constructor.name}.decode`
     expectShape(
-      q === 0 || indices.shape[indices.rank - 1] === q,
+      all === 0 || given === all || (this.takesFirstCodes && given > 0 && given < all),
       operation,
-      `indices [..., ${q}]`,
+      `indices [..., ${this.takesFirstCodes ? '1 to ' : ''}${all}]`,
       `[${indices.shape.join(', ')}]`,
       'Pass all codes of each vector.',
     )
     return tf.tidy(() => {
-      const values = indexValues(operation, indices, this.codebookSize)
-      const lead = q === 0 ? indices.shape : indices.shape.slice(0, -1)
+      const width = all === 0 ? 1 : q
+      const kind = { size: this.codebookSize, width, part: this.takesFirstCodes }
+      const values = indexValues(operation, indices, kind)
+      const lead = all === 0 ? indices.shape : indices.shape.slice(0, -1)
       const n = sizeOf(lead)
-      const width = q === 0 ? 1 : q
       const valid = Int32Array.from({ length: n }, (_, i) => i).filter(i => values[i * width] >= 0)
       if (valid.length === 0) return tf.zeros([...lead, this.dim])
-      const flat = tf.reshape(indices, q === 0 ? [n] : [n, q])
+      const flat = tf.reshape(indices, all === 0 ? [n] : [n, q])
       if (valid.length === n) return tf.reshape(this.decodeRows(flat), [...lead, this.dim])
       const some = tf.gather(flat, tf.tensor1d(valid, 'int32'))
       return tf.reshape(scatterRows(this.decodeRows(some), valid, n), [...lead, this.dim])
@@ -121,16 +129,24 @@ export abstract class BaseQuantizer extends Module {
     this.counts = undefined
   }
 
-  private count(indices: tf.Tensor): Float64Array {
-    const chosen = histogram(indices.dataSync() as Int32Array, this.codebookSize)
+  // How often each code was chosen, for each of the codes of a vector that were kept.
+  private count(indices: tf.Tensor): Float64Array[] {
+    const values = indices.dataSync() as Int32Array
+    const width = indices.size / indices.shape[0]
     this.counts ??= new Float64Array(this.codebookSize)
-    for (let i = 0; i < chosen.length; i++) this.counts[i] += chosen[i]
-    return chosen
+    const each: Float64Array[] = []
+    for (let q = 0; q < width && values[q] >= 0; q++) {
+      const chosen = histogram(values, this.codebookSize, q, width)
+      for (let i = 0; i < chosen.length; i++) this.counts[i] += chosen[i]
+      each.push(chosen)
+    }
+    return each
   }
 
   // A single pass that any NaN or infinity survives.
-  private expectFinite(method: string, rows: tf.Tensor2D): void {
-    expectFiniteRows(`${this.constructor.name}.${method}`, rows, tf.sum(rows).dataSync()[0])
+  protected expectFinite(method: string, rows: tf.Tensor2D): void {
+    const probe = tf.tidy(() => tf.sum(rows).dataSync()[0])
+    expectFiniteRows(`${this.constructor.name}.${method}`, rows, probe)
   }
 
   protected expectLength(method: string, z: tf.Tensor): void {
@@ -147,21 +163,13 @@ export abstract class BaseQuantizer extends Module {
   private toRows(
     method: string,
     z: tf.Tensor,
-    { mask }: QuantizeOptions,
+    options: QuantizeOptions,
   ): { rows: tf.Tensor2D | undefined; valid: Int32Array | undefined; lead: number[] } {
     this.expectLength(method, z)
     const lead = z.shape.slice(0, -1)
     const rows = tf.reshape(z, [-1, this.dim]) as tf.Tensor2D
-    if (mask === undefined) return { rows: rows.shape[0] === 0 ? undefined : rows, valid: undefined, lead }
-    if (!tf.util.arraysEqual(mask.shape, lead))
-      throw new VqShapeError({
-        operation: `${this.constructor.name}.${method}`,
-        expected: `a mask [${lead.join(', ')}]`,
-        received: `[${mask.shape.join(', ')}]`,
-        remedy: 'Pass one flag per vector.',
-      })
-    const flags = mask.dataSync()
-    const valid = Int32Array.from({ length: flags.length }, (_, i) => i).filter(i => flags[i] !== 0)
+    const valid = validRows(`${this.constructor.name}.${method}`, lead, options)
+    if (valid === undefined) return { rows: rows.shape[0] === 0 ? undefined : rows, valid, lead }
     return { rows: valid.length === 0 ? undefined : selectRows(rows, valid), valid, lead }
   }
 

@@ -10,10 +10,10 @@ export interface Usage {
   perplexity: number
 }
 
-/** How often each of `size` codes occurs; −1 does not count. */
-export function histogram(indices: Int32Array, size: number): Float64Array {
+/** How often each of `size` codes occurs at places first, first + step, …; −1 does not count. */
+export function histogram(indices: Int32Array, size: number, first = 0, step = 1): Float64Array {
   const counts = new Float64Array(size)
-  for (let i = 0; i < indices.length; i++) if (indices[i] >= 0) counts[indices[i]]++
+  for (let i = first; i < indices.length; i += step) if (indices[i] >= 0) counts[indices[i]]++
   return counts
 }
 
