@@ -16,11 +16,6 @@ namespace vq::gpu {
 
 enum class Route : int32_t { kAuto = 0, kFull = 1, kFilter = 2, kFilterMma = 3 };
 
-struct ClearCount {
-  int32_t* count;
-  VQ_HD void operator()(int64_t) const { *count = 0; }
-};
-
 template <class M>
 class CodeFilter {
  public:
@@ -69,7 +64,7 @@ class CodeFilter {
     Array<M, int32_t> counts(machine_, positions * splits), least(machine_, positions * splits), undecided(machine_, n);
     Array<M, int64_t> keys(machine_, n);
     Array<M, float> norms(machine_, n);
-    machine_.launch(each_of(1, ClearCount{undecided_count_.data()}));
+    machine_.launch(each_of(1, Fill<int32_t>{0, undecided_count_.data()}));
     for (int64_t begin = 0; begin < n; begin += most) {
       const int64_t count = std::min(most, n - begin);
       const float* x = full.x + begin * dim_;

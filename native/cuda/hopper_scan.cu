@@ -98,6 +98,12 @@ __device__ __forceinline__ void multiply_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
 
+// The compiler may not move a use of these across: it does not know that they were still being written.
+__device__ __forceinline__ void settled(float (&sums)[64]) {
+  VQ_UNROLL
+  for (int i = 0; i < 64; ++i) asm volatile("" : "+f"(sums[i])::"memory");
+}
+
 // Where a ring of tiles stands.
 template <int kStages>
 struct Turn {
@@ -173,6 +179,7 @@ __device__ __forceinline__ void compute(const ScanArrays& a, typename HopperScan
       turn.next();
     }
     multiply_wait<0>();
+    settled(sum[0]), settled(sum[1]);
     if (lane == 0) barrier_arrive(&s.empty[before]);
 
     VQ_UNROLL

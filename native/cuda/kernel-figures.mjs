@@ -30,7 +30,8 @@ function shortName(mangled) {
   const begin = /^_ZN2vq3gpu(?:10run_kernel|16run_large_kernel)I/.exec(mangled)?.[0]
   if (begin === undefined) return mangled
   const names = []
-  for (let rest = mangled.slice(begin.length); rest; ) {
+  let rest = mangled.slice(begin.length)
+  while (rest) {
     const length = /^(?:NS0_|I|N)*(\d+)/.exec(rest)
     if (!length) break
     const from = length[0].length

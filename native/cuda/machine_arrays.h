@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/kernels/nearest.h"
+#include "cuda/kernels/fill.h"
 #include "cuda/kernels/row_norms.h"
 #include "vq/backend.h"
 #include "vq/describe_row.h"
@@ -69,7 +69,7 @@ template <class M, int kCount>
 class Firsts {
  public:
   explicit Firsts(M& machine) : machine_(machine), cells_(machine, kCount) { clear(); }
-  void clear() { machine_.launch(each_of(kCount, SetNone{cells_.data()})); }
+  void clear() { machine_.launch(each_of(kCount, Fill<int64_t>{kNone, cells_.data()})); }
   int64_t* cell(int i) const { return cells_.data() + i; }
   std::vector<int64_t> values() const { return fetch(machine_, cells_.data(), kCount); }
 

@@ -66,7 +66,7 @@ class ReadyCodes {
     if (2 * down > blocks || k_ < 4 * Nearest::kCodes || down == 0) return machine_.launch(full);
     Array<M, int64_t> keys(machine_, full.n);
     Array<M, float> norms(machine_, full.n);
-    machine_.launch(each_of(full.n, SetNone{keys.data()}));
+    machine_.launch(each_of(full.n, Fill<int64_t>{kNone, keys.data()}));
     full.keys = keys.data(), full.norms = norms.data(), full.most_blocks = blocks;
     machine_.launch(full);
     machine_.launch(each_of(full.n, SharedNearest{full}));
@@ -90,7 +90,7 @@ void assign_rows(const Run<M>& run, const ReadyCodes<M>& ready, const float* x, 
   const bool cosine = kind == Kind::kCosine;
   const int64_t most = std::min(n, ready.rows_per_launch());
   Array<M, float> norms(m, cosine ? most : 0);
-  m.launch(each_of(1, SetNone{ready.bad_row()}));
+  m.launch(each_of(1, Fill<int64_t>{kNone, ready.bad_row()}));
   for (int64_t begin = 0; begin < n; begin += most) {
     run.look();
     const int64_t count = std::min(most, n - begin);

@@ -164,9 +164,5 @@ struct SharedNearest {
     if (!finite(best.score)) note_first(found.bad, row);
   }
 };
-struct SetNone {
-  int64_t* cells;
-  VQ_HD void operator()(int64_t i) const { cells[i] = kNone; }
-};
 
 }  // namespace vq::gpu
