@@ -57,6 +57,7 @@ bool scans_agree(M& m, int64_t dim, One&& one, Other&& other) {
                      bad.cell(0)};
   bool same = true;
   CodeFilter<M>(m, full).assign(full, [&](const ScanArrays& a) {
+    m.launch(each_of(a.row_tiles * kTileRows * a.splits * kListed, Fill<Candidate>{{0, 0}, a.listed}));  // all is read
     other(a);
     const ScanResult<M> theirs(m, a);
     one(a);

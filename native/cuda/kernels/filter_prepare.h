@@ -76,6 +76,9 @@ struct RoundRows {
   }
 
  private:
+  struct alignas(16) Elements {
+    float at[kChunk];
+  };
   struct Sums {
     float whole, squared, change;
   };
@@ -90,11 +93,19 @@ struct RoundRows {
   }
   VQ_HD Chunk chunk_of(int64_t row, int64_t depth, Sums& sums) const {
     Chunk chunk;
+    const float* from = x + row * dim + depth;
+    Elements held = {};
+    if (row < n && depth + kChunk <= dim && reinterpret_cast<uintptr_t>(from) % alignof(Elements) == 0) {
+      held = *reinterpret_cast<const Elements*>(from);
+    } else {
+      VQ_UNROLL
+      for (int j = 0; j < kChunk; ++j)
+        if (row < n && depth + j < dim) held.at[j] = from[j];
+    }
     VQ_UNROLL
     for (int j = 0; j < kChunk; ++j) {
-      float v = 0;
+      float v = held.at[j];
       if (row < n && depth + j < dim) {
-        v = x[row * dim + depth + j];
         if (norms) v = unit_element(v, norms[row]);
         sums.whole = fused(v, v, sums.whole);
         if (centre) v -= centre[depth + j];

@@ -47,6 +47,7 @@ struct FilterScan {
     alignas(128) uint16_t rows[kStages][kTileElements], codes[kStages][kTileElements];
     RowBound bound[kTileRows];
     int32_t least[kTileRows], count[kTileRows];
+    float seen[kTileRows];  // least at the end of the tile before, which nobody changes meanwhile
   };
   struct Registers {
     float score[kM][kN][4];
@@ -67,7 +68,7 @@ struct FilterScan {
       if (thread >= kTileRows) return;
       const int64_t at = tile * kTileRows + thread;
       s.bound[thread] = scan_bound(a, at);
-      s.least[thread] = rank_of(infinity()), s.count[thread] = 0;
+      s.least[thread] = rank_of(infinity()), s.seen[thread] = infinity(), s.count[thread] = 0;
     });
     for (int i = 0; i < kAhead; ++i) fetch(block, tile, first, i, parts, steps);
     for (int64_t step = 0; step < steps; ++step) {
@@ -170,7 +171,7 @@ struct FilterScan {
           r.low[i][half] = low;
           const int row = row_of(thread, i, half);
           const float high = low + room_of(s.bound[row], bound);
-          if (high < of_rank(s.least[row])) keep_least(&s.least[row], rank_of(high));
+          if (high < s.seen[row]) keep_least(&s.least[row], rank_of(high));
         }
       }
     });
@@ -180,6 +181,7 @@ struct FilterScan {
   VQ_HD void list(Block& block, int64_t codes, int64_t tile, int64_t split, const CodeBound& bound) const {
     Shared& s = block.shared();
     block.each([&](int thread, Registers& r) {
+      if (thread < kTileRows) s.seen[thread] = of_rank(s.least[thread]);
       VQ_UNROLL
       for (int i = 0; i < kM; ++i) {
         VQ_UNROLL
