@@ -156,6 +156,7 @@ class CudaMachine {
   bool has_tensor_cores() const { return major_ >= 8; }  // for bfloat16
   int64_t most_filter_rows() const { return 1 << 17; }
   float bound_share() const { return 1; }
+  bool always_filters() const { return false; }
   void prepare_scan();
   void scan(const ScanArrays& a, bool plain);
 

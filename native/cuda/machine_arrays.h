@@ -7,7 +7,7 @@
 //   launch(kernel)                            enqueued; a kernel of 0 blocks is none
 //   processors(), has_tensor_cores()          the latter for bfloat16
 //   prepare_scan(), scan(arrays, plain)       FilterScan, or unless `plain` what is faster here and was compared with it
-//   most_filter_rows(), bound_share()         2^17 and 1, but for tests
+//   most_filter_rows(), bound_share(), always_filters()   2^17, 1 and false, but for tests
 //   sort_pairs(keys, values, keys_out, values_out, count, bits)   stable, by the lowest `bits` bits
 #pragma once
 #include <cstdint>

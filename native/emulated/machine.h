@@ -26,6 +26,7 @@ class EmulatedMachine {
 
   static inline std::atomic<int64_t> filter_rows{1 << 17};
   static inline std::atomic<float> share{1};      // of the filter's bound
+  static inline std::atomic<bool> filters{false};  // whatever the sizes
   static inline std::atomic<int64_t> filtered{0}, undecided{0};  // rows that met the filter, rows that it left
 
   struct Stream {};
@@ -52,6 +53,7 @@ class EmulatedMachine {
   bool has_tensor_cores() const { return true; }
   int64_t most_filter_rows() const { return filter_rows; }
   float bound_share() const { return share; }
+  bool always_filters() const { return filters; }
   void prepare_scan() {}
   void scan(const ScanArrays& a, bool) { launch(FilterScan{a}); }
 

