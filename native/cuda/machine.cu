@@ -1,12 +1,16 @@
 // Memory, streams, events and sorting of the GPU machine; which devices can be used.
 #include "cuda/machine.cuh"
 
+#include <array>
+#include <atomic>
 #include <cub/device/device_radix_sort.cuh>
 #include <cstdio>
 #include <string>
 
 namespace vq::gpu {
 namespace {
+
+std::array<std::atomic<int32_t>, 64> scans;  // by device
 
 constexpr int kLeastMajor = 7, kLeastMinor = 5;
 
@@ -66,13 +70,19 @@ vq_device_info CudaMachine::info(int device) {
   i.compute_major = p.major, i.compute_minor = p.minor;
   i.processors = p.multiProcessorCount;
   i.memory = p.totalGlobalMem;
+  if (device < static_cast<int>(scans.size())) i.scan = scans[static_cast<size_t>(device)];
   return i;
+}
+void CudaMachine::note_scan(int device, int32_t scan) {
+  if (device < static_cast<int>(scans.size())) scans[static_cast<size_t>(device)] = scan;
 }
 
 CudaMachine::CudaMachine(int device) : device_(device) {
   check_cuda(cudaSetDevice(device), "choosing a device");
   check_cuda(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), "making a stream");
   stream_ = own_;
+  check_cuda(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for a device");
+  check_cuda(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, device), "asking for a device");
   int pooled = 0;
   if (cudaDeviceGetAttribute(&pooled, cudaDevAttrMemoryPoolsSupported, device) == cudaSuccess && pooled) {
     cudaMemPool_t pool;

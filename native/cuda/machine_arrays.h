@@ -5,6 +5,9 @@
 //   upload(to, from, bytes), download(to, from, bytes)   end when the host's memory may be used again
 //   copy(to, from, bytes)                     device to device, enqueued
 //   launch(kernel)                            enqueued; a kernel of 0 blocks is none
+//   processors(), has_tensor_cores()          the latter for bfloat16
+//   prepare_scan(), scan(arrays, plain)       FilterScan, or unless `plain` what is faster here and was compared with it
+//   most_filter_rows(), bound_share(), always_filters()   2^17, 1 and false, but for tests
 //   sort_pairs(keys, values, keys_out, values_out, count, bits)   stable, by the lowest `bits` bits
 #pragma once
 #include <cstdint>

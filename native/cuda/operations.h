@@ -60,15 +60,16 @@ template <class M>
 void run_nearest(Context<M>& c, M& machine, const vq_nearest_args& a, const vq_call* call) {
   if (a.n < 0 || a.k < 1 || a.dim < 1) fail(Error::kShape, "sizes are out of range");
   if (a.metric < VQ_L2 || a.metric > VQ_DOT) fail(Error::kConfig, "metric is out of range");
+  if (a.route < VQ_ROUTE_AUTO || a.route > VQ_ROUTE_FILTER_MMA) fail(Error::kConfig, "route is out of range");
   const Run<M> run{machine, call};
   const Kind kind = static_cast<Kind>(a.metric);
   const int64_t size = elements(a.n, a.dim);
   const float* codes = need<float>(c, a.codebook, elements(a.k, a.dim), "codebook");
   if (!a.x && a.host_x)
     return nearest_host(run, a.host_x, a.n, a.dim, codes, a.k, kind, on_host(a.host_indices, a.n, "indices"),
-                        a.host_distances, a.block_rows);
+                        a.host_distances, a.block_rows, static_cast<Route>(a.route));
   nearest(run, need<float>(c, a.x, size, "vectors"), a.n, a.dim, codes, a.k, kind,
-          need<int32_t>(c, a.indices, a.n, "indices"), may<float>(c, a.distances, a.n, "distances"));
+          need<int32_t>(c, a.indices, a.n, "indices"), may<float>(c, a.distances, a.n, "distances"), static_cast<Route>(a.route));
 }
 
 template <class M>

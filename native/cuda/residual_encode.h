@@ -1,8 +1,8 @@
 // Residual encoding on a machine: greedy in one launch for all levels where the codebooks allow, else level by level; beam
 // search level by level.
 //
-// One launch costs what float32 multiply-adds cost. Where the nearest code of one level comes faster, by a filter on the
-// tensor cores, level by level is the better route: `one_launch` decides.
+// One launch costs what float32 multiply-adds cost. Where the tensor cores find the nearest codes of every level, level by
+// level is the better route: `in_one_launch` decides.
 #pragma once
 #include <memory>
 
@@ -43,9 +43,7 @@ class ResidualEncoder {
     constexpr int64_t kRoom = int64_t{1} << 28;  // bytes of working memory at a time
     const double each = static_cast<double>(met) * static_cast<double>(dim) * beam;
     most_ = std::max<int64_t>(1 << 14, static_cast<int64_t>(std::min(1e12, 4e12 / each)));
-    loop_ = beam == 1 && one_launch();
-    if (loop_) pack();
-    else most_ = std::max<int64_t>(1, std::min(most_, kRoom / path_bytes()));
+    most_ = std::max<int64_t>(1, std::min(most_, kRoom / path_bytes()));
   }
   // Rows at a time: how long a stop may have to wait, and what memory there is for paths.
   int64_t most() const { return most_; }
@@ -53,22 +51,29 @@ class ResidualEncoder {
   // Enqueues the encoding of n rows, at most `most`; the first row without a code is noted in `bad`, counted from x.
   void encode(const float* x, int64_t n, const ResidualOut& to, int64_t* bad) {
     if (beam_ > 1) return search(x, n, to, bad);
-    if (!loop_) return by_level(x, n, to, bad);
+    if (!in_one_launch(n)) return by_level(x, n, to, bad);
+    pack();
     if (dim_ <= Narrow::kMostDim) launch_loop<Narrow>(x, n, to, bad);
     else launch_loop<Wide>(x, n, to, bad);
   }
 
  private:
   // Codebooks that stay in the L2 cache while every block streams them.
-  bool one_launch() const {
+  bool in_one_launch(int64_t n) const {
     constexpr int64_t kCached = int64_t{16} << 20;
     int64_t bytes = 0;
-    for (int64_t size : sizes_) bytes += size * dim_ * 4;
+    bool filtered = true;
+    for (int64_t size : sizes_) {
+      bytes += size * dim_ * 4;
+      filtered = filtered && CodeFilter<M>::suits(m_, Route::kAuto, n, size, dim_);
+    }
+    if (filtered) return false;
     return dim_ <= Wide::kMostDim && levels_ <= Narrow::kMostLevels && bytes <= kCached;
   }
   int64_t path_bytes() const { return beam_ * (8 * dim_ + 8 * beam_ + 4 * beam_ + 8 * levels_ + 12) + 4 * dim_; }
 
   void pack() {
+    if (!tiles_.empty()) return;
     for (int64_t level = 0; level < levels_; ++level) {
       const int64_t count = ceil_div(sizes_[level], kLoopCodes) * kLoopCodes * dim_;
       tiles_.push_back(std::make_unique<Array<M, float>>(m_, count));
@@ -142,7 +147,6 @@ class ResidualEncoder {
   std::vector<int64_t> sizes_;
   int32_t beam_;
   int64_t most_;
-  bool loop_;
   std::vector<std::unique_ptr<ReadyCodes<M>>> ready_;
   std::vector<std::unique_ptr<Array<M, float>>> tiles_;
 };

@@ -58,6 +58,8 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"kmeans_near_the_tolerance", &DeviceCases::kmeans_near_the_tolerance},
     {"nearest_blocks", &DeviceCases::nearest_blocks},       {"estimators", &DeviceCases::estimators},
     {"codes_begin_anew", &DeviceCases::codes_begin_anew},
+    {"filter_sizes", &DeviceCases::filter_sizes},           {"filter_hard_data", &DeviceCases::filter_hard_data},
+    {"filter_worst_case", &DeviceCases::filter_worst_case}, {"filter_failures", &DeviceCases::filter_failures},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 

@@ -19,6 +19,10 @@ struct DeviceCases {
   void nearest_sizes() const;
   void nearest_hard_data() const;
   void nearest_failures() const;
+  void filter_sizes() const;
+  void filter_hard_data() const;
+  void filter_worst_case() const;
+  void filter_failures() const;
   void ema_sizes() const;
   void ema_failures() const;
   void buffers_and_events() const;

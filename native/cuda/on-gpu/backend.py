@@ -9,7 +9,7 @@ class Memory(c.Structure):
 
 
 class NearestArgs(c.Structure):
-    _fields_ = [("n", c.c_int64), ("k", c.c_int64), ("dim", c.c_int64), ("metric", c.c_int32), ("reserved", c.c_int32),
+    _fields_ = [("n", c.c_int64), ("k", c.c_int64), ("dim", c.c_int64), ("metric", c.c_int32), ("route", c.c_int32),
                 ("x", c.c_void_p), ("codebook", c.c_void_p), ("indices", c.c_void_p), ("distances", c.c_void_p),
                 ("host_x", c.c_void_p), ("host_indices", c.c_void_p), ("host_distances", c.c_void_p), ("block_rows", c.c_int64)]
 

@@ -41,11 +41,15 @@ typedef struct vq_versions {
   int32_t driver, runtime;
 } vq_versions;
 
+/* What scores large calls of nearest on the tensor cores: not used yet, or there is none; mma; wgmma; mma though the device
+ * has wgmma, because when first used the two did not agree. */
+enum { VQ_SCAN_UNKNOWN = 0, VQ_SCAN_MMA = 1, VQ_SCAN_WGMMA = 2, VQ_SCAN_REFUSED = -1 };
+
 typedef struct vq_device_info {
   char name[256];
   int32_t compute_major, compute_minor;
   int32_t processors;           /* multiprocessors */
-  int32_t reserved;
+  int32_t scan;                 /* VQ_SCAN_… */
   uint64_t memory;              /* bytes */
 } vq_device_info;
 
@@ -63,6 +67,9 @@ typedef struct vq_call {
 } vq_call;
 
 enum { VQ_L2 = 0, VQ_COSINE = 1, VQ_DOT = 2 };
+/* How: the device chooses; every score in float32; through the tensor cores where the device can; the same by the
+ * instructions that every device with bfloat16 products has. Results are the same. */
+enum { VQ_ROUTE_AUTO = 0, VQ_ROUTE_FULL = 1, VQ_ROUTE_FILTER = 2, VQ_ROUTE_FILTER_MMA = 3 };
 
 /* The contracts of vq/quantize.h, on device buffers: row-major float32, int32 codes. After an error the contents of the
  * outputs are undefined, except that ema_update has then written nothing.
@@ -73,7 +80,7 @@ enum { VQ_L2 = 0, VQ_COSINE = 1, VQ_DOT = 2 };
  * forces blocks of about that many rows (a multiple of 512 is used); 0 leaves the choice to the call. */
 typedef struct vq_nearest_args {
   int64_t n, k, dim;
-  int32_t metric, reserved;
+  int32_t metric, route;
   const vq_buffer *x, *codebook;      /* [n, dim], [k, dim] */
   vq_buffer *indices, *distances;     /* [n], [n] or NULL */
   const float* host_x;
