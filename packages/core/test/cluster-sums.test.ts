@@ -13,7 +13,8 @@ test('blocks of any size give the bits of all rows at once, and sums in float64 
     for (const threads of [1, 2]) {
       const sums = new ClusterSums({ k, dim, threads })
       const found: number[] = []
-      for (let at = 0; at < n; at += rows) found.push(...sums.add(x.slice(at * dim, (at + rows) * dim), centroids))
+      for (let at = 0; at < n; at += rows)
+        found.push(...sums.add(x.slice(at * dim, (at + rows) * dim), centroids))
       expect(found).toEqual(Array.from(indices))
       first ??= sums
       expect([sums.sums, sums.counts, sums.inertia]).toEqual([first.sums, first.counts, first.inertia])

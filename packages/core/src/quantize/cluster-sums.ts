@@ -70,7 +70,8 @@ export class ClusterSums {
   spreads(): Float64Array {
     return Float64Array.from({ length: this.k }, (_, k) => {
       let total = 0
-      for (let l = 0; l < lanes / 2; l++) total += this.lanes[k * lanes + l] + this.lanes[k * lanes + lanes / 2 + l]
+      for (let l = 0; l < lanes / 2; l++)
+        total += this.lanes[k * lanes + l] + this.lanes[k * lanes + lanes / 2 + l]
       return total
     })
   }
