@@ -1,6 +1,8 @@
 // Quantization on a device library. Arrays are typed arrays, which travel for the call, or handles of memory that stays on
 // the device. Device and memory are whole numbers in JavaScript: what they stand for lives in this table per thread of Node.
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 
 #include "arrays.h"
@@ -53,6 +55,8 @@ class Source {
     }
   }
   int64_t size() const { return size_; }
+  // Memory of the host, for calls that bring it to the device themselves; null where it is on the device already, or empty.
+  const T* host() const { return memory_ ? nullptr : host_.data(); }
   const vq_buffer* on(const std::shared_ptr<Device>& device) {
     if (!memory_) {
       memory_ = std::make_shared<DeviceBuffer>(device, static_cast<uint64_t>(size_) * sizeof(T));
@@ -79,8 +83,10 @@ class Target {
     memory_ = std::make_shared<DeviceBuffer>(device, bytes());
     return memory_->get();
   }
+  // Where a call that reads the host's memory writes.
+  T* host() { return host_.data(); }
   void fetch() {
-    if (!stays_) memory_->download(host_.data(), bytes()), memory_.reset();
+    if (!stays_ && memory_) memory_->download(host_.data(), bytes()), memory_.reset();
   }
   Napi::Value take(Napi::Env env, State& s) {
     if (!stays_) return host_.take(env);
@@ -116,6 +122,12 @@ class DeviceTask : public Task {
   const std::atomic<bool>* stop_ = nullptr;
 };
 
+// Rows of a block that passes through the device; 0 leaves it to the library. For tests.
+int64_t block_rows() {
+  const char* rows = std::getenv("VQ_CUDA_BLOCK_ROWS");
+  return rows ? std::max(0L, std::atol(rows)) : 0;
+}
+
 int64_t rows_of(int64_t length, int64_t dim, const char* name) {
   if (length % dim != 0) vq::fail(vq::Error::kShape, std::string(name) + " has a length that dim does not divide");
   return length / dim;
@@ -139,7 +151,11 @@ class NearestTask : public DeviceTask {
   int64_t n, k, dim;
   int metric;
   void compute(const vq_call& call) override {
-    const vq_nearest_args a{n, k, dim, metric, 0, x.on(device), codes.on(device), indices.on(device), distances.on(device)};
+    vq_nearest_args a{};
+    a.n = n, a.k = k, a.dim = dim, a.metric = metric, a.codebook = codes.on(device), a.block_rows = block_rows();
+    a.host_x = x.host();
+    if (a.host_x) a.host_indices = indices.host(), a.host_distances = distances.host();
+    else a.x = x.on(device), a.indices = indices.on(device), a.distances = distances.on(device);
     must(device->table->nearest(device->context, &a, &call));
     indices.fetch(), distances.fetch();
   }
@@ -180,8 +196,12 @@ class ResidualTask : public DeviceTask {
   void compute(const vq_call& call) override {
     std::vector<const vq_buffer*> at;
     for (const auto& b : books) at.push_back(b->on(device));
-    const vq_residual_args a{n,  dim, static_cast<int32_t>(books.size()), beam, x.on(device), at.data(), sizes.data(),
-                             codes.on(device), quantized.on(device), errors.on(device), nullptr};
+    vq_residual_args a{};
+    a.n = n, a.dim = dim, a.levels = static_cast<int32_t>(books.size()), a.beam = beam;
+    a.codebooks = at.data(), a.sizes = sizes.data(), a.block_rows = block_rows();
+    a.host_x = x.host();
+    if (a.host_x) a.host_codes = codes.host(), a.host_quantized = quantized.host(), a.host_errors = errors.host();
+    else a.x = x.on(device), a.codes = codes.on(device), a.quantized = quantized.on(device), a.errors = errors.on(device);
     must(device->table->residual_encode(device->context, &a, &call));
     codes.fetch(), quantized.fetch(), errors.fetch();
   }
@@ -271,7 +291,8 @@ class KmeansTask : public DeviceTask {
   std::vector<double> history;
   bool weighted = false;
   void compute(const vq_call& call) override {
-    a.x = x.on(device);
+    a.host_x = x.host(), a.block_rows = block_rows();
+    if (!a.host_x) a.x = x.on(device);
     if (weighted) a.weights = weights.on(device);
     if (a.init == VQ_INIT_GIVEN) a.start = first.on(device);
     a.centroids = centroids.on(device);
@@ -323,6 +344,75 @@ Napi::Value kmeans(const Info& info) {
   });
 }
 
+class EstimatorTask : public DeviceTask {
+ public:
+  Source<float> z, q, g;
+  Target<float> gradient;
+  int64_t n, dim;
+  int32_t estimator;
+  void compute(const vq_call& call) override {
+    const vq_estimator_args a{n, dim, estimator, 0, z.on(device), q.on(device), g.on(device), gradient.on(device)};
+    must(device->table->estimator_gradient(device->context, &a, &call));
+    gradient.fetch();
+  }
+  Napi::Value result(Napi::Env env) override { return gradient.take(env, *tables); }
+};
+
+// cudaEstimatorGradient(device, estimator, z, q, g, dim, stays)
+Napi::Value estimator_gradient(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = task_on<EstimatorTask>(info);
+    State& s = state(info);
+    t->estimator = static_cast<int32_t>(whole(info[1], 0, 2, "estimator"));
+    t->z.set(s, info[2], false);
+    t->q.set(s, info[3], false);
+    t->g.set(s, info[4], false);
+    t->dim = whole(info[5], 1, INT32_MAX, "dim");
+    t->n = rows_of(t->z.size(), t->dim, "z");
+    t->gradient.make(info.Env(), t->n * t->dim, false, info[6].ToBoolean());
+    return start(info, std::move(t), false);
+  });
+}
+
+class ReplaceTask : public DeviceTask {
+ public:
+  Source<float> x;
+  Source<int32_t> codes, rows;
+  Memory codebook, counts, sums;
+  int64_t dim;
+  float fresh;
+  void compute(const vq_call& call) override {
+    const auto floats = [](const Memory& m) {
+      return m ? static_cast<int64_t>(m->device()->table->buffer_bytes(m->get()) / sizeof(float)) : 0;
+    };
+    vq_replace_args a{};
+    a.n = rows_of(x.size(), dim, "vectors"), a.k = rows_of(floats(codebook), dim, "codebook"), a.dim = dim;
+    a.count = codes.size(), a.fresh = fresh;
+    if (rows.size() != a.count) vq::fail(vq::Error::kShape, "there is not one row per code");
+    a.x = x.on(device), a.codes = codes.on(device), a.rows = rows.on(device);
+    a.codebook = codebook->get(), a.counts = counts->get(), a.sums = sums ? sums->get() : nullptr;
+    must(device->table->replace_rows(device->context, &a, &call));
+  }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+};
+
+// cudaReplaceRows(device, vectors, codes, rows, fresh, codebook, counts, sums or null, dim): the last three arrays in place
+Napi::Value replace_rows(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = task_on<ReplaceTask>(info);
+    State& s = state(info);
+    t->x.set(s, info[1], false);
+    t->codes.set(s, info[2], false);
+    t->rows.set(s, info[3], false);
+    t->fresh = static_cast<float>(info[4].ToNumber().DoubleValue());
+    t->codebook = memory_at(s, info[5]);
+    t->counts = memory_at(s, info[6]);
+    if (!info[7].IsNull()) t->sums = memory_at(s, info[7]);
+    t->dim = whole(info[8], 1, INT32_MAX, "dim");
+    return start(info, std::move(t), false);
+  });
+}
+
 std::string version_text(int32_t v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); }
 
 // cudaOpen(path): { device, gpu, computeCapability, memory, processors, devices, driver, runtime } or { code, reason }
@@ -344,6 +434,12 @@ Napi::Value open(const Info& info) {
     o.Set("memory", static_cast<double>(d.info.memory));
     o.Set("processors", d.info.processors);
     o.Set("devices", d.count);
+    Napi::Array gpus = Napi::Array::New(info.Env());
+    for (int32_t i = 0; i < d.count; ++i) {
+      vq_device_info each{};
+      if (d.table->device_info(i, &each) == VQ_OK) gpus.Set(gpus.Length(), std::string(each.name));
+    }
+    o.Set("gpus", gpus);
     o.Set("driver", version_text(d.versions.driver));
     o.Set("runtime", version_text(d.versions.runtime));
     return o;
@@ -415,7 +511,7 @@ void register_cuda(Napi::Env env, Napi::Object exports) {
   const std::pair<const char*, Function> functions[] = {
       {"cudaOpen", open},       {"cudaMemory", memory},   {"cudaUpload", upload},          {"cudaRead", read},
       {"cudaRelease", release}, {"cudaNearest", nearest}, {"cudaResidualEncode", residual}, {"cudaEmaUpdate", ema},
-      {"cudaKmeans", kmeans}};
+      {"cudaKmeans", kmeans},   {"cudaEstimatorGradient", estimator_gradient}, {"cudaReplaceRows", replace_rows}};
   for (const auto& [name, function] : functions) exports.Set(name, Napi::Function::New(env, function, name, s));
   exports.Set("cudaInterfaceVersion", static_cast<double>(VQ_BACKEND_VERSION));
 }

@@ -255,6 +255,37 @@ Napi::Value kmeans(const Info& info) {
   });
 }
 
+class EstimatorTask : public Task {
+ public:
+  Input<float> z, q, g;
+  Output<float> gradient;
+  int64_t n, dim;
+  vq::gpu::Estimator estimator;
+  void run(const vq::CallOptions& o) override {
+    vq::estimator_gradient(estimator, z.data(), q.data(), g.data(), n, dim, gradient.data(), o);
+  }
+  Napi::Value result(Napi::Env env) override { return gradient.take(env); }
+};
+
+// estimatorGradient(estimator, z, q, g, dim, threads)
+Napi::Value estimator_gradient(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<EstimatorTask>();
+    const int64_t estimator = integer(info[0], 0, "estimator");
+    if (estimator > 2) vq::fail(vq::Error::kConfig, "estimator is out of range");
+    t->estimator = static_cast<vq::gpu::Estimator>(estimator);
+    t->z.set(info[1], false);
+    t->q.set(info[2], false);
+    t->g.set(info[3], false);
+    t->dim = integer(info[4], 1, "dim");
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[5], 1, "threads")));
+    t->n = rows_of(t->z.size(), t->dim, "z");
+    if (t->q.size() != t->z.size() || t->g.size() != t->z.size()) vq::fail(vq::Error::kShape, "z, q and g differ in length");
+    t->gradient.make(info.Env(), t->n * t->dim, false);
+    return start(info, std::move(t), false, Napi::Value());
+  });
+}
+
 class KmeansBlockTask : public Task {
  public:
   Input<float> x, centroids;
@@ -298,6 +329,7 @@ void register_quantize(Napi::Env env, Napi::Object exports) {
   exports.Set("orderedLinear", Napi::Function::New(env, ordered_linear, "orderedLinear"));
   exports.Set("emaUpdate", Napi::Function::New(env, ema, "emaUpdate"));
   exports.Set("kmeans", Napi::Function::New(env, kmeans, "kmeans"));
+  exports.Set("estimatorGradient", Napi::Function::New(env, estimator_gradient, "estimatorGradient"));
   exports.Set("kmeansBlock", Napi::Function::New(env, kmeans_block, "kmeansBlock"));
   exports.Set("isaList", Napi::Function::New(env, isa_list, "isaList"));
   exports.Set("isa", Napi::Function::New(

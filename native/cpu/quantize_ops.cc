@@ -35,4 +35,14 @@ VQ_OP(VqEmaUpdate) {
              {args.ctx.threads});
 }
 
+// estimator, n, dim; z, q, the gradient of q, that of z
+VQ_OP(VqEstimatorGradient) {
+  const int64_t kind = args.integer(), n = args.integer(), dim = args.integer();
+  if (kind < 0 || kind > 2) fail(Error::kConfig, "estimator is out of range");
+  if (n < 0 || dim < 1) fail(Error::kShape, "sizes are out of range");
+  const float *z = args.tensor<float>(n * dim), *q = args.tensor<float>(n * dim), *g = args.tensor<float>(n * dim);
+  float* out = args.tensor<float>(n * dim);
+  estimator_gradient(static_cast<gpu::Estimator>(kind), z, q, g, n, dim, out, {args.ctx.threads});
+}
+
 }  // namespace vq

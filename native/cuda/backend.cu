@@ -6,6 +6,8 @@ extern template void run_nearest(Context<CudaMachine>&, CudaMachine&, const vq_n
 extern template void run_ema_update(Context<CudaMachine>&, CudaMachine&, const vq_ema_args&, const vq_call*);
 extern template void run_residual_encode(Context<CudaMachine>&, CudaMachine&, const vq_residual_args&, const vq_call*);
 extern template void run_kmeans(Context<CudaMachine>&, CudaMachine&, vq_kmeans_args&, const vq_call*);
+extern template void run_estimator_gradient(Context<CudaMachine>&, CudaMachine&, const vq_estimator_args&, const vq_call*);
+extern template void run_replace_rows(Context<CudaMachine>&, CudaMachine&, const vq_replace_args&, const vq_call*);
 }  // namespace vq::gpu
 
 extern "C" __attribute__((visibility("default"))) const vq_backend* vq_backend_open(uint32_t version) {

@@ -8,6 +8,9 @@ import { cudaSettings } from './toolkit.mjs'
 // Two blocks of 256 threads fit a multiprocessor with 128 registers each. Kernels of CUB are their authors' affair but for
 // spills.
 const mostRegisters = 128
+// One block of 384 threads has a multiprocessor to itself: 168 registers each at the start, which its warpgroups then divide
+// as 40 and twice 232 (hopper_scan.cu).
+const registersOf = { HopperScan: 168, HopperScanResident: 168 }
 const basis = /^(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|ld-linux-x86-64|ld-linux-aarch64)\.so/
 
 const settings = cudaSettings({
@@ -42,8 +45,9 @@ for (const k of kernels) {
   const where = `${k.name} for ${k.architecture}`
   if (k.spilled > 0) wrong.push(`${where} spills ${k.spilled} bytes`)
   if (ours.includes(k) && k.stack > 0) wrong.push(`${where} has a stack frame of ${k.stack} bytes`)
-  if (ours.includes(k) && k.registers > mostRegisters)
-    wrong.push(`${where} uses ${k.registers} registers, more than ${mostRegisters}`)
+  const most = registersOf[k.name] ?? mostRegisters
+  if (ours.includes(k) && k.registers > most)
+    wrong.push(`${where} uses ${k.registers} registers, more than ${most}`)
 }
 
 const names = [...new Set(ours.map(k => k.name))].sort()

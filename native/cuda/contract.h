@@ -3,11 +3,19 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #if defined(__CUDACC__)
 #define VQ_HD __host__ __device__ __forceinline__
 #else
 #define VQ_HD inline
+#endif
+#if defined(__CUDA_ARCH__)
+#define VQ_UNROLL _Pragma("unroll")
+#define VQ_NO_UNROLL _Pragma("unroll 1")
+#else
+#define VQ_UNROLL
+#define VQ_NO_UNROLL
 #endif
 
 namespace vq::gpu {
@@ -73,6 +81,63 @@ VQ_HD void note_first(int64_t* cell, int64_t value) {
 #endif
 }
 
+// The same for 32 bits, the largest, and a place in a list.
+VQ_HD void keep_least(int32_t* cell, int32_t value) {
+#ifdef __CUDA_ARCH__
+  atomicMin(cell, value);
+#else
+  if (value < *cell) *cell = value;
+#endif
+}
+VQ_HD void keep_most(int32_t* cell, int32_t value) {
+#ifdef __CUDA_ARCH__
+  atomicMax(cell, value);
+#else
+  if (value > *cell) *cell = value;
+#endif
+}
+VQ_HD int32_t take_place(int32_t* count) {
+#ifdef __CUDA_ARCH__
+  return atomicAdd(count, 1);
+#else
+  return (*count)++;
+#endif
+}
+
+VQ_HD int32_t bits_of(float v) {
+#ifdef __CUDA_ARCH__
+  return __float_as_int(v);
+#else
+  int32_t b;
+  std::memcpy(&b, &v, sizeof(b));
+  return b;
+#endif
+}
+VQ_HD float float_of(int32_t bits) {
+#ifdef __CUDA_ARCH__
+  return __int_as_float(bits);
+#else
+  float v;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+#endif
+}
+// A float as an integer of the same order: the way to the smallest float of many threads. -0 comes before +0, NaNs lie at
+// the ends.
+VQ_HD int32_t rank_of(float v) {
+  const int32_t b = bits_of(v);
+  return b ^ ((b >> 31) & 0x7fffffff);
+}
+VQ_HD float of_rank(int32_t rank) { return float_of(rank ^ ((rank >> 31) & 0x7fffffff)); }
+// The smaller one; a NaN is not.
+VQ_HD float smaller(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return fminf(a, b);
+#else
+  return b < a || a != a ? b : a;
+#endif
+}
+
 // s_k = b_k - sum_d x_d e_kd, one step.
 VQ_HD float score_step(float score, float x, float e) { return fused(-x, e, score); }
 // ||x||^2, one step.
@@ -91,6 +156,14 @@ VQ_HD bool better(float score, int32_t code, const Best& than) {
 }
 VQ_HD void keep_better(Best& best, float score, int32_t code) {
   if (better(score, code, best)) best = {score, code};
+}
+
+// Score and code as one integer: the least of any set is its Best, whoever comes first.
+VQ_HD int64_t key_of(float score, int32_t code) {
+  return static_cast<int64_t>(rank_of(score + 0.0f)) * (int64_t{1} << 32) + code;  // + 0: -0 and +0 tie
+}
+VQ_HD Best of_key(int64_t key) {
+  return {of_rank(static_cast<int32_t>(key >> 32)), static_cast<int32_t>(key & 0x7fffffff)};
 }
 
 enum class Kind : int32_t { kL2 = 0, kCosine = 1, kDot = 2 };

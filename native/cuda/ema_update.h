@@ -1,4 +1,5 @@
-// The codebook's moving average on a machine. Rows are sorted by code, stably, so every sum runs in ascending row order.
+// The codebook's moving average on a machine. Rows are sorted by code, stably, so every sum runs in ascending row order. All
+// is enqueued before the first answer is awaited; nothing is written before that.
 #pragma once
 #include "cuda/kernels/code_rows.h"
 #include "cuda/kernels/ema.h"
@@ -15,16 +16,20 @@ class SortedRows {
         rows_(machine, n), starts_(machine, k + 1), bad_(machine) {
     while ((int64_t{1} << bits_) <= k) ++bits_;
   }
-  void sort(const int32_t* indices) {
-    bad_.clear();
-    machine_.launch(each_of(n_, SortKeys{indices, k_, keys_.data(), order_.data(), bad_.cell(0)}));
-    const int64_t row = bad_.values()[0];
-    if (row != kNone)
-      fail(Error::kValue, "index " + std::to_string(fetch(machine_, indices + row, 1)[0]) + " of row " +
-                              std::to_string(row) + " is outside the codebook of " + std::to_string(k_) + " codes");
-    machine_.sort_pairs(keys_.data(), order_.data(), sorted_keys_.data(), rows_.data(), n_, bits_);
-    machine_.launch(each_of(k_ + 1, SegmentStarts{sorted_keys_.data(), n_, starts_.data()}));
+  // A failure waits for `check`: until then a row with a wrong index counts nowhere.
+  void enqueue(const int32_t* indices) { enqueue(indices, n_, bad_.cell(0)); }
+  void enqueue(const int32_t* indices, int64_t n, int64_t* bad) {
+    machine_.launch(each_of(n, SortKeys{indices, k_, keys_.data(), order_.data(), bad}));
+    machine_.sort_pairs(keys_.data(), order_.data(), sorted_keys_.data(), rows_.data(), n, bits_);
+    machine_.launch(each_of(k_ + 1, SegmentStarts{sorted_keys_.data(), n, starts_.data()}));
   }
+  void check(const int32_t* indices) const {
+    const int64_t row = bad_.values()[0];
+    if (row == kNone) return;
+    fail(Error::kValue, "index " + std::to_string(fetch(machine_, indices + row, 1)[0]) + " of row " +
+                            std::to_string(row) + " is outside the codebook of " + std::to_string(k_) + " codes");
+  }
+  const int32_t* keys() const { return sorted_keys_.data(); }
   const int32_t* rows() const { return rows_.data(); }
   const int64_t* starts() const { return starts_.data(); }
 
@@ -37,6 +42,21 @@ class SortedRows {
   Firsts<M, 1> bad_;
 };
 
+// Sums and counts of each code's rows, in the order that kernels/code_rows.h states.
+template <class M>
+void code_sums(M& m, const float* x, int64_t n, int64_t dim, int64_t k, const SortedRows<M>& order, float* counts, float* sums) {
+  constexpr int64_t kFew = 8;  // rows per code with which a block per code would mostly wait
+  const bool few = n < kFew * k;
+  Array<M, float> segments(m, ceil_div(n, kSegment) * dim);
+  StretchSums all{x, n, k, dim, order.keys(), order.rows(), order.starts(), sums, segments.data()};
+  if (few) {
+    m.launch(each_of(k * dim, RestSums{x, dim, order.rows(), order.starts(), sums}));
+    all.k_first = k;
+  }
+  m.launch(all);
+  m.launch(each_of(k * dim, JoinSums{order.starts(), dim, segments.data(), sums, counts}));
+}
+
 struct EmaArrays {
   const float *codebook, *counts, *sums;
   float *codebook_out, *counts_out, *sums_out;
@@ -48,14 +68,12 @@ void ema_update(const Run<M>& run, const float* x, const int32_t* indices, int64
   if (n > INT32_MAX || k >= INT32_MAX) fail(Error::kShape, "more than 2^31 - 1 rows");
   M& m = run.machine;
   SortedRows<M> order(m, n, k);
-  order.sort(indices);
-  run.look();
   Array<M, float> counts(m, k), sums(m, k * dim), total(m, 1);
-  m.launch(each_of(k * dim, CodeSums{x, dim, order.rows(), order.starts(), counts.data(), sums.data()}));
   Firsts<M, 4> bad(m);
-  m.launch(each_of(k * dim, NoteNotFinite{sums.data(), bad.cell(0)}));
-  m.launch(each_of(k * dim, NoteNotFinite{a.sums, bad.cell(1)}));
-  m.launch(each_of(k, NoteNotFinite{a.counts, bad.cell(2)}));
+  order.enqueue(indices);
+  code_sums(m, x, n, dim, k, order, counts.data(), sums.data());
+  m.launch(each_of(k * dim, NoteEmaNotFinite{sums.data(), a.sums, a.counts, dim, bad.cell(0), bad.cell(1), bad.cell(2)}));
+  order.check(indices);
   const std::vector<int64_t> first = bad.values();
   if (first[0] != kNone) {
     // Either a row is not finite or the sum overflowed: name the first row that is to blame.

@@ -23,16 +23,21 @@ export function kernelsIn(log) {
   return kernels
 }
 
-// "CodeSums" of _ZN2vq3gpu10run_kernelINS0_11ElementwiseINS0_8CodeSumsEEEEEvT_; others keep their mangled name.
+// "RestSums" of _ZN2vq3gpu10run_kernelINS0_11ElementwiseINS0_8RestSumsEEEEEvT_, "ResidualLoop 128 64" where whole numbers
+// follow; others keep their mangled name.
 function shortName(mangled) {
-  if (!mangled.startsWith('_ZN2vq3gpu10run_kernel')) return mangled
+  const hopper = /^_ZN2vq3gpu11hopper_scanILb([01])E/.exec(mangled)
+  if (hopper) return hopper[1] === '1' ? 'HopperScanResident' : 'HopperScan'
+  const begin = /^_ZN2vq3gpu(?:10run_kernel|16run_large_kernel)I/.exec(mangled)?.[0]
+  if (begin === undefined) return mangled
   const names = []
-  for (let rest = mangled.slice('_ZN2vq3gpu10run_kernelI'.length); rest; ) {
+  let rest = mangled.slice(begin.length)
+  while (rest) {
     const length = /^(?:NS0_|I|N)*(\d+)/.exec(rest)
     if (!length) break
     const from = length[0].length
     names.push(rest.slice(from, from + Number(length[1])))
     rest = rest.slice(from + Number(length[1]))
   }
-  return names.at(-1)
+  return [names.at(-1), ...[...rest.matchAll(/Li(\d+)E/g)].map(m => m[1])].join(' ')
 }

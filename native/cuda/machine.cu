@@ -1,12 +1,16 @@
 // Memory, streams, events and sorting of the GPU machine; which devices can be used.
 #include "cuda/machine.cuh"
 
+#include <array>
+#include <atomic>
 #include <cub/device/device_radix_sort.cuh>
 #include <cstdio>
 #include <string>
 
 namespace vq::gpu {
 namespace {
+
+std::array<std::atomic<int32_t>, 64> scans;  // by device
 
 constexpr int kLeastMajor = 7, kLeastMinor = 5;
 
@@ -66,13 +70,19 @@ vq_device_info CudaMachine::info(int device) {
   i.compute_major = p.major, i.compute_minor = p.minor;
   i.processors = p.multiProcessorCount;
   i.memory = p.totalGlobalMem;
+  if (device < static_cast<int>(scans.size())) i.scan = scans[static_cast<size_t>(device)];
   return i;
+}
+void CudaMachine::note_scan(int device, int32_t scan) {
+  if (device < static_cast<int>(scans.size())) scans[static_cast<size_t>(device)] = scan;
 }
 
 CudaMachine::CudaMachine(int device) : device_(device) {
   check_cuda(cudaSetDevice(device), "choosing a device");
   check_cuda(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), "making a stream");
   stream_ = own_;
+  check_cuda(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for a device");
+  check_cuda(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, device), "asking for a device");
   int pooled = 0;
   if (cudaDeviceGetAttribute(&pooled, cudaDevAttrMemoryPoolsSupported, device) == cudaSuccess && pooled) {
     cudaMemPool_t pool;
@@ -86,6 +96,12 @@ CudaMachine::~CudaMachine() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(own_);
   cudaStreamDestroy(own_);
+  if (!copies_) return;
+  cudaStreamDestroy(copies_);
+  for (int slot = 0; slot < 2; ++slot) {
+    if (sent_[slot]) cudaEventDestroy(sent_[slot]);
+    if (used_[slot]) cudaEventDestroy(used_[slot]);
+  }
 }
 
 void CudaMachine::use(Stream* stream) {
@@ -151,6 +167,27 @@ void CudaMachine::download(void* to, const void* from, uint64_t bytes) {
 }
 void CudaMachine::copy(void* to, const void* from, uint64_t bytes) {
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying");
+}
+
+void* CudaMachine::pin(uint64_t bytes) {
+  void* p = nullptr;
+  const cudaError_t error = cudaHostAlloc(&p, bytes, cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) cudaGetLastError(), fail(Error::kMemory, "out of host memory that can be pinned");
+  check_cuda(error, "pinning memory");
+  return p;
+}
+void CudaMachine::used(int slot) {
+  if (!copies_) {
+    check_cuda(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "making a stream");
+    for (cudaEvent_t* e : {&sent_[0], &sent_[1], &used_[0], &used_[1]})
+      check_cuda(cudaEventCreateWithFlags(e, cudaEventDisableTiming), "making an event");
+  }
+  check_cuda(cudaEventRecord(used_[slot], stream_), "recording an event");
+}
+void CudaMachine::send(int slot, void* to, const void* pinned, uint64_t bytes) {
+  check_cuda(cudaStreamWaitEvent(copies_, used_[slot], 0), "ordering copies");
+  check_cuda(cudaMemcpyAsync(to, pinned, bytes, cudaMemcpyHostToDevice, copies_), "uploading");
+  check_cuda(cudaEventRecord(sent_[slot], copies_), "recording an event");
 }
 
 void CudaMachine::sort_pairs(const int32_t* keys, const int32_t* values, int32_t* keys_out, int32_t* values_out,

@@ -238,6 +238,12 @@ struct Table {
   static int kmeans(vq_context* c, vq_kmeans_args* a, const vq_call* call) {
     return whole(c, call, [&](M& m) { run_kmeans(*real(c), m, *a, call); });
   }
+  static int estimator_gradient(vq_context* c, const vq_estimator_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_estimator_gradient(*real(c), m, *a, call); });
+  }
+  static int replace_rows(vq_context* c, const vq_replace_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_replace_rows(*real(c), m, *a, call); });
+  }
   static int run(vq_context*, const char* op, double*, int32_t, vq_stream*) {
     error_text() = std::string(op ? op : "(no name)") + ": not implemented on this device yet";
     return VQ_ERROR_NOT_IMPLEMENTED;
@@ -248,7 +254,7 @@ struct Table {
         VQ_BACKEND_VERSION, sizeof(vq_backend), name, last_error, device_count, device_info, context_create,
         context_destroy, memory, buffer_create, buffer_destroy, buffer_bytes, upload, download, copy, stream_create,
         stream_destroy, stream_synchronize, event_create, event_destroy, event_record, event_elapsed, nearest, ema_update,
-        residual_encode, kmeans, run};
+        residual_encode, kmeans, estimator_gradient, replace_rows, run};
     return version == 0 || version == VQ_BACKEND_VERSION ? &table : nullptr;
   }
 };

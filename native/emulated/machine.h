@@ -8,9 +8,11 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "cuda/table.h"
+#include "emulated/warp.h"
 
 namespace vq::gpu {
 
@@ -21,6 +23,11 @@ class EmulatedMachine {
   static inline std::atomic<int> order{0};        // of threads and blocks
   static inline std::atomic<int64_t> live{0};     // allocations not released, of all machines
   static inline std::atomic<int64_t> fail_in{-1}; // this many allocations from now on one fails; -1: none does
+
+  static inline std::atomic<int64_t> filter_rows{1 << 17};
+  static inline std::atomic<float> share{1};      // of the filter's bound
+  static inline std::atomic<bool> filters{false};  // whatever the sizes
+  static inline std::atomic<int64_t> filtered{0}, undecided{0};  // rows that met the filter, rows that it left
 
   struct Stream {};
   struct Event {
@@ -41,6 +48,14 @@ class EmulatedMachine {
     i.compute_major = 9, i.processors = 1, i.memory = uint64_t{1} << 30;
     return i;
   }
+
+  int64_t processors() const { return 2; }
+  bool has_tensor_cores() const { return true; }
+  int64_t most_filter_rows() const { return filter_rows; }
+  float bound_share() const { return share; }
+  bool always_filters() const { return filters; }
+  void prepare_scan() {}
+  void scan(const ScanArrays& a, bool) { launch(FilterScan{a}); }
 
   void use(Stream*) {}
   void synchronize() {}
@@ -70,6 +85,22 @@ class EmulatedMachine {
   void download(void* to, const void* from, uint64_t bytes) { std::memcpy(to, from, bytes); }
   void copy(void* to, const void* from, uint64_t bytes) { std::memmove(to, from, bytes); }
 
+  // What is sent arrives at once, or as late as it may.
+  void* pin(uint64_t bytes) { return allocate(bytes); }
+  void unpin(void* p) { release(p); }
+  void send(int slot, void* to, const void* pinned, uint64_t bytes) {
+    sent_[slot] = {to, pinned, bytes};
+    std::memset(to, 0xFF, bytes);
+    if (order == static_cast<int>(Order::kAscending)) receive(slot);
+  }
+  void receive(int slot) {
+    if (sent_[slot].to) std::memcpy(sent_[slot].to, sent_[slot].from, sent_[slot].bytes);
+    sent_[slot] = {};
+  }
+  void used(int) {}
+  void wait_sent(int slot) { receive(slot); }
+  void drain() { receive(0), receive(1); }
+
   void sort_pairs(const int32_t* keys, const int32_t* values, int32_t* keys_out, int32_t* values_out, int64_t count, int bits) {
     std::vector<int64_t> at(static_cast<size_t>(count));
     std::iota(at.begin(), at.end(), 0);
@@ -86,9 +117,18 @@ class EmulatedMachine {
       block.begin(order == static_cast<int>(Order::kAscending) ? i : blocks - 1 - i);
       kernel.run(block);
     }
+    if constexpr (std::is_same_v<Kernel, Nearest>)
+      if (kernel.chosen) filtered += kernel.n, undecided += *kernel.chosen_count;
   }
 
  private:
+  struct Sent {
+    void* to = nullptr;
+    const void* from = nullptr;
+    uint64_t bytes = 0;
+  };
+  Sent sent_[2];
+
   template <class Kernel>
   class Block {
    public:
@@ -103,6 +143,7 @@ class EmulatedMachine {
       index_ = index;
       std::memset(static_cast<void*>(shared_.get()), 0xFF, sizeof(Shared));
       std::memset(static_cast<void*>(registers_.data()), 0x7B, sizeof(Registers) * kThreads);
+      fetches_.clear();
     }
     int64_t index() const { return index_; }
     Shared& shared() { return *shared_; }
@@ -110,6 +151,30 @@ class EmulatedMachine {
     void each(F&& f) {
       if (order == static_cast<int>(Order::kShuffled)) shuffle();
       for (int thread : turn_) f(thread, registers_[thread]);
+    }
+    template <class F>
+    void warps(F&& f) {
+      static_assert(kThreads % 32 == 0, "whole warps");
+      const bool up = order == static_cast<int>(Order::kAscending);
+      for (int i = 0; i < kThreads / 32; ++i) {
+        const int warp = up ? i : kThreads / 32 - 1 - i;
+        EmulatedWarp<Registers> lanes(registers_.data() + warp * 32);
+        f(warp, lanes);
+      }
+    }
+    // Copies happen as late as they may.
+    template <class F>
+    void fetch(F&& f) {
+      fetches_.emplace_back();
+      for (int thread : turn_) f(thread);
+    }
+    void copy_chunk(void* to, const void* from) { fetches_.back().push_back({to, from}); }
+    template <int kLeft>
+    void arrived() {
+      while (fetches_.size() > kLeft) {
+        for (const auto& [to, from] : fetches_.front()) std::memcpy(to, from, 16);
+        fetches_.erase(fetches_.begin());
+      }
     }
 
    private:
@@ -123,6 +188,7 @@ class EmulatedMachine {
     std::unique_ptr<Shared> shared_;
     std::vector<Registers> registers_;
     std::vector<int> turn_;
+    std::vector<std::vector<std::pair<void*, const void*>>> fetches_;
     uint64_t seed_ = 88172645463325252u;
   };
 };

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "device_buffers.h"
+#include "device_reference.h"
 #include "vq/error.h"
 #include "vq/philox.h"
 #include "vq/quantize.h"
@@ -16,31 +17,6 @@ namespace {
 using std::string;
 using std::to_string;
 using std::vector;
-
-vector<float> draw(size_t n, uint64_t seed, float scale = 1) {
-  vq::Philox g(seed);
-  vector<float> v(n);
-  for (float& x : v) x = scale * static_cast<float>(g.normal());
-  return v;
-}
-
-// The reference's failure: its code as the interface has it, and its words.
-struct Failure {
-  int code = VQ_OK;
-  string text;
-  bool operator==(const Failure& o) const { return code == o.code && text == o.text; }
-};
-template <class F>
-Failure failure_of(F&& f) {
-  static const int codes[] = {VQ_ERROR_SHAPE, VQ_ERROR_CONFIG, VQ_ERROR_DEVICE, VQ_ERROR_MEMORY, VQ_ERROR_VALUE};
-  try {
-    f();
-    return {};
-  } catch (const vq::Error& e) {
-    return {codes[e.code], e.what()};
-  }
-}
-Failure failure_of(const vq_backend& b, int code) { return {code, code == VQ_OK ? "" : b.last_error()}; }
 
 struct Size {
   int64_t n, k, dim;
@@ -77,6 +53,13 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"residual_failures", &DeviceCases::residual_failures}, {"kmeans_settings", &DeviceCases::kmeans_settings},
     {"kmeans_failures", &DeviceCases::kmeans_failures},     {"buffers_and_events", &DeviceCases::buffers_and_events},
     {"stopping", &DeviceCases::stopping},
+    {"ema_skewed", &DeviceCases::ema_skewed},               {"residual_routes", &DeviceCases::residual_routes},
+    {"residual_beams", &DeviceCases::residual_beams},       {"kmeans_blocks", &DeviceCases::kmeans_blocks},
+    {"kmeans_near_the_tolerance", &DeviceCases::kmeans_near_the_tolerance},
+    {"nearest_blocks", &DeviceCases::nearest_blocks},       {"estimators", &DeviceCases::estimators},
+    {"codes_begin_anew", &DeviceCases::codes_begin_anew},
+    {"filter_sizes", &DeviceCases::filter_sizes},           {"filter_hard_data", &DeviceCases::filter_hard_data},
+    {"filter_worst_case", &DeviceCases::filter_worst_case}, {"filter_failures", &DeviceCases::filter_failures},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 
@@ -277,170 +260,6 @@ void DeviceCases::ema_failures() const {
     bad.counts[2] = bad.sums[8 * s.dim] = poison;
     compare_ema(*this, s, draw(s.n * s.dim, 9), indices, bad, 0.9, 1e-5, "poison in counts");
   }
-}
-
-namespace {
-
-void compare_residual(const DeviceCases& t, int64_t n, int64_t dim, const vector<float>& x,
-                      const vector<vector<float>>& books, const string& what) {
-  const int64_t levels = static_cast<int64_t>(books.size());
-  vector<const float*> at;
-  vector<int64_t> sizes;
-  for (const auto& b : books) at.push_back(b.data()), sizes.push_back(static_cast<int64_t>(b.size()) / dim);
-  vector<int32_t> codes(n * levels);
-  vector<float> quantized(n * dim), errors(n), each(n * levels);
-  const Failure want = failure_of([&] {
-    vq::residual_encode(x.data(), n, dim, at, sizes, 1, codes.data(), quantized.data(), errors.data(), {t.threads});
-    for (int64_t level = 0; level < levels; ++level) {  // the first levels alone: what each of them leaves
-      vector<int32_t> some(n * (level + 1));
-      vector<float> left(n);
-      vq::residual_encode(x.data(), n, dim, {at.begin(), at.begin() + level + 1}, {sizes.begin(), sizes.begin() + level + 1},
-                          1, some.data(), nullptr, left.data(), {t.threads});
-      for (int64_t i = 0; i < n; ++i) each[i * levels + level] = left[i];
-    }
-  });
-  const vq_backend& b = t.backend;
-  DeviceArray<float> dx(b, t.context, x), dq(b, t.context, n * dim), de(b, t.context, n), dl(b, t.context, n * levels);
-  vector<std::unique_ptr<DeviceArray<float>>> held;
-  vector<const vq_buffer*> device_books;
-  for (const auto& book : books) {
-    held.push_back(std::make_unique<DeviceArray<float>>(b, t.context, book));
-    device_books.push_back(*held.back());
-  }
-  for (bool all : {true, false}) {
-    DeviceArray<int32_t> dc(b, t.context, n * levels);
-    vq_residual_args args{n, dim, static_cast<int32_t>(levels), 1, dx, device_books.data(), sizes.data(), dc, dq, de, dl};
-    if (!all) args.quantized = args.errors = args.level_errors = nullptr;
-    const Failure got = failure_of(b, b.residual_encode(t.context, &args, nullptr));
-    const string where = what + " " + to_string(n) + " x " + to_string(dim) + ", " + to_string(levels) + " levels";
-    t.expect(got == want, where + ": '" + got.text + "', expected '" + want.text + "'");
-    t.expect(dc.intact() && dq.intact() && de.intact() && dl.intact(), where + ": wrote past an end");
-    if (want.code != VQ_OK || got.code != VQ_OK) continue;
-    t.expect(same_bits(dc.values(), codes), where + ": other codes");
-    t.expect(same_bits(dq.values(), quantized), where + ": other sums");
-    t.expect(same_bits(de.values(), errors), where + ": other errors");
-    t.expect(same_bits(dl.values(), each), where + ": other errors per level");
-  }
-}
-
-}  // namespace
-
-void DeviceCases::residual_sizes() const {
-  vq::Philox g(8);
-  for (int i = 0; i < (large ? 40 : 14); ++i) {
-    const int64_t n = i == 0 ? 0 : 1 + g.below(large ? 20000 : 200), dim = 1 + g.below(large ? 200 : 40), levels = 1 + g.below(5);
-    vector<vector<float>> books;
-    for (int64_t level = 0; level < levels; ++level)
-      books.push_back(draw((1 + g.below(large ? 600 : 90)) * dim, 30 + level, 1.0f / static_cast<float>(1 + level)));
-    compare_residual(*this, n, dim, draw(n * dim, 20 + i), books, "residual");
-  }
-}
-
-void DeviceCases::residual_failures() const {
-  const int64_t n = 200, dim = 7;
-  const vector<float> x = draw(n * dim, 3), a = draw(20 * dim, 4), c = draw(30 * dim, 5);
-  for (float poison : {std::nanf(""), std::numeric_limits<float>::infinity(), 1e38f, 1e19f}) {
-    vector<float> bad = x, book = c;
-    for (int row : {170, 113, 120}) bad[row * dim + 2] = poison;
-    compare_residual(*this, n, dim, bad, {a, c}, "a poisoned row");
-    book[11 * dim + 1] = poison;
-    compare_residual(*this, n, dim, x, {a, book}, "a poisoned code");
-  }
-}
-
-void DeviceCases::kmeans_settings() const {
-  struct Setting {
-    int64_t n, k, dim;
-    int kind;  // 0 spread rows, 1 few distinct rows, 2 all the same, 3 clusters that run empty
-  };
-  vector<Setting> settings = {{300, 20, 5, 0}, {150, 12, 21, 0}, {60, 40, 3, 1}, {30, 30, 2, 0},
-                              {20, 3, 17, 2},  {90, 9, 4, 3},    {1, 1, 1, 0},   {600, 2, 33, 0}};
-  if (large) settings.insert(settings.end(), {{20000, 256, 64, 0}, {5000, 700, 20, 1}, {3000, 64, 300, 3}});
-  for (const Setting& s : settings)
-    for (int init : {VQ_INIT_RANDOM, VQ_INIT_PLUS_PLUS, VQ_INIT_GIVEN})
-      for (bool spherical : {false, true})
-        for (bool weighted : {false, true})
-          for (double tolerance : {0.0, 1e-3}) {
-            vector<float> x = draw(s.n * s.dim, 11), start = draw(s.k * s.dim, 12), weights(s.n);
-            for (int64_t i = 0; i < s.n * s.dim; ++i)
-              if (s.kind == 1) x[i] = x[i % (5 * s.dim)];
-              else if (s.kind == 2) x[i] = x[i % s.dim];
-            if (s.kind == 3)  // starting centroids far from every row
-              for (int64_t i = s.dim; i < s.k * s.dim; ++i) start[i] += 100;
-            for (int64_t i = 0; i < s.n; ++i) weights[i] = static_cast<float>((i * 7 + 1) % 4) + (s.k > s.n / 2 ? 0.5f : 0.0f);
-            vq::KmeansOptions o;
-            o.k = s.k, o.iterations = 7, o.tolerance = tolerance, o.seed = 77, o.spherical = spherical;
-            o.init = static_cast<vq::KmeansOptions::Init>(init == VQ_INIT_GIVEN ? vq::KmeansOptions::kGiven
-                                                          : init == VQ_INIT_RANDOM ? vq::KmeansOptions::kRandom
-                                                                                   : vq::KmeansOptions::kPlusPlus);
-            o.start = start.data();
-            o.weights = weighted ? weights.data() : nullptr;
-            vector<double> told, expected_told;
-            o.progress = [&](int, double inertia) { expected_told.push_back(inertia); };
-            vector<float> centroids(s.k * s.dim);
-            vector<int32_t> assigned(s.n);
-            vq::KmeansResult want;
-            const Failure failed = failure_of(
-                [&] { want = vq::kmeans(x.data(), s.n, s.dim, o, centroids.data(), assigned.data(), {threads}); });
-            DeviceArray<float> dx(backend, context, x), dw(backend, context, weights), ds(backend, context, start);
-            DeviceArray<float> dc(backend, context, centroids.size());
-            DeviceArray<int32_t> da(backend, context, s.n);
-            vector<double> history(8);
-            vq_kmeans_args args{};
-            args.n = s.n, args.k = s.k, args.dim = s.dim, args.iterations = 7, args.init = init;
-            args.tolerance = tolerance, args.seed = 77, args.spherical = spherical;
-            args.x = dx, args.weights = weighted ? static_cast<vq_buffer*>(dw) : nullptr, args.start = ds;
-            args.centroids = dc, args.assignments = da, args.history = history.data();
-            args.progress = [](void* user, int32_t, double inertia) { static_cast<vector<double>*>(user)->push_back(inertia); };
-            const vq_call call{nullptr, nullptr, &told};
-            const Failure got = failure_of(backend, backend.kmeans(context, &args, &call));
-            const string where = "k-means " + Size{s.n, s.k, s.dim}.text() + " kind " + to_string(s.kind) + " init " +
-                                 to_string(init) + (spherical ? " spherical" : "") + (weighted ? " weighted" : "");
-            expect(got == failed, where + ": '" + got.text + "', expected '" + failed.text + "'");
-            expect(dc.intact() && da.intact(), where + ": wrote past an end");
-            if (failed.code != VQ_OK || got.code != VQ_OK) continue;
-            history.resize(args.history_size);
-            expect(same_bits(history, want.history) && args.inertia == want.inertia, where + ": another inertia");
-            expect(same_bits(told, expected_told), where + ": other reports");
-            expect((args.converged != 0) == want.converged, where + ": ended for another reason");
-            expect(same_bits(dc.values(), centroids), where + ": other centroids");
-            expect(same_bits(da.values(), assigned), where + ": other assignments");
-          }
-}
-
-void DeviceCases::kmeans_failures() const {
-  const int64_t n = 50, k = 5, dim = 3;
-  const vector<float> clean = draw(n * dim, 3);
-  const float inf = std::numeric_limits<float>::infinity();
-  const auto both = [&](const vector<float>& x, const vector<float>& weights, int64_t clusters, const string& what) {
-    vq::KmeansOptions o;
-    o.k = clusters;
-    o.weights = weights.empty() ? nullptr : weights.data();
-    vector<float> centroids(clusters * dim);
-    vector<int32_t> assigned(n);
-    const Failure want = failure_of([&] { vq::kmeans(x.data(), n, dim, o, centroids.data(), assigned.data(), {1}); });
-    DeviceArray<float> dx(backend, context, x), dw(backend, context, weights), dc(backend, context, clusters * dim);
-    DeviceArray<int32_t> da(backend, context, n);
-    vq_kmeans_args a{};
-    a.n = n, a.k = clusters, a.dim = dim, a.iterations = 25, a.init = VQ_INIT_PLUS_PLUS, a.tolerance = 1e-4;
-    a.x = dx, a.weights = weights.empty() ? nullptr : static_cast<vq_buffer*>(dw), a.centroids = dc, a.assignments = da;
-    const Failure got = failure_of(backend, backend.kmeans(context, &a, nullptr));
-    expect(want.code != VQ_OK && got == want, what + ": '" + got.text + "', expected '" + want.text + "'");
-  };
-  for (float poison : {std::nanf(""), inf, 3e38f}) {
-    vector<float> x = clean;
-    x[40 * dim] = x[23 * dim + 1] = poison;
-    both(x, {}, k, "a poisoned row");
-  }
-  for (float poison : {std::nanf(""), inf, -1.0f}) {
-    vector<float> weights(n, 1.0f);
-    weights[30] = weights[12] = poison;
-    both(clean, weights, k, "a poisoned weight");
-  }
-  vector<float> few(n, 0.0f);
-  few[1] = few[2] = 1;
-  both(clean, few, k, "too few rows with weight");
-  both(clean, {}, n + 1, "more clusters than rows");
 }
 
 void DeviceCases::buffers_and_events() const {

@@ -19,14 +19,31 @@ struct DeviceCases {
   void nearest_sizes() const;
   void nearest_hard_data() const;
   void nearest_failures() const;
+  void filter_sizes() const;
+  void filter_hard_data() const;
+  void filter_worst_case() const;
+  void filter_failures() const;
   void ema_sizes() const;
   void ema_failures() const;
-  void residual_sizes() const;
-  void residual_failures() const;
-  void kmeans_settings() const;
-  void kmeans_failures() const;
   void buffers_and_events() const;
   void stopping() const;
+  // device_sums_cases.cc
+  void ema_skewed() const;
+  // device_residual_cases.cc
+  void residual_sizes() const;
+  void residual_failures() const;
+  void residual_routes() const;
+  void residual_beams() const;
+  // device_kmeans_cases.cc
+  void kmeans_settings() const;
+  void kmeans_blocks() const;
+  void kmeans_near_the_tolerance() const;
+  void kmeans_failures() const;
+  // device_nearest_blocks_cases.cc
+  void nearest_blocks() const;
+  // device_training_cases.cc
+  void estimators() const;
+  void codes_begin_anew() const;
 
   struct Named {
     const char* name;

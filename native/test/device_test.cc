@@ -63,6 +63,14 @@ VQ_TEST(device_kmeans_gives_the_reference_bits) { run_case(&vq_test::DeviceCases
 VQ_TEST(device_kmeans_fails_in_the_reference_words) { run_case(&vq_test::DeviceCases::kmeans_failures); }
 VQ_TEST(device_buffers_streams_and_events_keep_their_promises) { run_case(&vq_test::DeviceCases::buffers_and_events); }
 VQ_TEST(device_calls_stop_when_told) { run_case(&vq_test::DeviceCases::stopping); }
+VQ_TEST(device_sums_of_codes_with_most_rows_are_those_of_their_segments) { run_case(&vq_test::DeviceCases::ema_skewed); }
+VQ_TEST(device_residual_codes_do_not_depend_on_the_route) { run_case(&vq_test::DeviceCases::residual_routes); }
+VQ_TEST(device_beams_are_the_reference_bits) { run_case(&vq_test::DeviceCases::residual_beams); }
+VQ_TEST(device_kmeans_in_blocks_is_that_of_resident_rows) { run_case(&vq_test::DeviceCases::kmeans_blocks); }
+VQ_TEST(device_kmeans_ends_where_the_reference_ends) { run_case(&vq_test::DeviceCases::kmeans_near_the_tolerance); }
+VQ_TEST(device_nearest_of_the_hosts_rows_is_the_reference) { run_case(&vq_test::DeviceCases::nearest_blocks); }
+VQ_TEST(device_gradients_past_a_quantizer_are_those_of_float64) { run_case(&vq_test::DeviceCases::estimators); }
+VQ_TEST(device_codes_begin_anew_at_rows) { run_case(&vq_test::DeviceCases::codes_begin_anew); }
 
 VQ_TEST(a_device_without_memory_says_so_and_keeps_none) {
   const vq_backend& b = emulated();

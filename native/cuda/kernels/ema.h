@@ -4,11 +4,15 @@
 
 namespace vq::gpu {
 
-struct NoteNotFinite {
-  const float* values;
-  int64_t* first;
+// What is not finite: the batch's sums, the old sums, the old counts.
+struct NoteEmaNotFinite {
+  const float *batch_sums, *sums, *counts;
+  int64_t dim;
+  int64_t *first_batch, *first_sum, *first_count;
   VQ_HD void operator()(int64_t i) const {
-    if (!finite(values[i])) note_first(first, i);
+    if (!finite(batch_sums[i])) note_first(first_batch, i);
+    if (!finite(sums[i])) note_first(first_sum, i);
+    if (i % dim == 0 && !finite(counts[i / dim])) note_first(first_count, i / dim);
   }
 };
 

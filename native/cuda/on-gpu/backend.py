@@ -1,7 +1,7 @@
 """vq/backend.h for Python's ctypes: what the timings need of it."""
 import ctypes as c
 
-VERSION = 1
+VERSION = 2
 
 
 class Memory(c.Structure):
@@ -9,8 +9,9 @@ class Memory(c.Structure):
 
 
 class NearestArgs(c.Structure):
-    _fields_ = [("n", c.c_int64), ("k", c.c_int64), ("dim", c.c_int64), ("metric", c.c_int32), ("reserved", c.c_int32),
-                ("x", c.c_void_p), ("codebook", c.c_void_p), ("indices", c.c_void_p), ("distances", c.c_void_p)]
+    _fields_ = [("n", c.c_int64), ("k", c.c_int64), ("dim", c.c_int64), ("metric", c.c_int32), ("route", c.c_int32),
+                ("x", c.c_void_p), ("codebook", c.c_void_p), ("indices", c.c_void_p), ("distances", c.c_void_p),
+                ("host_x", c.c_void_p), ("host_indices", c.c_void_p), ("host_distances", c.c_void_p), ("block_rows", c.c_int64)]
 
 
 class EmaArgs(c.Structure):
@@ -21,14 +22,21 @@ class EmaArgs(c.Structure):
 class ResidualArgs(c.Structure):
     _fields_ = [("n", c.c_int64), ("dim", c.c_int64), ("levels", c.c_int32), ("beam", c.c_int32), ("x", c.c_void_p),
                 ("codebooks", c.POINTER(c.c_void_p)), ("sizes", c.POINTER(c.c_int64))] + [
-        (n, c.c_void_p) for n in ("codes", "quantized", "errors", "level_errors")]
+        (n, c.c_void_p) for n in ("codes", "quantized", "errors", "level_errors", "host_x", "host_codes", "host_quantized",
+                                  "host_errors", "host_level_errors")] + [("block_rows", c.c_int64)]
 
 
 class KmeansArgs(c.Structure):
     _fields_ = [("n", c.c_int64), ("k", c.c_int64), ("dim", c.c_int64), ("iterations", c.c_int32), ("init", c.c_int32),
                 ("tolerance", c.c_double), ("seed", c.c_uint64), ("spherical", c.c_int32), ("reserved", c.c_int32)] + [
         (n, c.c_void_p) for n in ("x", "weights", "start", "centroids", "assignments", "progress")] + [
-        ("inertia", c.c_double), ("converged", c.c_int32), ("history_size", c.c_int32), ("history", c.c_void_p)]
+        ("inertia", c.c_double), ("converged", c.c_int32), ("history_size", c.c_int32), ("history", c.c_void_p),
+        ("host_x", c.c_void_p), ("block_rows", c.c_int64)]
+
+
+class EstimatorArgs(c.Structure):
+    _fields_ = [("n", c.c_int64), ("dim", c.c_int64), ("estimator", c.c_int32), ("reserved", c.c_int32)] + [
+        (n, c.c_void_p) for n in ("z", "q", "g", "out")]
 
 
 class Table(c.Structure):
@@ -36,7 +44,7 @@ class Table(c.Structure):
         "last_error", "device_count", "device_info", "context_create", "context_destroy", "memory", "buffer_create",
         "buffer_destroy", "buffer_bytes", "upload", "download", "copy", "stream_create", "stream_destroy",
         "stream_synchronize", "event_create", "event_destroy", "event_record", "event_elapsed", "nearest", "ema_update",
-        "residual_encode", "kmeans", "run")]
+        "residual_encode", "kmeans", "estimator_gradient", "replace_rows", "run")]
 
 
 class Backend:

@@ -49,6 +49,11 @@ int main(int argc, char** argv) {
   vq_memory memory{};
   if (b->memory(context, &memory) != VQ_OK || memory.buffers != 0) ++failures, std::printf("FAIL buffers were left\n");
   b->context_destroy(context);
+  if (b->device_info(0, &info) == VQ_OK) {
+    const char* scans[] = {"REFUSED wgmma, which differs from mma, and used mma", "was not used", "used mma", "used wgmma"};
+    std::printf("the filter of nearest %s\n", scans[info.scan + 1]);
+    failures += info.scan == VQ_SCAN_REFUSED;
+  }
   std::printf("%d checks, %d failures\n", checks, failures);
   return failures == 0 && checks > 0 ? 0 : 1;
 }

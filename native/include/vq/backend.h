@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define VQ_BACKEND_VERSION 1u
+#define VQ_BACKEND_VERSION 2u
 
 typedef enum vq_code {
   VQ_OK = 0,
@@ -41,11 +41,15 @@ typedef struct vq_versions {
   int32_t driver, runtime;
 } vq_versions;
 
+/* What scores large calls of nearest on the tensor cores: not used yet, or there is none; mma; wgmma; mma though the device
+ * has wgmma, because when first used the two did not agree. */
+enum { VQ_SCAN_UNKNOWN = 0, VQ_SCAN_MMA = 1, VQ_SCAN_WGMMA = 2, VQ_SCAN_REFUSED = -1 };
+
 typedef struct vq_device_info {
   char name[256];
   int32_t compute_major, compute_minor;
   int32_t processors;           /* multiprocessors */
-  int32_t reserved;
+  int32_t scan;                 /* VQ_SCAN_… */
   uint64_t memory;              /* bytes */
 } vq_device_info;
 
@@ -63,14 +67,26 @@ typedef struct vq_call {
 } vq_call;
 
 enum { VQ_L2 = 0, VQ_COSINE = 1, VQ_DOT = 2 };
+/* How: the device chooses; every score in float32; through the tensor cores where the device can; the same by the
+ * instructions that every device with bfloat16 products has. Results are the same. */
+enum { VQ_ROUTE_AUTO = 0, VQ_ROUTE_FULL = 1, VQ_ROUTE_FILTER = 2, VQ_ROUTE_FILTER_MMA = 3 };
 
 /* The contracts of vq/quantize.h, on device buffers: row-major float32, int32 codes. After an error the contents of the
- * outputs are undefined, except that ema_update has then written nothing. */
+ * outputs are undefined, except that ema_update has then written nothing.
+ *
+ * nearest, residual_encode and kmeans also take rows that are in host memory, where `x` is NULL and `host_x` is not; results
+ * per row, but for those of kmeans, then go to host memory too. Rows that would fill more than half of the free device memory
+ * pass through it in blocks, the next one travelling while one is worked on; the results are the same to the bit. block_rows
+ * forces blocks of about that many rows (a multiple of 512 is used); 0 leaves the choice to the call. */
 typedef struct vq_nearest_args {
   int64_t n, k, dim;
-  int32_t metric, reserved;
+  int32_t metric, route;
   const vq_buffer *x, *codebook;      /* [n, dim], [k, dim] */
   vq_buffer *indices, *distances;     /* [n], [n] or NULL */
+  const float* host_x;
+  int32_t* host_indices;
+  float* host_distances;              /* or NULL */
+  int64_t block_rows;
 } vq_nearest_args;
 
 typedef struct vq_ema_args {
@@ -83,13 +99,17 @@ typedef struct vq_ema_args {
 
 typedef struct vq_residual_args {
   int64_t n, dim;
-  int32_t levels, beam;               /* beam must be 1 */
+  int32_t levels, beam;               /* beam: from 1 to 1024 */
   const vq_buffer* x;                 /* [n, dim] */
   const vq_buffer* const* codebooks;  /* levels of them, [sizes[level], dim] */
   const int64_t* sizes;
   vq_buffer* codes;                   /* [n, levels] */
   vq_buffer *quantized, *errors;      /* [n, dim], [n]; each may be NULL */
   vq_buffer* level_errors;            /* [n, levels], squared norm of what each level leaves, or NULL */
+  const float* host_x;
+  int32_t* host_codes;
+  float *host_quantized, *host_errors, *host_level_errors; /* each may be NULL */
+  int64_t block_rows;
 } vq_residual_args;
 
 enum { VQ_INIT_RANDOM = 0, VQ_INIT_PLUS_PLUS = 1, VQ_INIT_GIVEN = 2 };
@@ -107,7 +127,27 @@ typedef struct vq_kmeans_args {
   double inertia;                     /* results from here on */
   int32_t converged, history_size;
   double* history;                    /* room for iterations + 1 inertias, or NULL */
+  const float* host_x;
+  int64_t block_rows;
 } vq_kmeans_args;
+
+enum { VQ_STRAIGHT_THROUGH = 0, VQ_ROTATION = 1, VQ_PROJECTION = 2 };
+
+typedef struct vq_estimator_args {
+  int64_t n, dim;
+  int32_t estimator, reserved;
+  const vq_buffer *z, *q, *g;         /* [n, dim] each; g is the gradient of q */
+  vq_buffer* out;                     /* [n, dim], that of z; may be g */
+} vq_estimator_args;
+
+/* Codes that begin anew: codebook[codes[i]] = x[rows[i]], counts = fresh, sums = fresh x. The codes differ from each other. */
+typedef struct vq_replace_args {
+  int64_t n, k, dim, count;
+  float fresh;
+  int32_t reserved;
+  const vq_buffer *x, *codes, *rows;  /* [n, dim], [count], [count] */
+  vq_buffer *codebook, *counts, *sums; /* [k, dim], [k], [k, dim] or NULL */
+} vq_replace_args;
 
 typedef struct vq_backend {
   uint32_t version; /* first in every version */
@@ -144,6 +184,8 @@ typedef struct vq_backend {
   int (*ema_update)(vq_context* context, const vq_ema_args* args, const vq_call* call);
   int (*residual_encode)(vq_context* context, const vq_residual_args* args, const vq_call* call);
   int (*kmeans)(vq_context* context, vq_kmeans_args* args, const vq_call* call);
+  int (*estimator_gradient)(vq_context* context, const vq_estimator_args* args, const vq_call* call);
+  int (*replace_rows)(vq_context* context, const vq_replace_args* args, const vq_call* call);
 
   /* One kernel of the training backend by name, as the CPU's op table has them. In this version every name gives
    * VQ_ERROR_NOT_IMPLEMENTED. */

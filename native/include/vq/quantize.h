@@ -104,6 +104,13 @@ void ema_update(const float* x, const int32_t* indices, int64_t n, int64_t dim, 
                 const float* counts, const float* sums, float* codebook_out, float* counts_out, float* sums_out,
                 const EmaOptions& ema, const CallOptions& options);
 
+namespace gpu {
+enum class Estimator : int32_t;
+}
+// The gradient of z from g, that of q = quantized z, by an estimator of vq/estimators.h; all [n, dim]. out may be g.
+void estimator_gradient(gpu::Estimator estimator, const float* z, const float* q, const float* g, int64_t n, int64_t dim,
+                        float* out, const CallOptions& options);
+
 // codes [n, levels]; quantized [n, dim] or null: the chosen codes added in level order; errors [n] or null: squared
 // norm of what is left after the last level. With beam > 1 each kept path proposes its `beam` nearest codes, and the
 // proposals are ranked by the squared norm of their residual, ties to the lower code, then to the better-ranked parent.

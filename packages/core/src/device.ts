@@ -25,6 +25,8 @@ export interface DeviceInfo {
   computeCapability?: string
   memory?: number
   devices?: number
+  /** The names of all GPUs; calls run on the first that can be used, which `gpu` names. */
+  gpus?: string[]
   /** The CUDA version that the driver supports, and that of the CUDA library. */
   driver?: string
   runtime?: string
@@ -115,8 +117,8 @@ export const device: Device = {
 function cudaInfo(): DeviceInfo {
   const status = cudaStatus()
   if (!('device' in status)) return { name: 'vq-cuda', reason: status.reason }
-  const { gpu, computeCapability, memory, devices, driver, runtime } = status
-  return { name: 'vq-cuda', gpu, computeCapability, memory, devices, driver, runtime }
+  const { gpu, gpus, computeCapability, memory, devices, driver, runtime } = status
+  return { name: 'vq-cuda', gpu, computeCapability, memory, devices, gpus, driver, runtime }
 }
 
 function noTensorsOnCuda(): VqDeviceError {

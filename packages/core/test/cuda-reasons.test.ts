@@ -58,7 +58,7 @@ test('a library of another version: both versions are named', async () => {
   return version == 0 ? &newest : 0;
 }`,
   )
-  await expectReason(/speaks version 7 of the interface, this addon version 1$/, /same release/)
+  await expectReason(/speaks version 7 of the interface, this addon version 2$/, /same release/)
   process.env.VQ_CUDA_PATH = stubLibrary(
     'mute',
     'const vq_backend* vq_backend_open(uint32_t v) { (void)v; return 0; }',
@@ -98,6 +98,7 @@ test('with a device: the list tells of it, tensors still cannot live there, and 
     name: 'vq-cuda',
     gpu: 'emulated on the processor, for tests',
     computeCapability: '9.0',
+    gpus: ['emulated on the processor, for tests'],
     memory: 2 ** 30,
     devices: 1,
     driver: '13.0',

@@ -59,7 +59,7 @@ test('nearest gives the bits of the CPU, whichever of its arrays lives on the de
   }
 })
 
-test('residualEncode gives the bits of the CPU, and refuses a beam', async () => {
+test('residualEncode gives the bits of the CPU, by beam too', async () => {
   const books = [book, draw(5 * dim, 3), draw(30 * dim, 4)]
   const want = residualEncode(x, books, { dim })
   expect(residualEncode(x, books, { dim, device: 'cuda' })).toEqual(want)
@@ -69,7 +69,10 @@ test('residualEncode gives the bits of the CPU, and refuses a beam', async () =>
   expect(found.quantized.read()).toEqual(want.quantized)
   expect(found.errors.read()).toEqual(want.errors)
   for (const a of [rows, found.codes, found.quantized, found.errors]) a.dispose()
-  expect(() => residualEncode(x, books, { dim, beam: 2, device: 'cuda' })).toThrow(VqConfigError)
+  for (const beam of [2, 5])
+    expect(residualEncode(x, books, { dim, beam, device: 'cuda' })).toEqual(
+      residualEncode(x, books, { dim, beam }),
+    )
   await releaseForgotten()
 })
 
@@ -119,6 +122,20 @@ test('kmeans gives the bits of the CPU, from typed arrays and from the device', 
   }
   const signal = AbortSignal.abort()
   await expect(kmeans(x, { k: 3, dim, device: 'cuda', signal })).rejects.toThrow('abort')
+})
+
+test('rows that come in blocks give the same bits', async () => {
+  process.env.VQ_CUDA_BLOCK_ROWS = '512'
+  try {
+    const many = draw(1300 * dim, 8)
+    const books = [book, draw(9 * dim, 3)]
+    expect(nearest(many, book, { dim, device: 'cuda' })).toEqual(nearest(many, book, { dim }))
+    expect(residualEncode(many, books, { dim, device: 'cuda' })).toEqual(residualEncode(many, books, { dim }))
+    const options = { dim, k: 9, seed: 3, weights: draw(1300, 4).map(w => w * w) }
+    expect(await kmeans(many, { ...options, device: 'cuda' })).toEqual(await kmeans(many, options))
+  } finally {
+    delete process.env.VQ_CUDA_BLOCK_ROWS
+  }
 })
 
 test('errors are those of the CPU', () => {

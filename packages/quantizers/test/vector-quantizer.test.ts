@@ -132,6 +132,17 @@ onBackends(() => {
       tf.dispose([result.value, result.gradients[0]!, codes, g, z])
     })
 
+    it('projection: the gradient to z is its part along q − z', () => {
+      const q = make({ estimator: 'projection', commitmentCost: 0 })
+      const oracle = Array.from({ length: N }, (_, i) => {
+        const [z, code, g] = [row(zs, i), row(es, nearest[i]), row(w, i)]
+        const d = code.map((x, c) => x - z[c])
+        return d.map(x => (x * dot(d, g)) / dot(d, d))
+      }).flat()
+      close(gradients(q, w).z, oracle, 1e-4)
+      q.dispose()
+    })
+
     it('EMA: counts, sums and codes follow appendix A.1 from (1, the initial code)', () => {
       const q = make({ decay: 0.9, epsilon: 1e-3 })
       const counts = new Float64Array(K).fill(1)

@@ -14,6 +14,8 @@ export interface CudaFound {
   memory: number
   processors: number
   devices: number
+  /** The names of all of them; calls run on the first that can be used. */
+  gpus: string[]
   /** The CUDA version that the driver supports, and that of the library. */
   driver: string
   runtime: string

@@ -55,6 +55,27 @@ export interface CudaCore {
     async: boolean,
     progress?: (iteration: number, inertia: number) => void,
   ): unknown
+  cudaEstimatorGradient(
+    device: number,
+    estimator: number,
+    z: Floats,
+    q: Floats,
+    g: Floats,
+    dim: number,
+    stays: boolean,
+  ): unknown
+  /** codebook, counts and sums are handles, changed in place. */
+  cudaReplaceRows(
+    device: number,
+    vectors: Floats,
+    codes: Integers,
+    rows: Integers,
+    fresh: number,
+    codebook: number,
+    counts: number,
+    sums: number | null,
+    dim: number,
+  ): void
 }
 
 /** Bytes on a device, and the arrays of this process there. */

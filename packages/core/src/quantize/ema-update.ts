@@ -57,6 +57,10 @@ export function initEmaState(codebook: Float32Array, options: { dim: number }): 
  * smoothed = (counts + ε) / (Σ counts + K·ε) · Σ counts. All float32, rows of a code added in ascending order, so the
  * thread count changes nothing. A code whose smoothed count is 0 stays as it is.
  *
+ * On a CUDA device a code that owns more than 4,096 rows is added up in segments of 4,096, each in ascending order, whose sums
+ * are then added in ascending order: the same bits in every run, those of the CPU for codes with at most 4,096 rows, and for
+ * others, with S segments, within (4,096 + S)·2⁻²⁴·Σ|x| of the exact sum per element, to first order.
+ *
  * Errors: VqConfigError, VqShapeError; VqValueError for an index outside the codebook, or a row, count or sum that is not
  * finite. The state is then unchanged.
  * Source: van den Oord, Vinyals, Kavukcuoglu 2017, https://arxiv.org/abs/1711.00937, appendix A.1.

@@ -1,6 +1,11 @@
 export type { AsyncCallOptions, CallOptions } from './call.js'
 export { ClusterSums } from './cluster-sums.js'
 export * from './ema-update.js'
+export {
+  type Estimator,
+  type EstimatorGradientOptions,
+  estimatorGradient,
+} from './estimator-gradient.js'
 export * from './kmeans.js'
 export {
   type DeviceNearestResult,
@@ -11,3 +16,4 @@ export {
   nearestAsync,
 } from './nearest.js'
 export * from './residual-encode.js'
+export * from './revive-dead-codes.js'

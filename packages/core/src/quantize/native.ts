@@ -44,6 +44,14 @@ export interface QuantizeCore {
     async: boolean,
     progress?: (iteration: number, inertia: number) => void,
   ): unknown
+  estimatorGradient(
+    estimator: number,
+    z: Float32Array,
+    q: Float32Array,
+    g: Float32Array,
+    dim: number,
+    threads: number,
+  ): Float32Array
   /** The last four arrays before the threads are written to. */
   kmeansBlock(
     vectors: Float32Array,

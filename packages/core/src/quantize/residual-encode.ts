@@ -8,7 +8,7 @@ import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './c
 export interface ResidualEncodeOptions extends CallOptions {
   /** Length of a row. */
   dim: number
-  /** Paths kept per row and level, 1 to 1024. Default 1: each level takes the nearest code; a CUDA device has no other. */
+  /** Paths kept per row and level, 1 to 1024. Default 1: each level takes the nearest code. */
   beam?: number
 }
 
@@ -95,13 +95,6 @@ function prepare(
   expectInteger(operation, 'dim', dim, 1)
   expectInteger(operation, 'beam', beam, 1, 1024)
   const place = placeOf(operation, device, [vectors, ...(Array.isArray(codebooks) ? codebooks : [])])
-  expectConfig(
-    place === undefined || beam === 1,
-    operation,
-    'beam 1 on a CUDA device',
-    beam,
-    "Use device: 'cpu' for beam search.",
-  )
   const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
   const n = rowsOf(operation, 'vectors', x, dim)
   expectConfig(

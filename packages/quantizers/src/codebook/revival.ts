@@ -1,7 +1,7 @@
 // Codes that no vector chooses get no update and stay dead; moving them onto vectors of the batch brings them back
 // (Williams et al. 2020, https://arxiv.org/abs/2002.08111, section 4.2, and the restarts of Jukebox, Dhariwal et al.
 // 2020, https://arxiv.org/abs/2005.00341).
-import { type Random, tf } from '@vq/core'
+import { drawDeadCodes, type Random, tf } from '@vq/core'
 import type { Distributed } from './distributed.js'
 
 export interface Revived {
@@ -23,11 +23,8 @@ export function reviveDead(
   random: Random,
   distributed?: Distributed,
 ): Revived | undefined {
-  const codes = Int32Array.from({ length: counts.length }, (_, k) => k).filter(k => counts[k] < threshold)
+  const { codes, rows: picks } = drawDeadCodes(counts, threshold, rows.shape[0], random, groups)
   if (codes.length === 0) return undefined
-  const each = rows.shape[0] / groups
-  const perGroup = counts.length / groups
-  const picks = codes.map(k => Math.floor(k / perGroup) * each + random.integer(each))
   const gathered = tf.tidy(() => tf.gather(rows, tf.tensor1d(picks, 'int32')))
   const vectors = gathered.dataSync() as Float32Array
   gathered.dispose()

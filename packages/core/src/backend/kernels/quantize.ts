@@ -1,4 +1,5 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core'
+import { type Estimator, estimators } from '../../quantize/estimator-gradient.js'
 import { sizeOf } from '../data.js'
 import type { KernelTable } from '../kernel.js'
 
@@ -26,5 +27,12 @@ export const quantize: KernelTable = {
     const sizes = [rowsOf(vectors, dim), k, dim, decay as number, epsilon as number]
     backend.run('VqEmaUpdate', ...sizes, vectors, indices, codebook, counts, sums, ...next)
     return next
+  },
+  VqEstimatorGradient: ({ z, q, g }, { estimator }, backend) => {
+    const out = backend.allocate(z.shape, 'float32')
+    const dim = z.shape[z.shape.length - 1]
+    const number = estimators.indexOf(estimator as Estimator)
+    backend.run('VqEstimatorGradient', number, rowsOf(z, dim), dim, z, q, g, out)
+    return out
   },
 }
