@@ -115,6 +115,37 @@ Napi::Value residual(const Info& info) {
   });
 }
 
+class OrderedLinearTask : public Task {
+ public:
+  Input<float> x, weight, bias;
+  int64_t n, in, out;
+  Output<float> y;
+  void run(const vq::CallOptions& o) override {
+    vq::ordered_linear(x.data(), n, in, weight.data(), out, bias.size() ? bias.data() : nullptr, y.data(), o);
+  }
+  Napi::Value result(Napi::Env env) override { return y.take(env); }
+};
+
+// orderedLinear(x, weight, bias or null, inputs, outputs, threads, async)
+Napi::Value ordered_linear(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<OrderedLinearTask>();
+    const bool async = info[6].ToBoolean();
+    t->in = integer(info[3], 1, "inputs");
+    t->out = integer(info[4], 1, "outputs");
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[5], 1, "threads")));
+    t->x.set(info[0], async);
+    t->weight.set(info[1], async);
+    if (!info[2].IsNull()) t->bias.set(info[2], async);
+    t->n = rows_of(t->x.size(), t->in, "x");
+    if (t->weight.size() / t->out != t->in || t->weight.size() % t->out != 0)
+      vq::fail(vq::Error::kShape, "the weight is not inputs x outputs");
+    if (t->bias.size() != 0 && t->bias.size() != t->out) vq::fail(vq::Error::kShape, "the bias does not fit the weight");
+    t->y.make(info.Env(), t->n * t->out, async);
+    return start(info, std::move(t), async, Napi::Value());
+  });
+}
+
 class EmaTask : public Task {
  public:
   Input<float> x, codebook, counts, sums;
@@ -235,6 +266,7 @@ Napi::Value isa_list(const Info& info) {
 void register_quantize(Napi::Env env, Napi::Object exports) {
   exports.Set("nearest", Napi::Function::New(env, nearest, "nearest"));
   exports.Set("residualEncode", Napi::Function::New(env, residual, "residualEncode"));
+  exports.Set("orderedLinear", Napi::Function::New(env, ordered_linear, "orderedLinear"));
   exports.Set("emaUpdate", Napi::Function::New(env, ema, "emaUpdate"));
   exports.Set("kmeans", Napi::Function::New(env, kmeans, "kmeans"));
   exports.Set("isaList", Napi::Function::New(env, isa_list, "isaList"));

@@ -49,6 +49,9 @@ struct QuantKernels {
   void (*add_rows_spread)(const float* x, const int32_t* rows, int64_t count, int64_t dim, const float* weights,
                           const int32_t* codes, const float* centres, double* sums, double* lanes);
 
+  // y[i, o] = bias[o] + sum_d x[i, d] w[d, o], one fused multiply-add per term in ascending d. bias: null for zeros.
+  void (*linear)(const float* x, int64_t n, int64_t in, const float* w, int64_t out, const float* bias, float* y);
+
   const struct FilterKernels* filter;  // a faster route to the nearest code, or null
 };
 

@@ -93,11 +93,20 @@ void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t
   }
 }
 
+void linear(const float* x, int64_t n, int64_t in, const float* w, int64_t out, const float* bias, float* y) {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t o = 0; o < out; ++o) {
+      float s = bias ? bias[o] : 0.0f;
+      for (int64_t d = 0; d < in; ++d) s = std::fma(x[i * in + d], w[d * out + o], s);
+      y[i * out + o] = s;
+    }
+}
+
 }  // namespace
 
 const QuantKernels* scalar_kernels() {
   static const QuantKernels table = {"scalar", 1,          1,      1,        pack,            assign, top,
-                                     squared,  squared_to, scores, add_rows, add_rows_spread, nullptr};
+                                     squared,  squared_to, scores, add_rows, add_rows_spread, linear, nullptr};
   return &table;
 }
 

@@ -6,6 +6,7 @@
 
 #include "cpu/code_filter.h"
 #include "cpu/quantize_kernels.h"
+#include "vq/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/quantize_simd.cc"
@@ -483,9 +484,77 @@ void add_rows_spread(const float* x, const int32_t* rows, int64_t count, int64_t
   }
 }
 
+// Columns of a weight, `pitch` floats from one input to the next, and where their outputs go. Of the last vector `held`
+// outputs are wanted; weight and bias hold whole vectors.
+struct Columns {
+  const float *w, *bias;
+  int64_t in, pitch, out;
+  int held;
+};
+template <int R, int kVectors>
+HWY_INLINE void linear_tile(const float* HWY_RESTRICT x, const Columns& c, float* HWY_RESTRICT y) {
+  const F f;
+  VF acc[R][kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const VF start = c.bias ? hn::LoadU(f, c.bias + v * kLanes) : hn::Zero(f);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) acc[r][v] = start;
+  }
+  const float* HWY_RESTRICT w = c.w;
+  for (int64_t d = 0; d < c.in; ++d, w += c.pitch) {
+    VF e[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) e[v] = hn::LoadU(f, w + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const VF one = hn::Set(f, x[r * c.in + d]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::MulAdd(one, e[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v + 1 < kVectors; ++v) hn::StoreU(acc[r][v], f, y + r * c.out + v * kLanes);
+    float* last = y + r * c.out + (kVectors - 1) * kLanes;
+    if (HWY_LIKELY(c.held == kLanes)) {
+      hn::StoreU(acc[r][kVectors - 1], f, last);
+      continue;
+    }
+    HWY_ALIGN float lane[kLanes];
+    hn::Store(acc[r][kVectors - 1], f, lane);
+    std::copy(lane, lane + c.held, last);
+  }
+}
+
+template <int kVectors>
+HWY_INLINE void linear_columns(const float* x, int64_t n, const Columns& c, float* y) {
+  int64_t i = 0;
+  for (; i + kRows <= n; i += kRows) linear_tile<kRows, kVectors>(x + i * c.in, c, y + i * c.out);
+  for (; i + 4 <= n; i += 4) linear_tile<4, kVectors>(x + i * c.in, c, y + i * c.out);
+  for (; i < n; ++i) linear_tile<1, kVectors>(x + i * c.in, c, y + i * c.out);
+}
+
+void linear(const float* x, int64_t n, int64_t in, const float* w, int64_t out, const float* bias, float* y) {
+  int64_t o = 0;
+  for (; o + kPanel <= out; o += kPanel)
+    linear_columns<kWide>(x, n, {w + o, bias ? bias + o : nullptr, in, out, out, kLanes}, y + o);
+  for (; o + kLanes <= out; o += kLanes)
+    linear_columns<1>(x, n, {w + o, bias ? bias + o : nullptr, in, out, out, kLanes}, y + o);
+  if (o == out) return;
+  const int held = static_cast<int>(out - o);
+  Scratch<float> padded(static_cast<size_t>((in + 1) * kLanes));
+  std::fill_n(padded.data(), (in + 1) * kLanes, 0.0f);
+  for (int64_t d = 0; d < in; ++d) std::copy_n(w + d * out + o, held, padded.data() + d * kLanes);
+  float* last = padded.data() + in * kLanes;
+  if (bias) std::copy_n(bias + o, held, last);
+  linear_columns<1>(x, n, {padded.data(), last, in, kLanes, out, held}, y + o);
+}
+
 const QuantKernels* table(const char* name) {
   static const QuantKernels t = {name,    kPanel,     kLanes, kRows,    pack,            assign, top,
-                                 squared, squared_to, scores, add_rows, add_rows_spread, nullptr};
+                                 squared, squared_to, scores, add_rows, add_rows_spread, linear, nullptr};
   return &t;
 }
 

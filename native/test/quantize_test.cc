@@ -216,6 +216,27 @@ VQ_TEST(residual_codes_are_the_same_bits_at_every_setting) {
   }
 }
 
+VQ_TEST(ordered_linear_is_one_chain_per_element_at_every_setting) {
+  const int sizes[][3] = {{0, 3, 4}, {1, 1, 1}, {5, 7, 16}, {29, 64, 33}, {300, 40, 8}, {13, 700, 65}, {7, 0, 3}};
+  for (auto& s : sizes)
+    for (bool biased : {false, true}) {
+      const int n = s[0], in = s[1], out = s[2];
+      const auto x = draw(static_cast<size_t>(n) * in, 11), w = draw(static_cast<size_t>(in) * out, 12), b = draw(out, 13);
+      std::vector<float> want(static_cast<size_t>(n) * out);
+      for (int i = 0; i < n; ++i)
+        for (int o = 0; o < out; ++o) {
+          float sum = biased ? b[o] : 0.0f;
+          for (int d = 0; d < in; ++d) sum = std::fma(x[i * in + d], w[d * out + o], sum);
+          want[i * out + o] = sum;
+        }
+      every_setting([&](const std::string&, vq::CallOptions o) {
+        Guarded<float> y(n * out);
+        vq::ordered_linear(x.data(), n, in, w.data(), out, biased ? b.data() : nullptr, y.data(), o);
+        VQ_EXPECT(y.intact() && y.values() == want);
+      });
+    }
+}
+
 VQ_TEST(sums_and_averages_are_the_same_bits_at_every_setting) {
   const int n = 3000, dim = 75, k = 9;
   const auto x = draw(n * dim, 9), e = draw(k * dim, 10);

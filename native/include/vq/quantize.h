@@ -87,6 +87,11 @@ void nearest(const float* x, int64_t n, int64_t dim, const float* codes, int64_t
 void code_sums(const float* x, const int32_t* indices, int64_t n, int64_t dim, int64_t k, float* counts, float* sums,
                const CallOptions& options);
 
+// y [n, out] = x [n, in] w [in, out] + bias [out] (null for zeros), each element one fused multiply-add per input in
+// ascending order from the bias on. Unlike a matrix product's, its bits depend on nothing but the row.
+void ordered_linear(const float* x, int64_t n, int64_t in, const float* w, int64_t out, const float* bias, float* y,
+                    const CallOptions& options);
+
 struct EmaOptions {
   double decay = 0.99, epsilon = 1e-5;
 };

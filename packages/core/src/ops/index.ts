@@ -22,6 +22,7 @@ export { type LstmOptions, type LstmResult, type LstmState, type LstmWeights, ls
 export * from './mean-squared-error.js'
 export { nearestCode } from './nearest-code.js'
 export * from './no-grad.js'
+export { orderedLinear } from './ordered-linear.js'
 export {
   bernoulli,
   type DropoutOptions,

@@ -16,6 +16,15 @@ export interface QuantizeCore {
     threads: number,
     async: boolean,
   ): unknown
+  orderedLinear(
+    x: Float32Array,
+    weight: Float32Array,
+    bias: Float32Array | null,
+    inputs: number,
+    outputs: number,
+    threads: number,
+    async: boolean,
+  ): unknown
   emaUpdate(
     vectors: Float32Array,
     indices: Int32Array,

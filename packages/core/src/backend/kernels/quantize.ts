@@ -12,6 +12,13 @@ export const quantize: KernelTable = {
     backend.run('VqNearestCode', rowsOf(z, dim), k, dim, metric as number, z, codebook, indices)
     return indices
   },
+  VqOrderedLinear: ({ x, weight, bias }, _attrs, backend) => {
+    const [inputs, outputs] = weight.shape
+    const lead = x.shape.slice(0, -1)
+    const y = backend.allocate([...lead, outputs], 'float32')
+    backend.run('VqOrderedLinear', sizeOf(lead), inputs, outputs, x, weight, bias, y)
+    return y
+  },
   // New tensors rather than the old ones changed: a clone of a variable shares its data.
   VqEmaUpdate: ({ vectors, indices, codebook, counts, sums }, { decay, epsilon }, backend) => {
     const [k, dim] = codebook.shape
