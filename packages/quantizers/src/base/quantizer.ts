@@ -2,7 +2,7 @@ import { expectShape, tf, VqShapeError } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { expectFiniteRows } from './finite.js'
 import { indexValues, scatterRows, selectRows } from './rows.js'
-import { emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
+import { type Counts, emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
 
 // A type, not an interface: tf.tidy wants an index signature.
 export type QuantizerOutput = {
@@ -40,7 +40,7 @@ export abstract class BaseQuantizer extends Module {
   abstract readonly dim: number
   /** Number of codes that one index can name. */
   abstract readonly codebookSize: number
-  private counts: Float64Array | undefined
+  private counts: Counts | undefined
 
   protected abstract quantizeRows(rows: tf.Tensor2D): RowsOutput
   protected abstract encodeRows(rows: tf.Tensor2D): tf.Tensor
@@ -114,18 +114,18 @@ export abstract class BaseQuantizer extends Module {
 
   /** How often each code was chosen by `forward` and `encode` since the start or the last `resetUsage()`. */
   usage(): Usage {
-    return this.counts === undefined ? emptyUsage(this.codebookSize) : usageOf(this.counts)
+    return this.counts === undefined ? emptyUsage(this.codebookSize) : usageOf(this.counts, this.codebookSize)
   }
 
   resetUsage(): void {
     this.counts = undefined
   }
 
-  private count(indices: tf.Tensor): Float64Array {
-    const chosen = histogram(indices.dataSync() as Int32Array, this.codebookSize)
-    this.counts ??= new Float64Array(this.codebookSize)
-    for (let i = 0; i < chosen.length; i++) this.counts[i] += chosen[i]
-    return chosen
+  // What was chosen now; the sum of all goes on.
+  private count(indices: tf.Tensor): Counts {
+    const values = indices.dataSync() as Int32Array
+    this.counts = histogram(values, this.codebookSize, this.counts)
+    return histogram(values, this.codebookSize)
   }
 
   // A single pass that any NaN or infinity survives.
