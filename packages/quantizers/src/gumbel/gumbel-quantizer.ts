@@ -108,8 +108,9 @@ export class GumbelQuantizer extends BaseQuantizer {
   private logits(z: tf.Tensor2D): tf.Tensor2D {
     if (this.proj !== undefined) return this.proj.forward(z) as tf.Tensor2D
     // The rows' own norms are left out: they move all logits alike.
-    const squares = tf.sum(tf.square(this.table), 1) // [K]
-    return tf.sub(tf.mul(tf.matMul(z, this.table, false, true), 2), squares) as tf.Tensor2D
+    const squares = tf.sum(tf.square(this.table), 1) as tf.Tensor1D // [K]
+    const products = tf.mul(tf.matMul(z, this.table, false, true), 2)
+    return tf.sub(products, squares) as tf.Tensor2D
   }
 
   // −log(−log u), u in the middle of 2^24 equal parts of (0, 1).
