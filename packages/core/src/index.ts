@@ -5,6 +5,13 @@ export { DeviceArray } from './cuda/device-array.js'
 export * from './device.js'
 export * from './doctor.js'
 export * from './errors.js'
+export {
+  type Covariance,
+  covarianceOf,
+  nearestOrthogonal,
+  type SymmetricEigen,
+  symmetricEigen,
+} from './linear-algebra.js'
 export { type NativeCore, native, nativeFailure, tryNative } from './native.js'
 export * from './ops/index.js'
 export * from './quantize/index.js'

@@ -1,3 +1,4 @@
+export { Projection } from './base/projection.js'
 export {
   BaseQuantizer,
   type QuantizeOptions,
@@ -5,11 +6,12 @@ export {
   type RowsOutput,
 } from './base/quantizer.js'
 export type { Usage } from './base/usage.js'
+export type { Distributed } from './codebook/distributed.js'
+export type { CodebookOptions } from './codebook/options.js'
 export * from './estimators/index.js'
 export * from './fsq/index.js'
 export * from './gumbel/index.js'
-export { kmeansInit, kmeansInitSync } from './initializers/kmeans.js'
-export { type Initializer, type InitializerOptions, uniformInit } from './initializers/uniform.js'
+export * from './initializers/index.js'
 export * from './latent/index.js'
 export { type LatticeOptions, LatticeQuantizer } from './lattice/lattice-quantizer.js'
 export * from './lfq/index.js'

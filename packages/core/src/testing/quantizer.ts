@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core'
 import { VqShapeError, VqValueError } from '../errors.js'
 import type { StateDict } from '../io/stored-tensor.js'
 import { valueAndGradients } from '../optim/gradients.js'
+import { setThreadCount, threadCount } from '../threads.js'
 import {
   assertFinite,
   type ContractCheck,
@@ -19,7 +20,7 @@ export interface QuantizerLike {
   readonly codebookSize: number
   forward(
     z: tf.Tensor,
-    options?: { mask?: tf.Tensor },
+    options?: { mask?: tf.Tensor; lengths?: tf.Tensor | ArrayLike<number> },
   ): {
     quantized: tf.Tensor
     indices: tf.Tensor
@@ -27,7 +28,7 @@ export interface QuantizerLike {
     losses: Record<string, tf.Scalar>
     perplexity: tf.Scalar
   }
-  encode(z: tf.Tensor, options?: { mask?: tf.Tensor }): tf.Tensor
+  encode(z: tf.Tensor, options?: { mask?: tf.Tensor; lengths?: tf.Tensor | ArrayLike<number> }): tf.Tensor
   decode(indices: tf.Tensor): tf.Tensor
   usage(): { counts: ArrayLike<number>; used: number; ratio: number; perplexity: number }
   resetUsage(): void
@@ -88,6 +89,35 @@ export function quantizerContract(make: () => QuantizerLike): ContractCheck[] {
       const one = tf.concat(tf.unstack(z).map(row => q.forward(tf.expandDims(row, 0)).quantized))
       assert.deepEqual(valuesOf(one), valuesOf(all.quantized), 'row by row and all at once')
       assert.deepEqual(snapshot(q), before, 'the state after evaluation')
+    }),
+
+    check('gives the same bits whatever the number of threads', q => {
+      q.eval()
+      const z = sample([300, q.dim])
+      const threads = threadCount()
+      try {
+        const [one, more] = [1, 3].map(n => {
+          setThreadCount(n)
+          const { quantized, indices } = q.forward(z)
+          return [valuesOf(quantized), valuesOf(indices), valuesOf(q.encode(z))]
+        })
+        assert.deepEqual(more, one, 'with three threads and with one')
+      } finally {
+        setThreadCount(threads)
+      }
+    }),
+
+    check('takes lengths as a mask', q => {
+      q.eval()
+      const z = sample([2, 4, q.dim])
+      const mask = tf.tensor2d([1, 1, 1, 0, 1, 0, 0, 0], [2, 4], 'bool')
+      const [a, b] = [{ mask }, { lengths: [3, 1] }].map(options => {
+        const { quantized, indices, loss } = q.forward(z, options)
+        return [quantized, indices, loss, q.encode(z, options)].map(valuesOf)
+      })
+      assert.deepEqual(b, a, 'with lengths and with a mask')
+      throwsTyped(() => q.forward(z, { lengths: [3, 5] }), VqValueError, /lengths from 0 to 4/)
+      throwsTyped(() => q.forward(z, { lengths: [3] }), VqShapeError)
     }),
 
     check(

@@ -1,8 +1,9 @@
-import { expectShape, tf, VqShapeError } from '@vq/core'
+import { expectShape, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { expectFiniteRows } from './finite.js'
 import { indexValues, scatterRows, selectRows } from './rows.js'
 import { type Counts, emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
+import { validRows } from './valid-rows.js'
 
 // A type, not an interface: tf.tidy wants an index signature.
 export type QuantizerOutput = {
@@ -21,6 +22,8 @@ export type QuantizerOutput = {
 export interface QuantizeOptions {
   /** bool or int32 [...]: 0 leaves a vector out of everything. */
   mask?: tf.Tensor
+  /** [B] whole numbers, for z [B, T, …, D]: vectors from that step on are left out, as by a mask. */
+  lengths?: tf.Tensor | ArrayLike<number>
 }
 
 /** What a method computes for rows [N, D], N ≥ 1. */
@@ -147,21 +150,13 @@ export abstract class BaseQuantizer extends Module {
   private toRows(
     method: string,
     z: tf.Tensor,
-    { mask }: QuantizeOptions,
+    options: QuantizeOptions,
   ): { rows: tf.Tensor2D | undefined; valid: Int32Array | undefined; lead: number[] } {
     this.expectLength(method, z)
     const lead = z.shape.slice(0, -1)
     const rows = tf.reshape(z, [-1, this.dim]) as tf.Tensor2D
-    if (mask === undefined) return { rows: rows.shape[0] === 0 ? undefined : rows, valid: undefined, lead }
-    if (!tf.util.arraysEqual(mask.shape, lead))
-      throw new VqShapeError({
-        operation: `${this.constructor.name}.${method}`,
-        expected: `a mask [${lead.join(', ')}]`,
-        received: `[${mask.shape.join(', ')}]`,
-        remedy: 'Pass one flag per vector.',
-      })
-    const flags = mask.dataSync()
-    const valid = Int32Array.from({ length: flags.length }, (_, i) => i).filter(i => flags[i] !== 0)
+    const valid = validRows(`${this.constructor.name}.${method}`, lead, options)
+    if (valid === undefined) return { rows: rows.shape[0] === 0 ? undefined : rows, valid, lead }
     return { rows: valid.length === 0 ? undefined : selectRows(rows, valid), valid, lead }
   }
 

@@ -118,7 +118,7 @@ export class GumbelQuantizer extends BaseQuantizer {
     return noGrad(() => {
       const u = tf.add(randomUniform(shape, 0, 1, { generator: this.random }), 2 ** -25)
       const bounded = tf.minimum(u, 1 - 2 ** -24)
-      return tf.neg(tf.log(tf.neg(tf.log(bounded))))
+      return tf.neg(tf.log(tf.neg(tf.log(bounded)))) as tf.Tensor2D
     })
   }
 

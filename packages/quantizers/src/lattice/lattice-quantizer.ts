@@ -1,14 +1,5 @@
-import {
-  expectConfig,
-  expectInteger,
-  noGrad,
-  orderedLinear,
-  type Random,
-  random,
-  tf,
-  VqMemoryError,
-} from '@vq/core'
-import { Linear } from '@vq/core/nn'
+import { expectConfig, expectInteger, noGrad, type Random, random, tf, VqMemoryError } from '@vq/core'
+import { Projection } from '../base/projection.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 
 export interface LatticeOptions {
@@ -28,7 +19,7 @@ const mostListed = 2 ** 27
 /**
  * What quantizers with a codebook that follows from a rule have in common: rows of `codeDim` numbers become codes of their
  * own, several per vector where asked for, between linear layers `project_in` and `project_out` where the lengths differ.
- * The layers are computed by `orderedLinear`, so that codes and outputs hang on the row alone.
+ * The layers' results hang on each row alone.
  */
 export abstract class LatticeQuantizer extends BaseQuantizer {
   readonly dim: number
@@ -38,8 +29,8 @@ export abstract class LatticeQuantizer extends BaseQuantizer {
   readonly numCodebooks: number
   protected override readonly codesPerVector: number
   protected readonly random: Random
-  private readonly projectIn: Linear | undefined
-  private readonly projectOut: Linear | undefined
+  private readonly projectIn: Projection | undefined
+  private readonly projectOut: Projection | undefined
 
   /** `stages`: codes that each part of a vector has one after another, 0 where it has one. */
   constructor(
@@ -62,8 +53,8 @@ export abstract class LatticeQuantizer extends BaseQuantizer {
     this.codesPerVector = numCodebooks === 1 ? stages : numCodebooks
     this.random = options.random ?? random
     if (dim === width) return
-    const layer = (inFeatures: number, outFeatures: number): Linear =>
-      new Linear({ inFeatures, outFeatures, bias, random: this.random })
+    const layer = (inFeatures: number, outFeatures: number): Projection =>
+      new Projection({ inFeatures, outFeatures, bias, random: this.random })
     this.projectIn = this.addModule('project_in', layer(dim, width))
     this.projectOut = this.addModule('project_out', layer(width, dim))
   }
@@ -110,14 +101,14 @@ export abstract class LatticeQuantizer extends BaseQuantizer {
 
   private toCodes(rows: tf.Tensor2D): tf.Tensor2D {
     const { projectIn: layer } = this
-    const z = layer === undefined ? rows : orderedLinear(rows, layer.weight, layer.bias)
+    const z = layer === undefined ? rows : layer.forward(rows)
     return tf.reshape(z, [-1, this.codeDim])
   }
 
   private fromCodes(values: tf.Tensor2D): tf.Tensor2D {
     const { projectOut: layer } = this
     const joined = tf.reshape(values, [-1, this.codeDim * this.numCodebooks]) as tf.Tensor2D
-    return layer === undefined ? joined : (orderedLinear(joined, layer.weight, layer.bias) as tf.Tensor2D)
+    return layer === undefined ? joined : layer.forward(joined)
   }
 
   private perVector(indices: tf.Tensor): tf.Tensor {

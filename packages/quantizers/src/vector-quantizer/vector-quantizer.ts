@@ -2,22 +2,25 @@
 //   q(z) = e_k,  k = argmin_j ‖z − e_j‖²                                     (equations 1, 2)
 //   L = ‖sg(z) − e‖² + β‖z − sg(e)‖²                                         (equation 3; the first term with gradients only)
 //   N ← γN + (1−γ)n,  m ← γm + (1−γ)Σz,  e = m / N                           (appendix A.1, with EMA)
-import { emaUpdateTensors, nearestCode, noGrad, type Random, random, tf } from '@vq/core'
+import { nearestCode, noGrad, type Random, random, tf } from '@vq/core'
 import { expectFiniteRows } from '../base/finite.js'
+import { Projection } from '../base/projection.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
+import { CodeTable } from '../codebook/code-table.js'
+import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
+import { assignmentCrossEntropy, sampleCodes } from '../codebook/soft-assignment.js'
+import { unitRows } from '../codebook/unit-rows.js'
 import { estimators } from '../estimators/index.js'
-import { kmeansInit, kmeansInitSync } from '../initializers/kmeans.js'
-import { type InitializerOptions, uniformInit } from '../initializers/uniform.js'
-import { codebookLoss, commitmentLoss } from './loss.js'
+import { fromGroups, toGroups } from './heads.js'
 import { type Resolved, resolve, type VectorQuantizerOptions } from './options.js'
-import { freshCount, reviveDead, setRows } from './revival.js'
+import { type Group, regularizers } from './regularizers.js'
 
 /**
- * One codebook of K vectors of length D; each vector becomes its nearest code.
+ * One codebook of K vectors of length D; each vector, or each head of it, becomes its nearest code.
  *
- * State: with 'ema' the buffers `codebook` [K, D], `counts` [K] and `sums` [K, D]; with 'gradient' the parameter
- * `weight` [K, D], and the buffer `counts` where dead codes are revived. With k-means start also the counter
- * `initialized`.
+ * State: with 'ema' the buffers `codebook` [K, D], `counts` [K] and `sums` [K, D]; otherwise the parameter `weight`
+ * [K, D], and the buffer `counts` where dead codes are revived. With a start from data also the counter `initialized`; with
+ * projections `project_in` and `project_out`. Separate codebooks of heads lie behind one another, [heads·K, D].
  *
  * @example
  * const vq = new VectorQuantizer({ numEmbeddings: 512, embeddingDim: 64 })
@@ -25,122 +28,130 @@ import { freshCount, reviveDead, setRows } from './revival.js'
  */
 export class VectorQuantizer extends BaseQuantizer {
   protected override readonly refusesRows: boolean = true
+  protected override readonly codesPerVector: number
   readonly dim: number
   readonly codebookSize: number
   readonly options: Readonly<Resolved>
-  /** The codes themselves, [K, D]. */
-  readonly table: tf.Variable<tf.Rank.R2>
-  private readonly counts_: tf.Variable<tf.Rank.R1> | undefined
-  private readonly sums: tf.Variable<tf.Rank.R2> | undefined
-  private readonly initialized: { value: number } | undefined
+  private readonly codes: CodeTable
+  private readonly projectIn: Projection | undefined
+  private readonly projectOut: Projection | undefined
   private readonly random: Random
-  private steps = 0
 
   constructor(options: VectorQuantizerOptions) {
     super()
     this.options = resolve(options)
+    const { dim, heads, embeddingDim, separateCodebooks, numEmbeddings } = this.options
+    this.dim = dim
+    this.codebookSize = numEmbeddings
+    this.codesPerVector = heads > 1 ? heads : 0
     this.random = options.random ?? random
-    const { numEmbeddings: k, embeddingDim, codebookUpdate, initCodebook, deadCodeThreshold } = this.options
-    this.dim = embeddingDim
-    this.codebookSize = k
-    const init = typeof initCodebook === 'function' ? initCodebook : uniformInit
-    const values = init({ numEmbeddings: k, embeddingDim, random: this.random })
-    const first = (): tf.Tensor2D => tf.tensor2d(values.slice(), [k, embeddingDim])
-    const ones = (): tf.Tensor1D => tf.ones([k])
-    if (codebookUpdate === 'ema') {
-      this.table = this.addBuffer('codebook', first())
-      // (1, the initial code): an unused code stays where it is.
-      this.counts_ = this.addBuffer('counts', ones())
-      this.sums = this.addBuffer('sums', first())
-    } else {
-      this.table = this.addParameter('weight', first())
-      if (deadCodeThreshold > 0) this.counts_ = this.addBuffer('counts', ones())
+    const own = {
+      parameter: (name: string, value: tf.Tensor2D) => this.addParameter(name, value),
+      buffer: <R extends tf.Rank>(name: string, value: tf.Tensor<R>) => this.addBuffer(name, value),
+      counter: (name: string) => this.addCounter(name),
     }
-    if (initCodebook === 'kmeans') this.initialized = this.addCounter('initialized')
+    this.codes = new CodeTable(own, this.options, options, separateCodebooks ? heads : 1)
+    const inner = heads * embeddingDim
+    if (dim === inner) return
+    const { random: generator = random } = options
+    const layer = (inFeatures: number, outFeatures: number): Projection =>
+      new Projection({ inFeatures, outFeatures, random: generator })
+    this.projectIn = this.addModule('project_in', layer(dim, inner))
+    this.projectOut = this.addModule('project_out', layer(inner, dim))
   }
 
-  /** False while a k-means start still waits for `initialize`. */
+  /** The codes as they are kept, [K, D]; separate codebooks of heads behind one another. */
+  get table(): tf.Variable<tf.Rank.R2> {
+    return this.codes.weight
+  }
+
+  /** False while a start from data still waits for `initialize`. */
   get ready(): boolean {
-    return this.initialized === undefined || this.initialized.value > 0
+    return this.codes.ready
   }
 
-  /** Sets the codes to the k-means centroids of vectors [..., D], at least K of them. */
+  /** Makes the first codes from vectors [..., dim] as `initCodebook` says: 'kmeans' where that needs no data. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    this.start(await kmeansInit(await vectors.data<'float32'>(), this.initializerOptions))
-  }
-
-  private get initializerOptions(): Required<InitializerOptions> {
-    return { numEmbeddings: this.codebookSize, embeddingDim: this.dim, random: this.random }
-  }
-
-  private start(codes: Float32Array): void {
-    this.setCodebook(codes)
-    if (this.initialized !== undefined) this.initialized.value = 1
+    const rows = tf.tidy(() => this.toHeads(tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D))
+    try {
+      await this.codes.startAsync(await rows.data<'float32'>())
+    } finally {
+      rows.dispose()
+    }
   }
 
   /** Replaces all codes, [K, D] row by row, and starts their averages anew. */
   setCodebook(codes: Float32Array): void {
-    tf.tidy(() => {
-      const value = tf.tensor2d(codes.slice(), this.table.shape)
-      this.table.assign(value)
-      this.sums?.assign(value)
-      this.counts_?.assign(tf.ones([this.codebookSize]))
-    })
+    this.codes.set(codes)
   }
 
-  protected quantizeRows(z: tf.Tensor2D): RowsOutput {
-    const { commitmentCost, estimator, codebookUpdate } = this.options
+  // Rows [N, dim] as what codes are sought for: [G·M, D], G the number of codebooks.
+  private toHeads(rows: tf.Tensor2D): tf.Tensor2D {
+    const { heads } = this.options
+    return toGroups(this.projectIn?.forward(rows) ?? rows, heads, this.codes.groups)
+  }
+
+  protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
+    const { estimator, codebookUpdate, metric, sampleTemperature } = this.options
     const learning = this.training && !this.frozen
-    if (learning && !this.ready)
-      this.start(kmeansInitSync(z.dataSync() as Float32Array, this.initializerOptions))
-    const { indices, q, difference, meanSquare } = noGrad(() => {
-      const indices = this.nearest('forward', z)
-      const q = tf.gather<tf.Tensor2D>(this.table, indices)
+    const raw = this.toHeads(rows)
+    if (learning && !this.ready) this.codes.start(raw.dataSync() as Float32Array)
+    const z = metric === 'cosine' ? unitRows(raw) : raw
+    const codes = this.codes.codes()
+    const { chosen, q, difference, meanSquare } = noGrad(() => {
+      const sampled = learning && sampleTemperature > 0
+      const chosen = sampled ? this.sample(z, codes) : this.nearest('forward', rows, raw)
+      const q = tf.gather<tf.Tensor2D>(codes, chosen)
       const difference = tf.sub<tf.Tensor2D>(z, q)
-      return { indices, q, difference, meanSquare: tf.mean(tf.square(difference)) as tf.Scalar }
+      return { chosen, q, difference, meanSquare: tf.mean(tf.square(difference)) as tf.Scalar }
     })
     // Before anything moves: a NaN would stay in the averages for ever.
-    expectFiniteRows('VectorQuantizer.forward', z, meanSquare.dataSync()[0])
-    const losses: Record<string, tf.Scalar> = {
-      commitment: commitmentLoss(z, difference, meanSquare, commitmentCost),
-    }
-    if (codebookUpdate === 'gradient')
-      losses.codebook = codebookLoss(this.table, indices, difference, meanSquare)
-    const quantized = estimators[estimator](z, q)
-    if (learning) noGrad(() => this.learn(z, indices))
-    return { quantized, indices, losses }
+    expectFiniteRows('VectorQuantizer.forward', rows, meanSquare.dataSync()[0])
+    const losses: Record<string, tf.Scalar> = {}
+    const groups = this.needsGroups ? this.codes.split(z, chosen, codes) : []
+    losses.commitment =
+      this.options.commitment === 'mse'
+        ? commitmentLoss(z, difference, meanSquare, this.options.commitmentCost)
+        : this.crossEntropy(groups)
+    if (codebookUpdate !== 'ema') losses.codebook = codebookLoss(codes, chosen, difference, meanSquare)
+    Object.assign(losses, regularizers(groups, this.options, learning ? this.random : undefined))
+    const estimated = estimators[estimator](z, q)
+    const quantized = codebookUpdate === 'learnable' ? passToCodes(estimated, codes, chosen) : estimated
+    if (learning) this.codes.learn(z, chosen)
+    return { quantized: this.fromHeads(quantized), indices: this.toIndices(chosen), losses }
   }
 
-  private learn(z: tf.Tensor2D, indices: tf.Tensor1D): void {
-    const { decay, epsilon, deadCodeThreshold, revivalInterval } = this.options
-    const { table: codebook, counts_: counts, sums } = this
-    if (counts !== undefined && sums !== undefined)
-      emaUpdateTensors(z, indices, { codebook, counts, sums }, { decay, epsilon })
-    if (counts === undefined || deadCodeThreshold === 0) return
-    if (sums === undefined)
-      tf.tidy(() => {
-        const n = tf.unsortedSegmentSum(tf.ones([z.shape[0]]), indices, this.codebookSize)
-        counts.assign(tf.add(tf.mul(counts, decay), tf.mul(n, 1 - decay)) as tf.Tensor1D)
-      })
-    if (++this.steps % revivalInterval !== 0) return
-    const values = (counts.dataSync() as Float32Array).slice()
-    const revived = reviveDead(values, deadCodeThreshold, z, this.random)
-    if (revived === undefined) return
-    const fresh = freshCount(deadCodeThreshold)
-    for (const k of revived.codes) values[k] = fresh
-    tf.tidy(() => counts.assign(tf.tensor1d(values)))
-    setRows(codebook, revived)
-    if (sums !== undefined) setRows(sums, revived, fresh)
+  // Whether a loss looks at the rows of each codebook.
+  private get needsGroups(): boolean {
+    const { commitment, diversityWeight, orthogonalWeight } = this.options
+    return commitment === 'cross-entropy' || diversityWeight > 0 || orthogonalWeight > 0
   }
 
-  protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
-    return this.nearest('encode', rows)
+  private crossEntropy(groups: Group[]): tf.Scalar {
+    const { commitmentCost, metric } = this.options
+    const parts = groups.map(({ z, codes, chosen }) =>
+      assignmentCrossEntropy(z, codes, chosen, { metric, temperature: 1 }),
+    )
+    return tf.mul(tf.addN(parts), commitmentCost / parts.length)
   }
 
-  private nearest(method: string, rows: tf.Tensor2D): tf.Tensor1D {
+  // Codes of rows [G·M, D], as places in the table of all groups.
+  private sample(z: tf.Tensor2D, codes: tf.Tensor2D): tf.Tensor1D {
+    const { metric, sampleTemperature: temperature } = this.options
+    return this.codes.eachGroup(z, codes, (part, book) =>
+      sampleCodes(part, book, { metric, temperature }, this.random),
+    )
+  }
+
+  private nearest(method: string, rows: tf.Tensor2D, z: tf.Tensor2D): tf.Tensor1D {
+    const { metric } = this.options
     try {
-      return nearestCode(rows, this.table) as tf.Tensor1D
+      return this.codes.eachGroup(
+        z,
+        this.table,
+        (part, book) => nearestCode(part, book, { metric }) as tf.Tensor1D,
+      )
     } catch (error) {
       // In the quantizer's own name where the rows are to blame.
       expectFiniteRows(`VectorQuantizer.${method}`, rows, Number.NaN)
@@ -148,40 +159,87 @@ export class VectorQuantizer extends BaseQuantizer {
     }
   }
 
+  // Places in the table of all groups [G·M] → indices [N] or [N, heads].
+  private toIndices(chosen: tf.Tensor1D): tf.Tensor {
+    const { heads, numEmbeddings: k } = this.options
+    if (heads === 1) return chosen
+    const { groups } = this.codes
+    if (groups === 1) return tf.reshape(chosen, [-1, heads])
+    const first = tf.reshape(tf.mul(tf.range(0, heads, 1, 'int32'), tf.scalar(k, 'int32')), [heads, 1])
+    return tf.transpose(tf.sub(tf.reshape(chosen, [heads, -1]), first))
+  }
+
+  private fromHeads(rows: tf.Tensor2D): tf.Tensor2D {
+    const joined = fromGroups(rows, this.options.heads, this.codes.groups)
+    return this.projectOut?.forward(joined) ?? joined
+  }
+
+  protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
+    return noGrad(() => this.toIndices(this.nearest('encode', rows, this.toHeads(rows))))
+  }
+
   protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
-    return noGrad(() => tf.gather(this.table, indices as tf.Tensor1D))
+    const { heads, numEmbeddings: k } = this.options
+    return noGrad(() => {
+      const first = tf.mul(tf.range(0, heads, 1, 'int32'), tf.scalar(k, 'int32'))
+      const separate = this.codes.groups > 1
+      const places = tf.reshape(separate ? tf.add(indices, first) : indices, [-1]) as tf.Tensor1D
+      const rows = tf.gather<tf.Tensor2D>(this.codes.codes(), places) // [N·heads, D]
+      const joined = tf.reshape(rows, [-1, heads * this.options.embeddingDim]) as tf.Tensor2D
+      return this.projectOut?.forward(joined) ?? joined
+    })
   }
 
-  codebook(): tf.Tensor2D {
-    return tf.clone(this.table)
+  /** [K, D]; [heads, K, D] with separate codebooks. For cosine unit codes. */
+  codebook(): tf.Tensor {
+    const { numEmbeddings, embeddingDim } = this.options
+    const { groups } = this.codes
+    return tf.tidy(() => {
+      const codes = this.codes.codes()
+      return groups === 1 ? codes : tf.reshape(codes, [groups, numEmbeddings, embeddingDim])
+    })
   }
 
-  /** The codes that indices name, int32 [...] → [..., D]. */
+  /** The codes that indices name, int32 [...] → [..., dim]. */
   getCodebookEntry(indices: tf.Tensor): tf.Tensor {
     return this.decode(indices)
   }
 
-  /** Squared distances from every vector of z [..., D] to every code, [..., K], max(0, ‖z‖² − 2z·e + ‖e‖²). */
+  /**
+   * Distances from every vector of z [..., dim] to every code, [..., K], or [..., heads, K]: squared, max(0, ‖z‖² − 2z·e +
+   * ‖e‖²); for cosine 1 − cos.
+   */
   getDistanceMatrix(z: tf.Tensor): tf.Tensor {
     return tf.tidy(() => {
       this.expectLength('getDistanceMatrix', z)
-      const rows = tf.reshape(z, [-1, this.dim]) as tf.Tensor2D
-      const own = tf.sum(tf.square(rows), 1, true) // [N, 1]
-      const codes = tf.sum(tf.square(this.table), 1) // [K]
-      const products = tf.matMul(rows, this.table, false, true) // [N, K]
-      const distances = tf.maximum(tf.add(tf.sub(own, tf.mul(products, 2)), codes), 0)
-      return tf.reshape(distances, [...z.shape.slice(0, -1), this.codebookSize])
+      const { metric, heads } = this.options
+      const raw = this.toHeads(tf.reshape(z, [-1, this.dim]) as tf.Tensor2D)
+      const rows = metric === 'cosine' ? unitRows(raw) : raw
+      const parts = this.codes.split(rows, undefined, this.codes.codes()).map(({ z, codes }) => {
+        const products = tf.matMul(z, codes, false, true) // [M, K]
+        if (metric === 'cosine') return tf.sub(1, products)
+        const own = tf.sum(tf.square(z), 1, true) // [M, 1]
+        return tf.maximum(tf.add(tf.sub(own, tf.mul(products, 2)), tf.sum(tf.square(codes), 1)), 0)
+      })
+      const distances = fromGroups(tf.concat(parts) as tf.Tensor2D, heads, this.codes.groups)
+      const lead = z.shape.slice(0, -1)
+      return tf.reshape(distances, [...lead, ...(heads > 1 ? [heads] : []), this.codebookSize])
     })
   }
 
   override extraState(): unknown {
-    if (this.options.deadCodeThreshold === 0) return undefined
-    return { steps: this.steps, random: this.random.state }
+    const codes = this.codes.extraState()
+    return codes ?? (this.draws ? { random: this.random.state } : undefined)
+  }
+
+  // Whether training draws numbers besides those of the table.
+  private get draws(): boolean {
+    const { sampleTemperature, orthogonalWeight, orthogonalMaxCodes, numEmbeddings } = this.options
+    return sampleTemperature > 0 || (orthogonalWeight > 0 && orthogonalMaxCodes < numEmbeddings)
   }
 
   override loadExtraState(state: unknown): void {
-    const { steps, random } = state as { steps: number; random: Random['state'] }
-    this.steps = steps
-    this.random.state = random
+    if (this.codes.extraState() !== undefined) this.codes.loadExtraState(state)
+    else this.random.state = (state as { random: Random['state'] }).random
   }
 }

@@ -19,20 +19,33 @@ export function commitmentLoss(
   )
 }
 
-/** mean((sg(z) − q)²), given the same: moves the codes that were chosen. codebook: [K, D]. */
+/** mean((sg(z) − q)²), given the same: moves the codes that were chosen. codes: [C, D]. */
 export function codebookLoss(
-  codebook: tf.Tensor2D,
+  codes: tf.Tensor2D,
   indices: tf.Tensor1D,
   difference: tf.Tensor2D,
   meanSquare: tf.Scalar,
 ): tf.Scalar {
-  const k = codebook.shape[0]
+  const count = codes.shape[0]
   return customGradient<tf.Scalar>(
-    [codebook],
+    [codes],
     save => {
       save([difference, indices])
       return tf.clone(meanSquare)
     },
-    (dy, [d, at]) => [tf.mul(tf.unsortedSegmentSum(d, at as tf.Tensor1D, k), tf.mul(dy, -2 / d.size))],
+    (dy, [d, at]) => [tf.mul(tf.unsortedSegmentSum(d, at as tf.Tensor1D, count), tf.mul(dy, -2 / d.size))],
+  )
+}
+
+/** `quantized` [N, D] itself, its gradient also given to the codes [C, D] that were chosen. */
+export function passToCodes(quantized: tf.Tensor2D, codes: tf.Tensor2D, indices: tf.Tensor1D): tf.Tensor2D {
+  const count = codes.shape[0]
+  return customGradient<tf.Tensor2D>(
+    [quantized, codes],
+    save => {
+      save([indices])
+      return tf.clone(quantized)
+    },
+    (dy, [at]) => [tf.clone(dy), tf.unsortedSegmentSum(dy, at as tf.Tensor1D, count)],
   )
 }

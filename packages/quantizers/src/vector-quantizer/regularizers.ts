@@ -1,0 +1,45 @@
+import { type Random, tf } from '@vq/core'
+import { orthogonalLoss, usageEntropy } from '../codebook/soft-assignment.js'
+import { unitRows } from '../codebook/unit-rows.js'
+import type { Resolved } from './options.js'
+
+/** The rows and codes of a codebook, and the codes that the rows chose in it. */
+export interface Group {
+  z: tf.Tensor2D
+  codes: tf.Tensor2D
+  chosen: tf.Tensor1D
+}
+
+/** The weighted terms besides equation 3. `random` draws codes in training; evaluation, which draws nothing, looks at all. */
+export function regularizers(
+  groups: Group[],
+  options: Resolved,
+  random: Random | undefined,
+): Record<string, tf.Scalar> {
+  const { diversityWeight, orthogonalWeight } = options
+  const losses: Record<string, tf.Scalar> = {}
+  if (diversityWeight > 0) losses.diversity = diversity(groups, options)
+  if (orthogonalWeight > 0) losses.orthogonal = orthogonal(groups, options, random)
+  return losses
+}
+
+function diversity(groups: Group[], options: Resolved): tf.Scalar {
+  const { metric, diversityTemperature: temperature, diversityWeight, numEmbeddings } = options
+  const entropies = groups.map(({ z, codes }) => usageEntropy(z, codes, { metric, temperature }))
+  const mean = tf.div(tf.addN(entropies), groups.length)
+  return tf.mul(tf.sub(Math.log(numEmbeddings), mean), diversityWeight)
+}
+
+function orthogonal(groups: Group[], options: Resolved, random: Random | undefined): tf.Scalar {
+  const { numEmbeddings: k, orthogonalWeight, orthogonalActiveOnly, orthogonalMaxCodes } = options
+  const parts = groups.map(({ codes, chosen }) => {
+    const active = orthogonalActiveOnly ? new Set(chosen.dataSync()) : undefined
+    let places = Int32Array.from({ length: k }, (_, i) => i)
+    if (active !== undefined) places = places.filter(i => active.has(i))
+    if (random !== undefined && places.length > orthogonalMaxCodes)
+      places = random.shuffle(places).slice(0, orthogonalMaxCodes)
+    const some = places.length === k ? codes : tf.gather(codes, tf.tensor1d(places, 'int32'))
+    return orthogonalLoss(unitRows(some))
+  })
+  return tf.mul(tf.addN(parts), orthogonalWeight / groups.length)
+}
