@@ -128,6 +128,50 @@ class Heads:
         return torch.cat([part.codes for part in self.parts])
 
 
+class Residual:
+    """2203.01941, equation 3, the loss as a mean over levels; straight through once, or at each level."""
+
+    def __init__(self, levels, scope='sum', estimator='ste'):
+        self.levels, self.scope, self.estimator = levels, scope, estimator
+
+    def parameters(self):
+        return [p for level in dict.fromkeys(self.levels) for p in level.parameters()]
+
+    def __call__(self, z):
+        rest, total, parts, indices, loss, self.seen = z, 0, 0, [], 0, []
+        for level in self.levels:
+            q, index, part = level(rest)
+            self.seen.append(level.seen)
+            code = level.codes[index]
+            parts, total, loss = parts + q, total + code, loss + part
+            rest = rest - code.detach()
+            indices.append(index)
+        out = parts if self.scope == 'level' else Through.apply(z, total.detach(), self.estimator)
+        if self.scope == 'sum' and self.levels[0].update == 'learnable':
+            out = out + total - total.detach()
+        return out, torch.stack(indices, 1), loss / len(self.levels)
+
+    def learn(self):
+        if len(set(self.levels)) == len(self.levels):
+            for level in self.levels:
+                level.learn()
+            return
+        self.levels[0].seen = tuple(torch.cat(part) for part in zip(*self.seen))
+        self.levels[0].learn()
+
+    @property
+    def codes(self):
+        return torch.stack([level.codes for level in self.levels])
+
+
+def spread(codes, levels):
+    return [codes / 2 ** level for level in range(levels)]
+
+
+def shared(level, times):
+    return [level] * times
+
+
 cases = {
     'ema': lambda c: VQ(c),
     'gradient': lambda c: VQ(c, 'gradient', beta=0.5),
@@ -144,6 +188,13 @@ cases = {
     'heads': lambda c: Heads([VQ(c[:, :2])], 2),
     'separate-heads': lambda c: Heads([VQ(c[:, :2]), VQ(c[:, 2:])], 2),
     'separate-heads-gradient': lambda c: Heads([VQ(c[:, :2], 'gradient', diversity=0.1) for _ in 'ab'], 2),
+    'residual': lambda c: Residual([VQ(e) for e in spread(c, 3)]),
+    'residual-level': lambda c: Residual([VQ(e) for e in spread(c, 3)], 'level'),
+    'residual-level-rotation': lambda c: Residual([VQ(e, estimator='rotation') for e in spread(c, 2)], 'level'),
+    'residual-gradient': lambda c: Residual([VQ(e, 'gradient') for e in spread(c, 3)], estimator='rotation'),
+    'residual-learnable': lambda c: Residual([VQ(e, 'learnable') for e in spread(c, 2)]),
+    'residual-shared': lambda c: Residual(shared(VQ(c), 3)),
+    'residual-shared-gradient': lambda c: Residual(shared(VQ(c, 'gradient'), 2)),
 }
 
 

@@ -20,7 +20,7 @@ const cases: Record<string, () => BaseQuantizer> = {
     new FSQ({ levels, bound: 'symmetric', numCodebooks: 2, noiseDropout: 0.5, random: random() }),
   'FSQ of 7 numbers by linear layers': () => new FSQ({ levels, dim: 7, random: random() }),
   'ResidualFSQ with dropout': () =>
-    new ResidualFSQ({ levels, numQuantizers: 3, quantizerDropout: true, random: random() }),
+    new ResidualFSQ({ levels, numQuantizers: 3, quantizeDropout: 0.7, random: random() }),
   'ResidualFSQ symmetric, of 6 numbers': () =>
     new ResidualFSQ({ levels, numQuantizers: 2, bound: 'symmetric', dim: 6, random: random() }),
   LFQ: () => new LFQ({ codebookSize: 64, inverseTemperature: 1 }),
@@ -29,7 +29,7 @@ const cases: Record<string, () => BaseQuantizer> = {
   'LFQ of 5 numbers by linear layers, groups of 3 bits': () =>
     new LFQ({ codebookSize: 256, dim: 5, diversityGroup: 3, random: random() }),
   'ResidualLFQ with dropout': () =>
-    new ResidualLFQ({ codebookSize: 16, numQuantizers: 3, quantizerDropout: true, random: random() }),
+    new ResidualLFQ({ codebookSize: 16, numQuantizers: 3, quantizeDropout: 0.7, random: random() }),
   'ResidualLFQ spherical, of 6 numbers': () =>
     new ResidualLFQ({ codebookSize: 16, numQuantizers: 2, spherical: true, dim: 6, random: random() }),
   LatentQuantizer: () => new LatentQuantizer({ levels }),

@@ -233,6 +233,55 @@ onBackends(() => {
       for (const t of [lazy, explicit, few, z]) t.dispose()
     })
 
+    it('a revived code starts with the average that deadCodeReset gives it', () => {
+      const far = Float32Array.from(es)
+      far.fill(100, 0, D)
+      const q = make({
+        initCodebook: far,
+        decay: 0.5,
+        deadCodeThreshold: 0.6,
+        deadCodeReset: 7,
+        random: new Random(5),
+      })
+      tf.tidy(() => {
+        q.forward(tf.tensor2d(zs.slice(), [N, D]))
+      })
+      const { counts, sums, codebook } = q.stateDict()
+      expect(counts.data[0]).toBe(7)
+      close(
+        row(sums.data as Float32Array, 0),
+        row(codebook.data as Float32Array, 0).map(x => 7 * x),
+      )
+      q.dispose()
+    })
+
+    it('draws codes with probability softmax(−‖z − e‖²/τ) in training, the nearest in evaluation', () => {
+      const [draws, temperature] = [20_000, 1.5]
+      const z = tf.tensor2d(
+        Float32Array.from({ length: draws * D }, (_, i) => zs[i % D]),
+        [draws, D],
+      )
+      const weights = Array.from({ length: K }, (_, k) =>
+        Math.exp(-distance(row(zs, 0), row(es, k)) / temperature),
+      )
+      const total = weights.reduce((a, b) => a + b, 0)
+      for (const codebookUpdate of ['gradient', 'ema'] as const) {
+        const q = make({ codebookUpdate, sampleTemperature: temperature, random: new Random(6) })
+        tf.tidy(() => {
+          const chosen = q.forward(z).indices.dataSync()
+          for (let k = 0; k < K; k++) {
+            const p = weights[k] / total
+            const share = chosen.reduce((n, c) => n + Number(c === k), 0) / draws
+            expect(Math.abs(share - p)).toBeLessThan(5 * Math.sqrt((p * (1 - p)) / draws) + 1e-6)
+          }
+          q.setCodebook(es)
+          expect(new Set(q.eval().forward(z).indices.dataSync())).toEqual(new Set([nearest[0]]))
+        })
+        q.dispose()
+      }
+      z.dispose()
+    })
+
     it('stays as it is when frozen', () => {
       const q = make({ deadCodeThreshold: 5 }).freeze()
       tf.tidy(() => {
@@ -281,6 +330,13 @@ describe('options of VectorQuantizer', () => {
     [{ codebookUpdate: 'both' as never }, /'ema', 'gradient'/],
     [{ initCodebook: 'zeros' as never }, /initCodebook/],
     [{ revivalInterval: 0 }, /revivalInterval/],
+    [{ deadCodeThreshold: 3, deadCodeReset: 2 }, /deadCodeReset/],
+    [{ metric: 'dot' as never }, /'l2', 'cosine'/],
+    [{ heads: 0 }, /heads/],
+    [{ dim: 0 }, /dim/],
+    [{ orthogonalWeight: 1 }, /codebookUpdate/],
+    [{ diversityWeight: 1, diversityTemperature: 0 }, /diversityTemperature/],
+    [{ sampleTemperature: -1 }, /sampleTemperature/],
   ])('are refused: %o', (options, message) => {
     expect(() => make(options)).toThrow(VqConfigError)
     expect(() => make(options)).toThrow(message)

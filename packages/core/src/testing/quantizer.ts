@@ -35,8 +35,8 @@ export interface QuantizerLike {
   eval(): unknown
   stateDict(): StateDict
   loadStateDict(state: Readonly<StateDict>): unknown
-  extraState(): unknown
-  loadExtraState(state: unknown): void
+  /** The quantizer as '' and its parts, as `Module` gives them. */
+  namedModules(): [name: string, part: { extraState(): unknown; loadExtraState(state: unknown): void }][]
   dispose(): void
 }
 
@@ -186,8 +186,11 @@ export function quantizerContract(make: () => QuantizerLike): ContractCheck[] {
       const copy = make()
       try {
         copy.loadStateDict(q.stateDict())
-        const extra = q.extraState()
-        if (extra !== undefined) copy.loadExtraState(JSON.parse(JSON.stringify(extra)))
+        const parts = new Map(copy.namedModules())
+        for (const [name, part] of q.namedModules()) {
+          const extra = part.extraState()
+          if (extra !== undefined) parts.get(name)?.loadExtraState(JSON.parse(JSON.stringify(extra)))
+        }
         const [a, b] = [q, copy].map(x => x.forward(sample([16, q.dim], 9)))
         assert.deepEqual(valuesOf(b.quantized), valuesOf(a.quantized), 'the output of the copy')
         assert.deepEqual(snapshot(copy), snapshot(q), 'the state of the copy after a step')

@@ -15,7 +15,7 @@ export type QuantizerOutput = {
   loss: tf.Scalar
   /** The loss by its parts, already weighted. */
   losses: Record<string, tf.Scalar>
-  /** exp of the entropy (in nats) of the codes chosen in this batch, 1 … K. */
+  /** exp of the entropy (in nats) of the codes chosen in this batch, 1 … K; of several codes per vector the mean. */
   perplexity: tf.Scalar
 }
 
@@ -53,6 +53,8 @@ export abstract class BaseQuantizer extends Module {
   abstract codebook(): tf.Tensor
   /** Codes per vector: 0 where indices have no axis of their own. */
   protected readonly codesPerVector: number = 0
+  /** Whether `decode` also takes the first few codes of each vector alone. */
+  protected readonly takesFirstCodes: boolean = false
   /** Whether `quantizeRows` refuses rows with NaN or infinity itself, having looked at them anyway. */
   protected readonly refusesRows: boolean = false
 
@@ -73,7 +75,7 @@ export abstract class BaseQuantizer extends Module {
         indices: this.restoreIndices(indices, valid, lead),
         loss: parts.slice(1).reduce((a, b) => tf.add(a, b), parts[0] ?? tf.scalar(0)),
         losses,
-        perplexity: tf.scalar(perplexityOf(chosen)),
+        perplexity: tf.scalar(chosen.reduce((sum, c) => sum + perplexityOf(c), 0) / chosen.length),
       }
     })
   }
@@ -92,23 +94,26 @@ export abstract class BaseQuantizer extends Module {
 
   /** Vectors of codes: int32 [...] (or [..., Q]) to [..., D]; −1 gives 0. Throws VqValueError for codes out of range. */
   decode(indices: tf.Tensor): tf.Tensor {
-    const q = this.codesPerVector
+    const given = indices.shape[indices.rank - 1] ?? 0
+    const all = this.codesPerVector
+    const q = this.takesFirstCodes ? given : all
     const operation = `${this.constructor.name}.decode`
     expectShape(
-      q === 0 || indices.shape[indices.rank - 1] === q,
+      all === 0 || given === all || (this.takesFirstCodes && given > 0 && given < all),
       operation,
-      `indices [..., ${q}]`,
+      `indices [..., ${this.takesFirstCodes ? '1 to ' : ''}${all}]`,
       `[${indices.shape.join(', ')}]`,
       'Pass all codes of each vector.',
     )
     return tf.tidy(() => {
-      const values = indexValues(operation, indices, this.codebookSize)
-      const lead = q === 0 ? indices.shape : indices.shape.slice(0, -1)
+      const width = all === 0 ? 1 : q
+      const kind = { size: this.codebookSize, width, part: this.takesFirstCodes }
+      const values = indexValues(operation, indices, kind)
+      const lead = all === 0 ? indices.shape : indices.shape.slice(0, -1)
       const n = sizeOf(lead)
-      const width = q === 0 ? 1 : q
       const valid = Int32Array.from({ length: n }, (_, i) => i).filter(i => values[i * width] >= 0)
       if (valid.length === 0) return tf.zeros([...lead, this.dim])
-      const flat = tf.reshape(indices, q === 0 ? [n] : [n, q])
+      const flat = tf.reshape(indices, all === 0 ? [n] : [n, q])
       if (valid.length === n) return tf.reshape(this.decodeRows(flat), [...lead, this.dim])
       const some = tf.gather(flat, tf.tensor1d(valid, 'int32'))
       return tf.reshape(scatterRows(this.decodeRows(some), valid, n), [...lead, this.dim])
@@ -124,11 +129,15 @@ export abstract class BaseQuantizer extends Module {
     this.counts = undefined
   }
 
-  // What was chosen now; the sum of all goes on.
-  private count(indices: tf.Tensor): Counts {
+  // How often each code was chosen, for each of the codes of a vector that were kept.
+  private count(indices: tf.Tensor): Counts[] {
     const values = indices.dataSync() as Int32Array
-    this.counts = histogram(values, this.codebookSize, this.counts)
-    return histogram(values, this.codebookSize)
+    const width = indices.size / indices.shape[0]
+    this.counts = histogram(values, this.codebookSize, { into: this.counts })
+    const each: Counts[] = []
+    for (let q = 0; q < width && values[q] >= 0; q++)
+      each.push(histogram(values, this.codebookSize, { first: q, step: width }))
+    return each
   }
 
   // A single pass that any NaN or infinity survives.

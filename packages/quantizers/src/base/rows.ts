@@ -27,8 +27,15 @@ export function scatterRows(x: tf.Tensor2D, rows: Int32Array, n: number): tf.Ten
   )
 }
 
-/** The values of an index tensor, each −1 (masked) or in [0, size). */
-export function indexValues(operation: string, indices: tf.Tensor, size: number): Int32Array {
+/**
+ * The values of an index tensor of `width` codes per vector, each −1 or in [0, size). −1 stands for all codes of a vector,
+ * or, where a part is allowed, for all from some code on.
+ */
+export function indexValues(
+  operation: string,
+  indices: tf.Tensor,
+  { size, width, part }: { size: number; width: number; part: boolean },
+): Int32Array {
   if (indices.dtype !== 'int32')
     throw new VqShapeError({
       operation,
@@ -43,6 +50,18 @@ export function indexValues(operation: string, indices: tf.Tensor, size: number)
       operation,
       expected: `indices from 0 to ${size - 1}, or −1 for a masked vector`,
       received: `${values[bad]} at place ${bad}`,
+      remedy: 'Use the quantizer that made the codes.',
+    })
+  const odd = values.findIndex(
+    (v, i) => i % width > 0 && (v < 0 ? !part && values[i - 1] >= 0 : values[i - 1] < 0),
+  )
+  if (odd >= 0)
+    throw new VqValueError({
+      operation,
+      expected: part
+        ? 'no code after a −1 of the same vector'
+        : 'all codes of a vector, or −1 for each of them',
+      received: `${values[odd - 1]}, ${values[odd]} from place ${odd - 1} on`,
       remedy: 'Use the quantizer that made the codes.',
     })
   return values

@@ -22,12 +22,20 @@ export type Counts = Float64Array | Map<number, number>
 const mostDense = 2 ** 20
 const mostListed = 2 ** 24
 
-/** How often each of `size` codes occurs, added to `into` where given; −1 does not count. */
-export function histogram(indices: Int32Array, size: number, into?: Counts): Counts {
+/** How often each of `size` codes occurs at places first, first + step, …, added to `into` where given; −1 does not count. */
+export function histogram(
+  indices: Int32Array,
+  size: number,
+  { first = 0, step = 1, into }: { first?: number; step?: number; into?: Counts | undefined } = {},
+): Counts {
   const counts = into ?? (size <= mostDense ? new Float64Array(size) : new Map<number, number>())
-  if (counts instanceof Map) {
-    for (const i of indices) if (i >= 0) counts.set(i, (counts.get(i) ?? 0) + 1)
-  } else for (let i = 0; i < indices.length; i++) if (indices[i] >= 0) counts[indices[i]]++
+  const sparse = counts instanceof Map
+  for (let i = first; i < indices.length; i += step) {
+    const code = indices[i]
+    if (code < 0) continue
+    if (sparse) counts.set(code, (counts.get(code) ?? 0) + 1)
+    else counts[code]++
+  }
   return counts
 }
 

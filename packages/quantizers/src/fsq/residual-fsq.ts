@@ -5,12 +5,12 @@
 import { expectInteger, fsqBounded, fsqQuantize, fsqValues, noGrad, type Random, tf } from '@vq/core'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { QuantizerDropout, type QuantizerDropoutOptions } from '../lattice/dropout.js'
+import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { sumOfStages } from '../lattice/stages.js'
 import { type FsqBoundName, sizeOfLevels } from './levels.js'
 
-export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizerDropoutOptions {
+export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Levels of each dimension, the same at every stage. */
   levels: readonly number[]
   /** Stages, each with a code of its own. */
@@ -30,7 +30,7 @@ export class ResidualFSQ extends LatticeQuantizer {
   readonly levels: readonly number[]
   readonly bound: FsqBoundName
   readonly numQuantizers: number
-  private readonly dropout: QuantizerDropout
+  private readonly dropout: QuantizeDropout
   // float32 [D] per stage.
   private readonly scales: Float32Array[]
 
@@ -43,7 +43,7 @@ export class ResidualFSQ extends LatticeQuantizer {
     this.numQuantizers = numQuantizers
     this.levels = [...levels]
     this.bound = bound
-    this.dropout = new QuantizerDropout('ResidualFSQ', numQuantizers, options, this.random)
+    this.dropout = new QuantizeDropout('ResidualFSQ', numQuantizers, options, this.random)
     // Powers by exact products: Math.pow may differ between engines.
     const powers = levels.map(() => 1)
     this.scales = Array.from({ length: numQuantizers }, () => {

@@ -1,31 +1,37 @@
-import { expectInteger, type Random } from '@vq/core'
+import { expectInteger, expectNumber, type Random } from '@vq/core'
 
-export interface QuantizerDropoutOptions {
-  /** Whether, in training, a random number of the last levels is left out of a batch; their indices are −1. Default false. */
-  quantizerDropout?: boolean
-  /** Levels up to this one, counted from 0, are never left out. Default 0. */
-  quantizerDropoutCutoffIndex?: number
+export interface QuantizeDropoutOptions {
+  /**
+   * Probability that a training batch keeps only its first levels, every number equally likely; the indices of the others
+   * are −1 (Zeghidour et al. 2021, SoundStream, https://arxiv.org/abs/2107.03312, section III-C). Default 0.
+   */
+  quantizeDropout?: number
+  /** The least number of levels that quantizeDropout keeps. Default 1. */
+  quantizeDropoutMin?: number
 }
 
-/** Levels that a batch uses: all, or in training a random number of the first ones. */
-export class QuantizerDropout {
+/** How many levels a batch uses. */
+export class QuantizeDropout {
+  /** Whether random numbers are drawn in training. */
   readonly on: boolean
-  private readonly cutoff: number
+  private readonly probability: number
+  private readonly least: number
   private readonly levels: number
   private readonly random: Random
 
-  constructor(operation: string, levels: number, options: QuantizerDropoutOptions, random: Random) {
-    const { quantizerDropout = false, quantizerDropoutCutoffIndex = 0 } = options
-    expectInteger(operation, 'quantizerDropoutCutoffIndex', quantizerDropoutCutoffIndex, 0, levels - 1)
-    this.on = quantizerDropout
-    this.cutoff = quantizerDropoutCutoffIndex
+  constructor(operation: string, levels: number, options: QuantizeDropoutOptions, random: Random) {
+    const { quantizeDropout = 0, quantizeDropoutMin = 1 } = options
+    expectNumber(operation, 'quantizeDropout', quantizeDropout, 0, 1)
+    expectInteger(operation, 'quantizeDropoutMin', quantizeDropoutMin, 1, levels)
+    this.on = quantizeDropout > 0
+    this.probability = quantizeDropout
+    this.least = quantizeDropoutMin
     this.levels = levels
     this.random = random
   }
 
-  /** From cutoff + 1 to all, every number equally likely. */
   draw(training: boolean): number {
-    if (!training || !this.on) return this.levels
-    return this.cutoff + 1 + this.random.integer(this.levels - this.cutoff)
+    if (!training || !this.on || this.random.uniform() >= this.probability) return this.levels
+    return this.least + this.random.integer(this.levels - this.least + 1)
   }
 }

@@ -5,13 +5,13 @@
 import { expectInteger, lfqQuantize, lfqValues, noGrad, type Random, tf } from '@vq/core'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { QuantizerDropout, type QuantizerDropoutOptions } from '../lattice/dropout.js'
+import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { sumOfStages } from '../lattice/stages.js'
 import { type LFQOptions, type LFQSettings, settingsOf } from './options.js'
 import { draws, lfqLosses, onSphere } from './terms.js'
 
-export interface ResidualLFQOptions extends Omit<LFQOptions, 'numCodebooks'>, QuantizerDropoutOptions {
+export interface ResidualLFQOptions extends Omit<LFQOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Stages, each with a code of its own. */
   numQuantizers: number
 }
@@ -26,7 +26,7 @@ export interface ResidualLFQOptions extends Omit<LFQOptions, 'numCodebooks'>, Qu
 export class ResidualLFQ extends LatticeQuantizer {
   readonly options: LFQSettings
   readonly numQuantizers: number
-  private readonly dropout: QuantizerDropout
+  private readonly dropout: QuantizeDropout
 
   constructor(options: ResidualLFQOptions) {
     expectOptions('ResidualLFQ', options, '{ codebookSize: 256, numQuantizers: 4 }')
@@ -37,7 +37,7 @@ export class ResidualLFQ extends LatticeQuantizer {
     super('ResidualLFQ', bits, 2 ** bits, { ...options, numCodebooks: 1 }, { stages: numQuantizers })
     this.options = settings
     this.numQuantizers = numQuantizers
-    this.dropout = new QuantizerDropout('ResidualLFQ', numQuantizers, options, this.random)
+    this.dropout = new QuantizeDropout('ResidualLFQ', numQuantizers, options, this.random)
   }
 
   private scaleOf(stage: number): number {

@@ -1,0 +1,280 @@
+// Lee et al. 2022, "Autoregressive image generation using residual quantization", https://arxiv.org/abs/2203.01941:
+//   k_d = argmin_k ‖r_{d−1} − e_k‖²,  r_0 = z,  r_d = r_{d−1} − e_{k_d}          (equation 3)
+//   ẑ = Σ_d e_{k_d};  L = mean over d of β‖r_{d−1} − sg(e_{k_d})‖²               (equation 6, here a mean over levels)
+import { detach, nearestCode, noGrad, type Random, random, residualEncode, tf } from '@vq/core'
+import { ModuleList } from '@vq/core/nn'
+import { expectFiniteRows } from '../base/finite.js'
+import { Projection } from '../base/projection.js'
+import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
+import type { CodeTable } from '../codebook/code-table.js'
+import { CodebookLevel } from '../codebook/level.js'
+import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
+import { estimators } from '../estimators/index.js'
+import { type ResidualVQOptions, type Resolved, resolve } from './options.js'
+
+interface Level {
+  table: CodeTable
+  /** [K, D] */
+  codes: tf.Tensor2D
+  /** What the level quantizes, [N, D]. */
+  rest: tf.Tensor2D
+  chosen: tf.Tensor1D
+  q: tf.Tensor2D
+  difference: tf.Tensor2D
+  meanSquare: tf.Scalar
+}
+
+/**
+ * Q codebooks, each for what the ones before have left over: indices [..., Q], vectors the sums of their codes. `decode`
+ * also takes the first codes of vectors alone, [..., q] with q ≤ Q, or −1 from some level on.
+ *
+ * State: that of a codebook per level, `levels.0.codebook` and so on; with a shared codebook `levels.0` alone.
+ *
+ * @example
+ * const rvq = new ResidualVQ({ numEmbeddings: 1024, embeddingDim: 64, numQuantizers: 8 })
+ * const codes = rvq.encode(tf.zeros([2, 16, 64]))   // int32 [2, 16, 8]
+ */
+export class ResidualVQ extends BaseQuantizer {
+  protected override readonly refusesRows: boolean = true
+  protected override readonly codesPerVector: number
+  protected override readonly takesFirstCodes: boolean = true
+  readonly dim: number
+  readonly codebookSize: number
+  readonly options: Readonly<Resolved>
+  readonly levels: ModuleList<CodebookLevel>
+  private readonly projectIn: Projection | undefined
+  private readonly projectOut: Projection | undefined
+  private readonly random: Random
+
+  constructor(options: ResidualVQOptions) {
+    super()
+    this.options = resolve(options)
+    const { dim, embeddingDim, numEmbeddings, numQuantizers, sharedCodebook } = this.options
+    this.dim = dim
+    this.codebookSize = numEmbeddings
+    this.codesPerVector = numQuantizers
+    this.random = options.random ?? random
+    const made = Array.from(
+      { length: sharedCodebook ? 1 : numQuantizers },
+      () => new CodebookLevel(this.options, options),
+    )
+    this.levels = this.addModule('levels', new ModuleList(made))
+    if (dim === embeddingDim) return
+    const layer = (inFeatures: number, outFeatures: number): Projection =>
+      new Projection({ inFeatures, outFeatures, random: this.random })
+    this.projectIn = this.addModule('project_in', layer(dim, embeddingDim))
+    this.projectOut = this.addModule('project_out', layer(embeddingDim, dim))
+  }
+
+  private tableOf(level: number): CodeTable {
+    return this.levels.modules[this.options.sharedCodebook ? 0 : level].table
+  }
+
+  /** False while a start from data still waits for `initialize`. */
+  get ready(): boolean {
+    return [...this.levels].every(({ table }) => table.ready)
+  }
+
+  /** Makes the first codes from vectors [..., dim], level by level, as `initCodebook` says: 'kmeans' where that needs no data. */
+  async initialize(vectors: tf.Tensor): Promise<void> {
+    this.expectLength('initialize', vectors)
+    let rest = tf.tidy(() => this.inner(tf.clone(tf.reshape(vectors, [-1, this.dim])) as tf.Tensor2D))
+    try {
+      for (const { table } of this.levels) {
+        await table.startAsync(await rest.data<'float32'>())
+        const next = tf.tidy(() => tf.sub<tf.Tensor2D>(rest, gatherNearest(rest, table)))
+        rest.dispose()
+        rest = next
+      }
+    } finally {
+      rest.dispose()
+    }
+  }
+
+  // As `initialize`, on the first training batch.
+  private start(z: tf.Tensor2D): void {
+    let rest = z
+    for (const { table } of this.levels) {
+      table.start(rest.dataSync() as Float32Array)
+      rest = tf.sub(rest, gatherNearest(rest, table))
+    }
+  }
+
+  private inner(rows: tf.Tensor2D): tf.Tensor2D {
+    return this.projectIn?.forward(rows) ?? rows
+  }
+
+  protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
+    const { numQuantizers, codebookUpdate, trainingBeamSize, beamSize } = this.options
+    const learning = this.training && !this.frozen
+    const z = this.inner(rows)
+    if (learning && !this.ready) noGrad(() => this.start(z))
+    const kept = learning ? this.drawLevels() : numQuantizers
+    const beam = this.training ? trainingBeamSize : beamSize
+    const { levels, total } = this.passLevels('forward', rows, z, kept, beam)
+    const commitment = levels.map(l => this.commitment(z, l, kept))
+    const losses: Record<string, tf.Scalar> = { commitment: tf.addN(commitment) }
+    if (codebookUpdate !== 'ema')
+      losses.codebook = tf.div(
+        tf.addN(levels.map(l => codebookLoss(l.codes, l.chosen, l.difference, l.meanSquare))),
+        kept,
+      )
+    let quantized = this.estimate(z, levels, total)
+    if (codebookUpdate === 'learnable')
+      for (const { codes, chosen } of levels) quantized = passToCodes(quantized, codes, chosen)
+    if (learning) this.learn(levels)
+    const dropped = Array.from({ length: numQuantizers - kept }, () => tf.fill([z.shape[0]], -1, 'int32'))
+    const indices = tf.stack([...levels.map(l => l.chosen), ...dropped], 1)
+    return { quantized: this.projectOut?.forward(quantized) ?? quantized, indices, losses }
+  }
+
+  private commitment(z: tf.Tensor2D, { difference, meanSquare }: Level, kept: number): tf.Scalar {
+    // The residual is z less what is held constant.
+    return commitmentLoss(z, difference, meanSquare, this.options.commitmentCost / kept)
+  }
+
+  private drawLevels(): number {
+    const { numQuantizers, quantizeDropout, quantizeDropoutMin } = this.options
+    if (quantizeDropout === 0 || this.random.uniform() >= quantizeDropout) return numQuantizers
+    return quantizeDropoutMin + this.random.integer(numQuantizers - quantizeDropoutMin + 1)
+  }
+
+  // The first `kept` levels of z [N, D], and the sum of their codes.
+  private passLevels(
+    method: string,
+    rows: tf.Tensor2D,
+    z: tf.Tensor2D,
+    kept: number,
+    beam: number,
+  ): { levels: Level[]; total: tf.Tensor2D } {
+    const levels: Level[] = []
+    const given = beam > 1 ? this.search(method, rows, z, kept, beam) : undefined
+    let rest = detach(z)
+    let total: tf.Tensor2D | undefined
+    for (let l = 0; l < kept; l++) {
+      const table = this.tableOf(l)
+      const codes = table.codes()
+      const level = noGrad(() => {
+        const chosen = given?.[l] ?? this.nearest(method, rows, rest, table)
+        const q = tf.gather<tf.Tensor2D>(table.weight, chosen)
+        const difference = tf.sub<tf.Tensor2D>(rest, q)
+        const meanSquare = tf.mean<tf.Scalar>(tf.square(difference))
+        total = total === undefined ? q : tf.add<tf.Tensor2D>(total, q)
+        return { table, codes, rest, chosen, q, difference, meanSquare }
+      })
+      // Before anything moves: a NaN would stay in the averages for ever.
+      if (l === 0) expectFiniteRows(`ResidualVQ.${method}`, rows, level.meanSquare.dataSync()[0])
+      levels.push(level)
+      rest = level.difference
+    }
+    return { levels, total: total as tf.Tensor2D }
+  }
+
+  private nearest(method: string, rows: tf.Tensor2D, z: tf.Tensor2D, table: CodeTable): tf.Tensor1D {
+    try {
+      return nearestCode(z, table.weight) as tf.Tensor1D
+    } catch (error) {
+      // In the quantizer's own name where the rows are to blame.
+      expectFiniteRows(`ResidualVQ.${method}`, rows, Number.NaN)
+      throw error
+    }
+  }
+
+  // Codes by beam search, one tensor [N] per level.
+  private search(
+    method: string,
+    rows: tf.Tensor2D,
+    z: tf.Tensor2D,
+    kept: number,
+    beam: number,
+  ): tf.Tensor1D[] {
+    const books = Array.from({ length: kept }, (_, l) => values(this.tableOf(l).weight))
+    try {
+      const { codes } = residualEncode(values(z), books, { dim: z.shape[1], beam })
+      return tf.unstack(tf.tensor2d(codes, [z.shape[0], kept], 'int32'), 1) as tf.Tensor1D[]
+    } catch (error) {
+      expectFiniteRows(`ResidualVQ.${method}`, rows, Number.NaN)
+      throw error
+    }
+  }
+
+  private estimate(z: tf.Tensor2D, levels: Level[], total: tf.Tensor2D): tf.Tensor2D {
+    const { estimator, estimatorScope } = this.options
+    const through = estimators[estimator]
+    if (estimatorScope === 'sum') return through(z, total)
+    let before: tf.Tensor2D | undefined
+    let quantized: tf.Tensor2D | undefined
+    for (const { q } of levels) {
+      const part = through(before === undefined ? z : tf.sub(z, before), q)
+      before = noGrad(() => (before === undefined ? q : tf.add(before, q)))
+      quantized = quantized === undefined ? part : tf.add(quantized, part)
+    }
+    return quantized as tf.Tensor2D
+  }
+
+  private learn(levels: Level[]): void {
+    if (!this.options.sharedCodebook) {
+      for (const { table, rest, chosen } of levels) table.learn(rest, chosen)
+      return
+    }
+    noGrad(() =>
+      this.tableOf(0).learn(tf.concat(levels.map(l => l.rest)), tf.concat(levels.map(l => l.chosen))),
+    )
+  }
+
+  protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
+    const { numQuantizers, beamSize } = this.options
+    return noGrad(() => {
+      const { levels } = this.passLevels('encode', rows, this.inner(rows), numQuantizers, beamSize)
+      return tf.stack(
+        levels.map(l => l.chosen),
+        1,
+      )
+    })
+  }
+
+  protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
+    return noGrad(() => {
+      const [n, given] = indices.shape as [number, number]
+      let total: tf.Tensor2D | undefined
+      for (let l = 0; l < given; l++) {
+        const chosen = tf.reshape(tf.slice(indices, [0, l], [n, 1]), [n]) as tf.Tensor1D
+        const q = gatherKnown(this.tableOf(l).weight, chosen)
+        total = total === undefined ? q : tf.add<tf.Tensor2D>(total, q)
+      }
+      return this.projectOut?.forward(total as tf.Tensor2D) ?? (total as tf.Tensor2D)
+    })
+  }
+
+  /** [Q, K, D], also where all levels share one codebook. */
+  codebook(): tf.Tensor3D {
+    const { numQuantizers } = this.options
+    return tf.tidy(
+      () => tf.stack(Array.from({ length: numQuantizers }, (_, l) => this.tableOf(l).codes())) as tf.Tensor3D,
+    )
+  }
+
+  override extraState(): unknown {
+    if (this.options.quantizeDropout === 0) return undefined
+    return { random: this.random.state }
+  }
+
+  override loadExtraState(state: unknown): void {
+    this.random.state = (state as { random: Random['state'] }).random
+  }
+}
+
+function values(x: tf.Tensor): Float32Array {
+  return x.dataSync<'float32'>()
+}
+
+function gatherNearest(rest: tf.Tensor2D, table: CodeTable): tf.Tensor2D {
+  return tf.gather<tf.Tensor2D>(table.weight, nearestCode(rest, table.weight))
+}
+
+// Rows of a table, zeros for −1.
+function gatherKnown(table: tf.Tensor2D, chosen: tf.Tensor1D): tf.Tensor2D {
+  const rows = tf.gather<tf.Tensor2D>(table, tf.maximum(chosen, tf.scalar(0, 'int32')))
+  const known = tf.greaterEqual(chosen, tf.scalar(0, 'int32'))
+  return tf.where(tf.reshape(known, [-1, 1]), rows, tf.zerosLike(rows))
+}
