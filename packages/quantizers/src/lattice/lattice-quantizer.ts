@@ -28,6 +28,7 @@ export abstract class LatticeQuantizer extends BaseQuantizer {
   readonly codeDim: number
   readonly numCodebooks: number
   protected override readonly codesPerVector: number
+  protected override readonly takesFirstCodes: boolean
   protected readonly random: Random
   private readonly projectIn: Projection | undefined
   private readonly projectOut: Projection | undefined
@@ -51,6 +52,7 @@ export abstract class LatticeQuantizer extends BaseQuantizer {
     this.codebookSize = codebookSize
     this.numCodebooks = numCodebooks
     this.codesPerVector = numCodebooks === 1 ? stages : numCodebooks
+    this.takesFirstCodes = stages > 0
     this.random = options.random ?? random
     if (dim === width) return
     const layer = (inFeatures: number, outFeatures: number): Projection =>
