@@ -9,11 +9,11 @@ import {
   expectInteger,
   expectNumber,
   expectOneOf,
+  gumbelSoftmax,
   nearestCode,
   noGrad,
   type Random,
   random,
-  randomUniform,
   tf,
 } from '@vq/core'
 import { Linear, Module } from '@vq/core/nn'
@@ -91,18 +91,23 @@ export class GumbelQuantizer extends BaseQuantizer {
 
   protected quantizeRows(z: tf.Tensor2D): RowsOutput {
     const logits = this.logits(z) // [N, K]
-    const losses: Record<string, tf.Scalar> = {}
-    if (this.klWeight > 0) losses.kl = tf.mul(fromUniform(logits), this.klWeight)
     if (!this.training) {
       const indices = noGrad(() => this.encodeRows(z))
-      return { quantized: chosen(tf.softmax(logits), this.table, indices), indices, losses }
+      const quantized = chosen(tf.softmax(logits), this.table, indices)
+      return { quantized, indices, losses: this.losses(fromUniform(logits)) }
     }
-    const y = tf.softmax<tf.Tensor2D>(tf.div(tf.add(logits, this.noise(logits.shape)), this.tau))
-    const indices = noGrad(() => tf.argMax(y, 1)) as tf.Tensor1D
+    const { samples, indices, divergence } = gumbelSoftmax(logits, {
+      temperature: this.tau,
+      generator: this.random,
+    })
     const quantized = this.straightThrough
-      ? chosen(y, this.table, indices)
-      : (tf.matMul(y, this.table) as tf.Tensor2D)
-    return { quantized, indices, losses }
+      ? chosen(samples, this.table, indices)
+      : (tf.matMul(samples, this.table) as tf.Tensor2D)
+    return { quantized, indices, losses: this.losses(divergence) }
+  }
+
+  private losses(divergence: tf.Scalar): Record<string, tf.Scalar> {
+    return this.klWeight > 0 ? { kl: tf.mul(divergence, this.klWeight) } : {}
   }
 
   private logits(z: tf.Tensor2D): tf.Tensor2D {
@@ -111,15 +116,6 @@ export class GumbelQuantizer extends BaseQuantizer {
     const squares = tf.sum(tf.square(this.table), 1) as tf.Tensor1D // [K]
     const products = tf.mul(tf.matMul(z, this.table, false, true), 2)
     return tf.sub(products, squares) as tf.Tensor2D
-  }
-
-  // −log(−log u), u in the middle of 2^24 equal parts of (0, 1).
-  private noise(shape: [number, number]): tf.Tensor2D {
-    return noGrad(() => {
-      const u = tf.add(randomUniform(shape, 0, 1, { generator: this.random }), 2 ** -25)
-      const bounded = tf.minimum(u, 1 - 2 ** -24)
-      return tf.neg(tf.log(tf.neg(tf.log(bounded)))) as tf.Tensor2D
-    })
   }
 
   // Through nearestCode, so that codes hang on the row alone: w·z + b is the product with one more element that is 1.

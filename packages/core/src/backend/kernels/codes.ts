@@ -1,3 +1,4 @@
+import type { RandomBlocks } from '../../random.js'
 import { sizeOf } from '../data.js'
 import type { KernelTable } from '../kernel.js'
 
@@ -7,7 +8,7 @@ function tableSize(bits: number, group: number): number {
   return whole * 2 ** group + (bits % group === 0 ? 0 : 2 ** (bits % group))
 }
 
-/** Finite scalar and lookup-free quantization; the ops check shapes before. */
+/** Finite scalar, lookup-free and Gumbel quantization; the ops check shapes before. */
 export const codes: KernelTable = {
   VqFsqEncode: ({ z }, { levels, bound }, backend) => {
     const dim = (levels as number[]).length
@@ -65,5 +66,23 @@ export const codes: KernelTable = {
     const sizes = [n, bits, group as number, kappa as number]
     backend.run('LfqEntropyGrad', ...sizes, z, byEntropy, byDiversity, table, dz)
     return dz
+  },
+  VqGumbelSoftmax: ({ logits }, { temperature, blocks }, backend) => {
+    const [n, k] = logits.shape
+    const { seed, stream, block } = blocks as RandomBlocks
+    const y = backend.allocate([n, k], 'float32')
+    const indices = backend.allocate([n], 'int32')
+    const divergence = backend.allocate([], 'float32')
+    const rows = [backend.allocate([n], 'float32'), backend.allocate([n], 'float32')]
+    const settings = [n, k, temperature as number, ...seed, ...stream, ...block]
+    backend.run('GumbelSoftmax', ...settings, logits, y, indices, divergence, ...rows)
+    return [y, indices, divergence, ...rows]
+  },
+  VqGumbelSoftmaxGrad: ({ logits, y, logSum, negentropy, dy, dkl }, { temperature }, backend) => {
+    const [n, k] = logits.shape
+    const dlogits = backend.allocate([n, k], 'float32')
+    const inputs = [logits, y, logSum, negentropy, dy, dkl]
+    backend.run('GumbelSoftmaxGrad', n, k, temperature as number, ...inputs, dlogits)
+    return dlogits
   },
 }
