@@ -164,6 +164,30 @@ class Residual:
         return torch.stack([level.codes for level in self.levels])
 
 
+class Sim:
+    """2411.02038, equation 5: the codes are C·W."""
+
+    def __init__(self, codes, estimator='ste', beta=0.25):
+        self.fixed, self.estimator, self.beta = codes, estimator, beta
+        self.weight = torch.eye(codes.shape[1], dtype=f64).requires_grad_()
+
+    def parameters(self):
+        return [self.weight]
+
+    @property
+    def codes(self):
+        return self.fixed @ self.weight
+
+    def __call__(self, z):
+        index = squared(z, self.codes).argmin(-1)
+        q = self.codes[index]
+        loss = (z.detach() - q).square().mean() + self.beta * (z - q.detach()).square().mean()
+        return Through.apply(z, q.detach(), self.estimator), index, loss
+
+    def learn(self):
+        pass
+
+
 def spread(codes, levels):
     return [codes / 2 ** level for level in range(levels)]
 
@@ -194,6 +218,8 @@ cases = {
     'residual-gradient': lambda c: Residual([VQ(e, 'gradient') for e in spread(c, 3)], estimator='rotation'),
     'residual-learnable': lambda c: Residual([VQ(e, 'learnable') for e in spread(c, 2)]),
     'residual-shared': lambda c: Residual(shared(VQ(c), 3)),
+    'sim': lambda c: Sim(c),
+    'sim-rotation': lambda c: Sim(c, 'rotation'),
     'residual-shared-gradient': lambda c: Residual(shared(VQ(c, 'gradient'), 2)),
 }
 

@@ -6,6 +6,7 @@ import {
   type BaseQuantizer,
   ResidualVQ,
   type ResidualVQOptions,
+  SimVQ,
   VectorQuantizer,
   type VectorQuantizerOptions,
 } from '@vq/quantizers'
@@ -65,6 +66,9 @@ const cases: Record<string, (codes: Float32Array) => BaseQuantizer> = {
   'residual-gradient': residual(3, { ...gradient, estimator: 'rotation' }),
   'residual-learnable': residual(2, { codebookUpdate: 'learnable' }),
   'residual-shared': residual(3, { sharedCodebook: true }),
+  sim: initCodebook => new SimVQ({ numEmbeddings, embeddingDim: 4, initCodebook }),
+  'sim-rotation': initCodebook =>
+    new SimVQ({ numEmbeddings, embeddingDim: 4, initCodebook, estimator: 'rotation' }),
   'residual-shared-gradient': residual(2, { ...gradient, sharedCodebook: true }),
 }
 

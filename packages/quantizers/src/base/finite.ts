@@ -16,3 +16,13 @@ export function expectFiniteRows(operation: string, rows: tf.Tensor2D, probe: nu
       remedy: 'Look for such values in the data, lower the learning rate, or clip the gradients.',
     })
 }
+
+/** What `find` gives; where it fails because of a row that is not finite, the error is the quantizer's own, as above. */
+export function blamingRows<T>(operation: string, rows: tf.Tensor2D, find: () => T): T {
+  try {
+    return find()
+  } catch (error) {
+    expectFiniteRows(operation, rows, Number.NaN)
+    throw error
+  }
+}

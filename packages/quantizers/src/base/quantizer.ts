@@ -141,8 +141,9 @@ export abstract class BaseQuantizer extends Module {
   }
 
   // A single pass that any NaN or infinity survives.
-  private expectFinite(method: string, rows: tf.Tensor2D): void {
-    expectFiniteRows(`${this.constructor.name}.${method}`, rows, tf.sum(rows).dataSync()[0])
+  protected expectFinite(method: string, rows: tf.Tensor2D): void {
+    const probe = tf.tidy(() => tf.sum(rows).dataSync()[0])
+    expectFiniteRows(`${this.constructor.name}.${method}`, rows, probe)
   }
 
   protected expectLength(method: string, z: tf.Tensor): void {

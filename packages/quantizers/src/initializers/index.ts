@@ -2,7 +2,7 @@ import { kmeansInitSync } from './kmeans.js'
 import { rdGaussianInit, waterFillingInit } from './rate-distortion.js'
 import type { InitializerOptions } from './uniform.js'
 
-export { kmeansInit, kmeansInitSync } from './kmeans.js'
+export { type KmeansInitOptions, kmeansInit, kmeansInitSync } from './kmeans.js'
 export { rdGaussianInit, waterFillingInit, waterLevel } from './rate-distortion.js'
 export { type Initializer, type InitializerOptions, uniformInit } from './uniform.js'
 

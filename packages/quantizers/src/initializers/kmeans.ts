@@ -2,25 +2,34 @@ import { random as globalRandom, type KmeansOptions, kmeans, kmeansSync } from '
 import { expectVectors } from './expect-vectors.js'
 import type { InitializerOptions } from './uniform.js'
 
+export interface KmeansInitOptions {
+  /** Centroids of unit length, of vectors taken by their direction. Default false. */
+  spherical?: boolean
+  /** Most updates. Default 25. */
+  iterations?: number
+  /** Where to start. Default: k-means++. */
+  init?: Float32Array
+}
+
 /**
  * The k-means centroids of vectors (row by row, at least K of them), [K, D] row by row; its seed is drawn from the
- * generator. `spherical`: centroids of unit length, of vectors taken by their direction.
+ * generator.
  */
 export async function kmeansInit(
   vectors: Float32Array,
   options: InitializerOptions,
-  { spherical = false }: { spherical?: boolean } = {},
+  own: KmeansInitOptions = {},
 ): Promise<Float32Array> {
-  return (await kmeans(vectors, { ...prepare(vectors, options), spherical })).centroids
+  return (await kmeans(vectors, { ...prepare(vectors, options), ...own })).centroids
 }
 
 /** As {@link kmeansInit}, on this thread. */
 export function kmeansInitSync(
   vectors: Float32Array,
   options: InitializerOptions,
-  { spherical = false }: { spherical?: boolean } = {},
+  own: KmeansInitOptions = {},
 ): Float32Array {
-  return kmeansSync(vectors, { ...prepare(vectors, options), spherical }).centroids
+  return kmeansSync(vectors, { ...prepare(vectors, options), ...own }).centroids
 }
 
 function prepare(vectors: Float32Array, options: InitializerOptions): KmeansOptions {

@@ -3,6 +3,7 @@
 //   r_0 = u,  q_i = s_i·sign(r_i),  s_i = s·2^−i,  r_{i+1} = r_i − q_i,  q = Σ q_i
 // which are the digits of u in base 2 within ±2s. The gradient of q goes straight through to u, once.
 import { expectInteger, lfqQuantize, lfqValues, noGrad, type Random, tf } from '@vq/core'
+import { meanLosses } from '../base/losses.js'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
@@ -49,17 +50,13 @@ export class ResidualLFQ extends LatticeQuantizer {
     const u = onSphere(z, options)
     const kept = this.dropout.draw(training)
     const { parts, sum, indices } = noGrad(() => this.stages(u, kept))
-    const losses: Record<string, tf.Scalar> = {}
     let rest = u
-    for (const [i, q] of parts.entries()) {
+    const losses = parts.map((q, i) => {
       const level = lfqLosses(rest, q, this.scaleOf(i), options, { codebooks: 1, training, random })
-      for (const [name, value] of Object.entries(level)) {
-        const share = tf.div<tf.Scalar>(value, kept)
-        losses[name] = name in losses ? tf.add(losses[name], share) : share
-      }
       rest = tf.sub(rest, q)
-    }
-    return { quantized: straightThrough(u, sum), indices, losses }
+      return level
+    })
+    return { quantized: straightThrough(u, sum), indices, losses: meanLosses(losses) }
   }
 
   protected encodeCodes(z: tf.Tensor2D): tf.Tensor {

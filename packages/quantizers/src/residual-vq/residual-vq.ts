@@ -3,7 +3,7 @@
 //   ẑ = Σ_d e_{k_d};  L = mean over d of β‖r_{d−1} − sg(e_{k_d})‖²               (equation 6, here a mean over levels)
 import { detach, nearestCode, noGrad, type Random, random, residualEncode, tf } from '@vq/core'
 import { ModuleList } from '@vq/core/nn'
-import { expectFiniteRows } from '../base/finite.js'
+import { blamingRows, expectFiniteRows } from '../base/finite.js'
 import { Projection } from '../base/projection.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import type { CodeTable } from '../codebook/code-table.js'
@@ -171,13 +171,7 @@ export class ResidualVQ extends BaseQuantizer {
   }
 
   private nearest(method: string, rows: tf.Tensor2D, z: tf.Tensor2D, table: CodeTable): tf.Tensor1D {
-    try {
-      return nearestCode(z, table.weight) as tf.Tensor1D
-    } catch (error) {
-      // In the quantizer's own name where the rows are to blame.
-      expectFiniteRows(`ResidualVQ.${method}`, rows, Number.NaN)
-      throw error
-    }
+    return blamingRows(`ResidualVQ.${method}`, rows, () => nearestCode(z, table.weight) as tf.Tensor1D)
   }
 
   // Codes by beam search, one tensor [N] per level.
@@ -189,13 +183,10 @@ export class ResidualVQ extends BaseQuantizer {
     beam: number,
   ): tf.Tensor1D[] {
     const books = Array.from({ length: kept }, (_, l) => values(this.tableOf(l).weight))
-    try {
-      const { codes } = residualEncode(values(z), books, { dim: z.shape[1], beam })
-      return tf.unstack(tf.tensor2d(codes, [z.shape[0], kept], 'int32'), 1) as tf.Tensor1D[]
-    } catch (error) {
-      expectFiniteRows(`ResidualVQ.${method}`, rows, Number.NaN)
-      throw error
-    }
+    const { codes } = blamingRows(`ResidualVQ.${method}`, rows, () =>
+      residualEncode(values(z), books, { dim: z.shape[1], beam }),
+    )
+    return tf.unstack(tf.tensor2d(codes, [z.shape[0], kept], 'int32'), 1) as tf.Tensor1D[]
   }
 
   private estimate(z: tf.Tensor2D, levels: Level[], total: tf.Tensor2D): tf.Tensor2D {

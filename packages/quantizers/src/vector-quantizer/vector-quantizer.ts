@@ -3,7 +3,7 @@
 //   L = ‖sg(z) − e‖² + β‖z − sg(e)‖²                                         (equation 3; the first term with gradients only)
 //   N ← γN + (1−γ)n,  m ← γm + (1−γ)Σz,  e = m / N                           (appendix A.1, with EMA)
 import { nearestCode, noGrad, type Random, random, tf } from '@vq/core'
-import { expectFiniteRows } from '../base/finite.js'
+import { blamingRows, expectFiniteRows } from '../base/finite.js'
 import { Projection } from '../base/projection.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { CodeTable } from '../codebook/code-table.js'
@@ -146,17 +146,9 @@ export class VectorQuantizer extends BaseQuantizer {
 
   private nearest(method: string, rows: tf.Tensor2D, z: tf.Tensor2D): tf.Tensor1D {
     const { metric } = this.options
-    try {
-      return this.codes.eachGroup(
-        z,
-        this.table,
-        (part, book) => nearestCode(part, book, { metric }) as tf.Tensor1D,
-      )
-    } catch (error) {
-      // In the quantizer's own name where the rows are to blame.
-      expectFiniteRows(`VectorQuantizer.${method}`, rows, Number.NaN)
-      throw error
-    }
+    return blamingRows(`VectorQuantizer.${method}`, rows, () =>
+      this.codes.eachGroup(z, this.table, (part, book) => nearestCode(part, book, { metric }) as tf.Tensor1D),
+    )
   }
 
   // Places in the table of all groups [G·M] → indices [N] or [N, heads].

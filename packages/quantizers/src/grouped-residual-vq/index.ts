@@ -1,0 +1,1 @@
+export { GroupedResidualVQ, type GroupedResidualVQOptions } from './grouped-residual-vq.js'

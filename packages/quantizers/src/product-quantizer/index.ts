@@ -1,0 +1,5 @@
+export {
+  type ProductFitOptions,
+  ProductQuantizer,
+  type ProductQuantizerOptions,
+} from './product-quantizer.js'

@@ -1,0 +1,4 @@
+export {
+  RandomProjectionQuantizer,
+  type RandomProjectionQuantizerOptions,
+} from './random-projection-quantizer.js'

@@ -1,0 +1,1 @@
+export { SimVQ, type SimVQOptions } from './sim-vq.js'
