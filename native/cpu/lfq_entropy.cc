@@ -253,7 +253,7 @@ int64_t table_size(const std::vector<LfqGroup>& groups) {
 }
 // A block's trees are to stay in the second-level cache.
 int64_t block_of(const LfqGroup& g, bool back) {
-  const int64_t most = (back ? 32768 : 65536) / (g.high_codes() + g.low_codes());
+  const int64_t most = (back ? 32768 : 262144) / (g.high_codes() + g.low_codes());
   return std::max<int64_t>(64, std::min<int64_t>(1024, most)) / 64 * 64;
 }
 // Parts of the rows that are summed apart, and then in order: their number hangs on the sizes alone.

@@ -2,7 +2,7 @@ export type { AsyncCallOptions, CallOptions } from './call.js'
 export * from './ema-update.js'
 export { type FsqOptions, fsqDecode, fsqEncode, fsqEncodeAsync } from './fsq-encode.js'
 export * from './kmeans.js'
-export type { FsqBound } from './levels.js'
+export { codesOfLevels, type FsqBound } from './levels.js'
 export { type LfqOptions, lfqDecode, lfqEncode, lfqEncodeAsync } from './lfq-encode.js'
 export {
   type DeviceNearestResult,

@@ -8,8 +8,8 @@ export const fsqBounds: readonly FsqBound[] = ['original', 'symmetric']
 /** More levels of one dimension than float32 tells apart between −1 and 1. */
 export const mostLevels = 65536
 
-/** Number of codes, Π levels. Throws VqConfigError for levels out of range. */
-export function codesOfLevels(operation: string, levels: unknown, bound: unknown): number {
+/** Number of codes of finite scalar quantization, Π levels. Throws VqConfigError for levels out of range. */
+export function codesOfLevels(operation: string, levels: unknown, bound: unknown = 'original'): number {
   expectConfig(
     Array.isArray(levels) && levels.length > 0,
     operation,
@@ -25,7 +25,7 @@ export function codesOfLevels(operation: string, levels: unknown, bound: unknown
     operation,
     'the product of levels to be at most 2147483647, since codes are int32',
     size,
-    'Use fewer levels, or several codebooks of fewer dimensions each.',
+    'Use fewer levels, or several codebooks of fewer dimensions each (numCodebooks of FSQ).',
   )
   return size
 }

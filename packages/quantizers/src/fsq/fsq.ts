@@ -6,7 +6,9 @@
 //   in training, at random places, tanh(z) + U(−1, 1)/(L − 1) instead
 import {
   bernoulli,
+  codesOfLevels,
   expectNumber,
+  type FsqBound,
   fsqBounded,
   fsqQuantize,
   fsqValues,
@@ -18,13 +20,13 @@ import {
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
-import { type FsqBoundName, levelSteps, sizeOfLevels } from './levels.js'
+import { levelSteps } from './levels.js'
 
 export interface FSQOptions extends LatticeOptions {
   /** Levels of each dimension, each at least 2; their product is the number of codes, below 2^31. */
   levels: readonly number[]
   /** Default 'original'; 'symmetric' keeps the levels symmetric about 0. */
-  bound?: FsqBoundName
+  bound?: FsqBound
   /**
    * Probability with which, in training, a number is not rounded but moved by uniform noise of up to half a level, in
    * [0, 1]. Its code is that of the rounded one. Default 0.
@@ -43,13 +45,13 @@ export interface FSQOptions extends LatticeOptions {
  */
 export class FSQ extends LatticeQuantizer {
   readonly levels: readonly number[]
-  readonly bound: FsqBoundName
+  readonly bound: FsqBound
   readonly noiseDropout: number
 
   constructor(options: FSQOptions) {
     expectOptions('FSQ', options, '{ levels: [8, 5, 5, 5] }')
     const { levels, bound = 'original', noiseDropout = 0 } = options
-    const size = sizeOfLevels('FSQ', levels, bound)
+    const size = codesOfLevels('FSQ', levels, bound)
     super('FSQ', levels.length, size, options)
     expectNumber('FSQ', 'noiseDropout', noiseDropout, 0, 1)
     this.levels = [...levels]

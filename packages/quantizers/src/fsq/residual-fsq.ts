@@ -2,13 +2,22 @@
 // residual VQ (Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312, algorithm 1) does, each level on a finer scale:
 //   r_0 = bound(z),  q_i = s_i·FSQ(r_i / s_i),  s_i = (L − 1)^−i,  r_{i+1} = r_i − q_i,  q = Σ q_i
 // q stands for bound(z): its gradient goes straight through to the bound, once, however many levels there are.
-import { expectInteger, fsqBounded, fsqQuantize, fsqValues, noGrad, type Random, tf } from '@vq/core'
+import {
+  codesOfLevels,
+  expectInteger,
+  type FsqBound,
+  fsqBounded,
+  fsqQuantize,
+  fsqValues,
+  noGrad,
+  type Random,
+  tf,
+} from '@vq/core'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { sumOfStages } from '../lattice/stages.js'
-import { type FsqBoundName, sizeOfLevels } from './levels.js'
 
 export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Levels of each dimension, the same at every stage. */
@@ -16,7 +25,7 @@ export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>
   /** Stages, each with a code of its own. */
   numQuantizers: number
   /** Default 'original'. */
-  bound?: FsqBoundName
+  bound?: FsqBound
 }
 
 /**
@@ -28,7 +37,7 @@ export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>
  */
 export class ResidualFSQ extends LatticeQuantizer {
   readonly levels: readonly number[]
-  readonly bound: FsqBoundName
+  readonly bound: FsqBound
   readonly numQuantizers: number
   private readonly dropout: QuantizeDropout
   // float32 [D] per stage.
@@ -37,7 +46,7 @@ export class ResidualFSQ extends LatticeQuantizer {
   constructor(options: ResidualFSQOptions) {
     expectOptions('ResidualFSQ', options, '{ levels: [8, 5, 5, 5], numQuantizers: 4 }')
     const { levels, numQuantizers, bound = 'original' } = options
-    const size = sizeOfLevels('ResidualFSQ', levels, bound)
+    const size = codesOfLevels('ResidualFSQ', levels, bound)
     expectInteger('ResidualFSQ', 'numQuantizers', numQuantizers, 1)
     super('ResidualFSQ', levels.length, size, { ...options, numCodebooks: 1 }, { stages: numQuantizers })
     this.numQuantizers = numQuantizers

@@ -2,11 +2,10 @@
 //   z_j becomes the nearest of its own values V_j = (v_j1 … v_jL)                                     (equation 1)
 //   L = λ_q·‖sg(z) − q‖² + λ_c·‖z − sg(q)‖², as means over all elements; q's gradient goes straight through to z
 // The first term moves the values, the second the vectors.
-import { detach, expectNumber, meanSquaredError, noGrad, tf } from '@vq/core'
+import { codesOfLevels, detach, expectNumber, meanSquaredError, noGrad, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { sizeOfLevels } from '../fsq/levels.js'
 import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 
 export interface LatentQuantizerOptions extends LatticeOptions {
@@ -49,7 +48,7 @@ export class LatentQuantizer extends LatticeQuantizer {
   constructor(options: LatentQuantizerOptions) {
     expectOptions('LatentQuantizer', options, '{ levels: [5, 5, 8] }')
     const { levels, commitmentCost = 0.1, quantizationCost = 0.1 } = options
-    const size = sizeOfLevels('LatentQuantizer', levels)
+    const size = codesOfLevels('LatentQuantizer', levels)
     super('LatentQuantizer', levels.length, size, options)
     expectNumber('LatentQuantizer', 'commitmentCost', commitmentCost, 0, Number.MAX_VALUE)
     expectNumber('LatentQuantizer', 'quantizationCost', quantizationCost, 0, Number.MAX_VALUE)
