@@ -151,6 +151,11 @@ onBackends(backend => {
       })
     })
 
+    it('refuse stages finer than float32', () => {
+      expect(() => new ResidualFSQ({ levels: [65536], numQuantizers: 9 })).toThrow(VqConfigError)
+      expect(() => new ResidualLFQ({ dim: 3, numQuantizers: 110 })).toThrow(/smaller numQuantizers/)
+    })
+
     it('pass the gradient of the sum once', () => {
       const [z, w] = [normal([20, 3], 6), normal([20, 3], 7)]
       const residual = new ResidualFSQ({ levels: [5, 4, 3], numQuantizers: 3 })
@@ -207,6 +212,24 @@ onBackends(backend => {
         // On the unit sphere.
         for (const length of numbers(tf.norm(q.forward(z).quantized, 'euclidean', 1)))
           expect(length).toBeCloseTo(1, 6)
+      })
+    })
+
+    it('lies on the sphere whatever the length of the vector is, with the gradient of z/‖z‖', () => {
+      const q = new LFQ({ dim: 4, spherical: true })
+      within(q, () => {
+        const [z, w] = [normal([6, 4], 19), normal([6, 4], 20)]
+        const losses = [1, 1e-30, 1e37].map(f => numbers(q.forward(tf.mul(z, f)).losses.commitment!)[0]!)
+        for (const loss of losses.slice(1)) expect(loss).toBeCloseTo(losses[0]!, 6)
+        const got = gradientsOf(q, z, w)[0]!
+        const [zs, ws] = [numbers(z), numbers(w)]
+        for (let r = 0; r < 6; r++) {
+          const [row, up] = [zs.slice(r * 4, r * 4 + 4), ws.slice(r * 4, r * 4 + 4)]
+          const length = Math.hypot(...row)
+          const along = row.reduce((s, v, i) => s + (v * up[i]!) / length, 0)
+          for (let i = 0; i < 4; i++)
+            expect(got[r * 4 + i]).toBeCloseTo((up[i]! - (along * row[i]!) / length) / length, 4)
+        }
       })
     })
 

@@ -17,7 +17,7 @@ import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
-import { sumOfStages } from '../lattice/stages.js'
+import { expectScales, sumOfStages } from '../lattice/stages.js'
 
 export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Levels of each dimension, the same at every stage. */
@@ -53,6 +53,7 @@ export class ResidualFSQ extends LatticeQuantizer {
     this.levels = [...levels]
     this.bound = bound
     this.dropout = new QuantizeDropout('ResidualFSQ', numQuantizers, options, this.random)
+    expectScales('ResidualFSQ', Math.max(...levels) - 1, numQuantizers)
     // Powers by exact products: Math.pow may differ between engines.
     const powers = levels.map(() => 1)
     this.scales = Array.from({ length: numQuantizers }, () => {

@@ -8,7 +8,7 @@ import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
-import { sumOfStages } from '../lattice/stages.js'
+import { expectScales, sumOfStages } from '../lattice/stages.js'
 import { type LFQOptions, type LFQSettings, settingsOf } from './options.js'
 import { draws, lfqLosses, onSphere } from './terms.js'
 
@@ -33,9 +33,10 @@ export class ResidualLFQ extends LatticeQuantizer {
     expectOptions('ResidualLFQ', options, '{ codebookSize: 256, numQuantizers: 4 }')
     const { numQuantizers } = options
     const settings = settingsOf('ResidualLFQ', { ...options, numCodebooks: 1 })
-    expectInteger('ResidualLFQ', 'numQuantizers', numQuantizers, 1, 64)
+    expectInteger('ResidualLFQ', 'numQuantizers', numQuantizers, 1)
     const { bits } = settings
     super('ResidualLFQ', bits, 2 ** bits, { ...options, numCodebooks: 1 }, { stages: numQuantizers })
+    expectScales('ResidualLFQ', 2, numQuantizers, settings.scale)
     this.options = settings
     this.numQuantizers = numQuantizers
     this.dropout = new QuantizeDropout('ResidualLFQ', numQuantizers, options, this.random)

@@ -25,8 +25,12 @@ export function onSphere(z: tf.Tensor2D, { spherical }: LFQSettings): tf.Tensor2
   return customGradient<tf.Tensor2D>(
     [z],
     save => {
-      const inverse = tf.divNoNan(1, tf.norm(z, 'euclidean', 1, true)) // [M, 1]
-      const u = tf.mul<tf.Tensor2D>(z, inverse)
+      // By the largest number first: squares of very large and very small ones leave float32.
+      const most = tf.max(tf.abs(z), 1, true) // [M, 1]
+      const near1 = tf.divNoNan(z, most)
+      const length = tf.norm(near1, 'euclidean', 1, true)
+      const u = tf.divNoNan(near1, length) as tf.Tensor2D
+      const inverse = tf.divNoNan(tf.divNoNan(1, length), most)
       save([u, inverse])
       return u
     },
