@@ -11,7 +11,7 @@ import {
 } from '@vq/quantizers'
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import { onBackends, use } from '../../../test/contract/backends.js'
+import { backends, onBackends, use } from '../../../test/contract/backends.js'
 
 const normal = (shape: number[], seed: number, scale = 1): tf.Tensor => {
   const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
@@ -378,6 +378,37 @@ const parameterOf = (q: BaseQuantizer, name: string): tf.Variable =>
   q.namedParameters().find(p => p.name === name)!.variable
 const weightOf = (q: BaseQuantizer): tf.Tensor2D => parameterOf(q, 'proj.weight') as tf.Variable<tf.Rank.R2>
 const biasOf = (q: BaseQuantizer): tf.Tensor => parameterOf(q, 'proj.bias')
+
+test('codes and vectors are the same bits on every backend', async () => {
+  const makers: (() => BaseQuantizer)[] = [
+    () => new ResidualLFQ({ dim: 7, numQuantizers: 6, spherical: true }),
+    () => new ResidualLFQ({ codebookSize: 16, dim: 9, numQuantizers: 6, random: new Random(1) }),
+    () => new ResidualFSQ({ levels: [8, 5, 6], numQuantizers: 4 }),
+    () =>
+      new ResidualFSQ({
+        levels: [8, 5, 6],
+        numQuantizers: 4,
+        bound: 'symmetric',
+        dim: 5,
+        random: new Random(1),
+      }),
+    () => new FSQ({ levels: [16, 15, 14], dim: 10, random: new Random(2) }),
+    () => new LatentQuantizer({ levels: [7, 8], dim: 10, random: new Random(2) }),
+    () => new GumbelQuantizer({ numEmbeddings: 60, embeddingDim: 6, random: new Random(3) }),
+  ]
+  for (const make of makers) {
+    const found: number[][] = []
+    for (const backend of backends) {
+      await use(backend)
+      const q = make().eval()
+      within(q, () => {
+        const { quantized, indices } = q.forward(normal([900, q.dim], 21))
+        found.push([...numbers(indices), ...numbers(quantized)])
+      })
+    }
+    for (const other of found.slice(1)) expect(other).toEqual(found[0])
+  }
+})
 
 test('codes and vectors are the same alone and among others, projected or not', async () => {
   await use('vq-cpu')

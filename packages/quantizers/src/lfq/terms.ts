@@ -12,6 +12,7 @@ import {
   lfqEntropies,
   lfqQuantize,
   meanSquaredError,
+  orderedLinear,
   type Random,
   tf,
 } from '@vq/core'
@@ -28,7 +29,8 @@ export function onSphere(z: tf.Tensor2D, { spherical }: LFQSettings): tf.Tensor2
       // By the largest number first: squares of very large and very small ones leave float32.
       const most = tf.max(tf.abs(z), 1, true) // [M, 1]
       const near1 = tf.divNoNan(z, most)
-      const length = tf.norm(near1, 'euclidean', 1, true)
+      // Added in order: residual codes hang on u's last bits.
+      const length = tf.sqrt(orderedLinear(tf.square(near1), tf.ones([z.shape[1], 1])))
       const u = tf.divNoNan(near1, length) as tf.Tensor2D
       const inverse = tf.divNoNan(tf.divNoNan(1, length), most)
       save([u, inverse])
