@@ -25,6 +25,11 @@ struct ArrayKind<int32_t> {
   static constexpr const char* name = "Int32Array";
   using Js = Napi::Int32Array;
 };
+template <>
+struct ArrayKind<double> {
+  static constexpr napi_typedarray_type type = napi_float64_array;
+  static constexpr const char* name = "Float64Array";
+};
 
 // Memory and length of a typed array of T; throws for anything else.
 template <class T>

@@ -255,6 +255,35 @@ Napi::Value kmeans(const Info& info) {
   });
 }
 
+class KmeansBlockTask : public Task {
+ public:
+  Input<float> x, centroids;
+  int64_t n, k, dim;
+  int32_t* assignments;
+  vq::ClusterSums to;
+  void run(const vq::CallOptions& o) override { vq::kmeans_block(x.data(), n, dim, centroids.data(), k, assignments, to, o); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+};
+
+// kmeansBlock(vectors, centroids, dim, assignments, sums, lanes, weight, threads): the last arrays but one are written to
+Napi::Value kmeans_block(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    KmeansBlockTask t;
+    t.dim = integer(info[2], 1, "dim");
+    t.threads = static_cast<int>(std::min<int64_t>(1024, integer(info[7], 1, "threads")));
+    t.x.set(info[0], false);
+    t.centroids.set(info[1], false);
+    t.n = rows_of(t.x.size(), t.dim, "vectors");
+    t.k = rows_of(t.centroids.size(), t.dim, "centroids");
+    int64_t places = 0, sums = 0, lanes = 0, weight = 0;
+    t.assignments = array_of<int32_t>(info[3], places);
+    t.to = {array_of<double>(info[4], sums), array_of<double>(info[5], lanes), array_of<double>(info[6], weight)};
+    if (places != t.n || sums != t.k * t.dim || lanes != t.k * 32 || weight != t.k)
+      vq::fail(vq::Error::kShape, "the arrays to write to do not fit");
+    return run_now(info.Env(), t);
+  });
+}
+
 Napi::Value isa_list(const Info& info) {
   Napi::Array names = Napi::Array::New(info.Env());
   for (const std::string& name : vq::isa_list()) names.Set(names.Length(), name);
@@ -269,6 +298,7 @@ void register_quantize(Napi::Env env, Napi::Object exports) {
   exports.Set("orderedLinear", Napi::Function::New(env, ordered_linear, "orderedLinear"));
   exports.Set("emaUpdate", Napi::Function::New(env, ema, "emaUpdate"));
   exports.Set("kmeans", Napi::Function::New(env, kmeans, "kmeans"));
+  exports.Set("kmeansBlock", Napi::Function::New(env, kmeans_block, "kmeansBlock"));
   exports.Set("isaList", Napi::Function::New(env, isa_list, "isaList"));
   exports.Set("isa", Napi::Function::New(
                          env, [](const Info& info) { return Napi::String::New(info.Env(), vq::isa()); }, "isa"));

@@ -19,26 +19,24 @@ struct Clusters {
   bool sorted = false;
 };
 
-// Sums, weights and spread of every cluster; returns the inertia. Each thread owns a range of clusters and meets their
-// rows in ascending order: reading the rows as they lie while the sums fit the cache, else one cluster after another.
-double measure(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const float* centroids,
-               const int32_t* assignments, Clusters& c, int threads) {
+// Adds rows to sums, lanes and weights of their clusters. Each thread owns a range of clusters and meets their rows in
+// ascending order: reading the rows as they lie while the sums fit the cache, else one cluster after another. Rows may come
+// in several calls; the sums are those of one. Returns whether the order was needed.
+bool add_to_clusters(const float* x, int64_t n, int64_t dim, int64_t k, const float* weights, const float* centroids,
+                     const int32_t* assignments, CodeRows& order, double* sums, double* lanes, double* weight, int threads) {
   const QuantKernels& q = quant_kernels();
-  c.sorted = 8 * o.k * (dim + 2 * kSpreadLanes) > threads * (int64_t{1} << 19);
-  if (c.sorted) c.order.sort(assignments, n, o.k);
+  const bool sorted = 8 * k * (dim + 2 * kSpreadLanes) > threads * (int64_t{1} << 19);
+  if (sorted) order.sort(assignments, n, k);
   parallel_for(threads, 1, threads, [&](int64_t first, int64_t last) {
     for (int64_t part = first; part < last; ++part) {
-      const int64_t from = c.sorted ? c.order.split(part, threads) : o.k * part / threads;
-      const int64_t to = c.sorted ? c.order.split(part + 1, threads) : o.k * (part + 1) / threads;
-      std::fill_n(c.sums.data() + from * dim, (to - from) * dim, 0.0);
-      std::fill_n(c.lanes.data() + from * 2 * kSpreadLanes, (to - from) * 2 * kSpreadLanes, 0.0);
-      std::fill_n(c.weight.data() + from, to - from, 0.0);
+      const int64_t from = sorted ? order.split(part, threads) : k * part / threads;
+      const int64_t to = sorted ? order.split(part + 1, threads) : k * (part + 1) / threads;
       const auto add = [&](const int32_t* rows, int64_t count) {
-        q.add_rows_spread(x, rows, count, dim, o.weights, assignments, centroids, c.sums.data(), c.lanes.data());
-        for (int64_t i = 0; i < count; ++i) c.weight[assignments[rows[i]]] += o.weights ? o.weights[rows[i]] : 1.0;
+        q.add_rows_spread(x, rows, count, dim, weights, assignments, centroids, sums, lanes);
+        for (int64_t i = 0; i < count; ++i) weight[assignments[rows[i]]] += weights ? weights[rows[i]] : 1.0;
       };
-      if (c.sorted) {
-        if (to > from) add(c.order.rows(from), c.order.rows(to - 1) + c.order.count(to - 1) - c.order.rows(from));
+      if (sorted) {
+        if (to > from) add(order.rows(from), order.rows(to - 1) + order.count(to - 1) - order.rows(from));
       } else {
         constexpr int64_t kList = 2048;
         int32_t mine[kList];
@@ -50,11 +48,25 @@ double measure(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, c
         }
         add(mine, count);
       }
-      for (int64_t k = from; k < to; ++k) c.spread[k] = spread_of(c.lanes.data() + k * 2 * kSpreadLanes);
     }
   });
+  return sorted;
+}
+
+int useful_threads(int64_t n, int64_t dim, int threads) {
+  return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(std::max(1, threads), n * dim >> 17)));
+}
+
+// Sums, weights and spread of every cluster; returns the inertia.
+double measure(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const float* centroids,
+               const int32_t* assignments, Clusters& c, int threads) {
+  std::fill_n(c.sums.data(), o.k * dim, 0.0);
+  std::fill_n(c.lanes.data(), o.k * 2 * kSpreadLanes, 0.0);
+  std::fill_n(c.weight.data(), o.k, 0.0);
+  c.sorted = add_to_clusters(x, n, dim, o.k, o.weights, centroids, assignments, c.order, c.sums.data(), c.lanes.data(),
+                             c.weight.data(), threads);
   double inertia = 0;
-  for (int64_t k = 0; k < o.k; ++k) inertia += c.spread[k];
+  for (int64_t k = 0; k < o.k; ++k) inertia += c.spread[k] = spread_of(c.lanes.data() + k * 2 * kSpreadLanes);
   return inertia;
 }
 
@@ -227,8 +239,7 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
   }
 
   const double close = o.tolerance > 0 ? o.tolerance * mean_variance(x, n, dim, o) : -1;
-  const int threads =
-      static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(std::max(1, call.threads), n * dim >> 17)));
+  const int threads = useful_threads(n, dim, call.threads);
   Clusters clusters;
   clusters.sums.reset(static_cast<size_t>(o.k) * dim);
   clusters.lanes.reset(static_cast<size_t>(o.k) * 2 * kSpreadLanes);
@@ -253,6 +264,18 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
     result.converged = update(x, n, dim, o, assignments, centroids, clusters) <= close;
   }
   return result;
+}
+
+void kmeans_block(const float* x, int64_t n, int64_t dim, const float* centroids, int64_t k, int32_t* assignments,
+                  const ClusterSums& to, const CallOptions& call) {
+  if (dim < 1 || k < 1) fail(Error::kShape, "k-means needs a dimension and k of at least 1");
+  if (n > INT32_MAX || k > INT32_MAX) fail(Error::kShape, "k-means takes at most 2^31 - 1 rows at a time");
+  PackedCodebook packed;
+  packed.pack(centroids, k, dim, Metric::kL2, call.threads, "centroids", nullptr, PackedCodebook::use_for(n));
+  nearest(x, n, packed, assignments, nullptr, call);
+  CodeRows order;
+  add_to_clusters(x, n, dim, k, nullptr, centroids, assignments, order, to.sums, to.lanes, to.weight,
+                  useful_threads(n, dim, call.threads));
 }
 
 }  // namespace vq

@@ -131,4 +131,14 @@ struct KmeansResult {
 KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions& options, float* centroids,
                     int32_t* assignments, const CallOptions& call);
 
+// What the rows of each cluster add up to: weighted sums [k, dim], their number [k], and 32 lanes [k, 32] that add up to the
+// squared distances from the centroid.
+struct ClusterSums {
+  double *sums, *lanes, *weight;
+};
+// One assignment of k-means for some of the rows: assignments [n], and the rows added to the sums. From zeros, over all rows
+// block by block in ascending order, the sums are to the bit what k-means on all rows at once has.
+void kmeans_block(const float* x, int64_t n, int64_t dim, const float* centroids, int64_t k, int32_t* assignments,
+                  const ClusterSums& to, const CallOptions& options);
+
 }  // namespace vq

@@ -1,4 +1,5 @@
 export type { AsyncCallOptions, CallOptions } from './call.js'
+export { ClusterSums } from './cluster-sums.js'
 export * from './ema-update.js'
 export { type FsqOptions, fsqDecode, fsqEncode, fsqEncodeAsync } from './fsq-encode.js'
 export * from './kmeans.js'

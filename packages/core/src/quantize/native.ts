@@ -64,6 +64,17 @@ export interface QuantizeCore {
     async: boolean,
   ): unknown
   lfqDecode(indices: Int32Array, dim: number, scale: number, threads: number, async: boolean): unknown
+  /** The last four arrays before the threads are written to. */
+  kmeansBlock(
+    vectors: Float32Array,
+    centroids: Float32Array,
+    dim: number,
+    assignments: Int32Array,
+    sums: Float64Array,
+    lanes: Float64Array,
+    weight: Float64Array,
+    threads: number,
+  ): void
   /** Instruction sets of this machine, slowest first. Every one gives the same bits. */
   isaList(): string[]
   isa(): string
