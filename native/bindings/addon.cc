@@ -26,6 +26,7 @@ Napi::Value versions(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   register_tensors(env, exports);
   register_quantize(env, exports);
+  register_codes(env, exports);
   register_cuda(env, exports);
   exports.Set("versions", Napi::Function::New(env, versions, "versions"));
   return exports;

@@ -26,6 +26,7 @@ auto guarded(Napi::Env env, F&& f) -> decltype(f()) {
 
 void register_tensors(Napi::Env env, Napi::Object exports);
 void register_quantize(Napi::Env env, Napi::Object exports);
+void register_codes(Napi::Env env, Napi::Object exports);
 void register_cuda(Napi::Env env, Napi::Object exports);
 
 }  // namespace vq_node

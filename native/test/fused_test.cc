@@ -103,6 +103,16 @@ Results everything(int threads) {
       append(all, Call(threads).numbers({static_cast<double>(n)}).in(x).out(n).run(name));
     append(all, Call(threads).numbers({2, 35, d, 1, 1e-5}).in(x).in(gamma).in(beta).out(n).out(2 * c).out(2 * c).run("GroupNorm"));
 
+    // As many bits as columns, in groups of 7; the second output is the table that the gradient needs.
+    const int64_t group = std::min<int64_t>(7, c), table = (c / group << group) + (c % group ? 1 << c % group : 0);
+    const double g7 = group;
+    Results bits = Call(threads).numbers({r, d, g7, 2}).in(x).out(1).out(1).out(table).run("LfqEntropy");
+    append(all, Call(threads).numbers({r, d, g7, 2}).in(x).in(std::vector<float>{0.5f}).in(std::vector<float>{-0.7f}).in(bits[2]).out(n).run("LfqEntropyGrad"));
+    append(all, bits);
+    Results soft = Call(threads).numbers({r, d, 0.7, 1, 2, 3, 4, 5, 6}).in(x).out(n).out(rows).out(1).out(rows).out(rows).run("GumbelSoftmax");
+    append(all, Call(threads).numbers({r, d, 0.7}).in(x).in(soft[0]).in(soft[3]).in(soft[4]).in(dy).in(std::vector<float>{0.3f}).out(n).run("GumbelSoftmaxGrad"));
+    for (int i : {0, 2, 3, 4}) all.push_back(soft[i]);
+
     // Two heads, causal, with a mask of one row of keys and dropout.
     const int64_t tq = 9, tk = c + 3, dim = 5;
     std::vector<uint8_t> mask(tk, 1);

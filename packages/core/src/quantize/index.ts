@@ -6,7 +6,10 @@ export {
   type EstimatorGradientOptions,
   estimatorGradient,
 } from './estimator-gradient.js'
+export { type FsqOptions, fsqDecode, fsqEncode, fsqEncodeAsync } from './fsq-encode.js'
 export * from './kmeans.js'
+export { codesOfLevels, type FsqBound } from './levels.js'
+export { type LfqOptions, lfqDecode, lfqEncode, lfqEncodeAsync } from './lfq-encode.js'
 export {
   type DeviceNearestResult,
   type Metric,

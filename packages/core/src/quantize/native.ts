@@ -52,6 +52,26 @@ export interface QuantizeCore {
     dim: number,
     threads: number,
   ): Float32Array
+  /** what: 0 codes, 1 { indices, quantized }, 2 the bounded values. */
+  fsqEncode(
+    vectors: Float32Array,
+    levels: number[],
+    bound: number,
+    what: number,
+    threads: number,
+    async: boolean,
+  ): unknown
+  fsqDecode(indices: Int32Array, levels: number[], bound: number, threads: number, async: boolean): unknown
+  /** what: 0 codes, 1 { indices, quantized }. */
+  lfqEncode(
+    vectors: Float32Array,
+    dim: number,
+    scale: number,
+    what: number,
+    threads: number,
+    async: boolean,
+  ): unknown
+  lfqDecode(indices: Int32Array, dim: number, scale: number, threads: number, async: boolean): unknown
   /** The last four arrays before the threads are written to. */
   kmeansBlock(
     vectors: Float32Array,

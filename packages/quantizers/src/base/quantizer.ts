@@ -2,7 +2,7 @@ import { expectShape, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { expectFiniteRows } from './finite.js'
 import { indexValues, scatterRows, selectRows } from './rows.js'
-import { emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
+import { type Counts, emptyUsage, histogram, perplexityOf, type Usage, usageOf } from './usage.js'
 import { validRows } from './valid-rows.js'
 
 // A type, not an interface: tf.tidy wants an index signature.
@@ -43,7 +43,7 @@ export abstract class BaseQuantizer extends Module {
   abstract readonly dim: number
   /** Number of codes that one index can name. */
   abstract readonly codebookSize: number
-  private counts: Float64Array | undefined
+  private counts: Counts | undefined
 
   protected abstract quantizeRows(rows: tf.Tensor2D): RowsOutput
   protected abstract encodeRows(rows: tf.Tensor2D): tf.Tensor
@@ -122,7 +122,7 @@ export abstract class BaseQuantizer extends Module {
 
   /** How often each code was chosen by `forward` and `encode` since the start or the last `resetUsage()`. */
   usage(): Usage {
-    return this.counts === undefined ? emptyUsage(this.codebookSize) : usageOf(this.counts)
+    return this.counts === undefined ? emptyUsage(this.codebookSize) : usageOf(this.counts, this.codebookSize)
   }
 
   resetUsage(): void {
@@ -130,16 +130,13 @@ export abstract class BaseQuantizer extends Module {
   }
 
   // How often each code was chosen, for each of the codes of a vector that were kept.
-  private count(indices: tf.Tensor): Float64Array[] {
+  private count(indices: tf.Tensor): Counts[] {
     const values = indices.dataSync() as Int32Array
     const width = indices.size / indices.shape[0]
-    this.counts ??= new Float64Array(this.codebookSize)
-    const each: Float64Array[] = []
-    for (let q = 0; q < width && values[q] >= 0; q++) {
-      const chosen = histogram(values, this.codebookSize, q, width)
-      for (let i = 0; i < chosen.length; i++) this.counts[i] += chosen[i]
-      each.push(chosen)
-    }
+    this.counts = histogram(values, this.codebookSize, { into: this.counts })
+    const each: Counts[] = []
+    for (let q = 0; q < width && values[q] >= 0; q++)
+      each.push(histogram(values, this.codebookSize, { first: q, step: width }))
     return each
   }
 

@@ -1,6 +1,7 @@
 import type { KernelTable } from '../kernel.js'
 import { attention } from './attention.js'
 import { blocks } from './blocks.js'
+import { codes } from './codes.js'
 import { complex, overParts } from './complex.js'
 import { convolution } from './convolution.js'
 import { convolution3d } from './convolution-3d.js'
@@ -42,6 +43,7 @@ const numeric: KernelTable = {
   ...convolution3d,
   ...dilation,
   ...blocks,
+  ...codes,
   ...complex,
   ...einsums,
   ...elementwise,

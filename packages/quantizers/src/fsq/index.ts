@@ -1,0 +1,2 @@
+export { FSQ, type FSQOptions } from './fsq.js'
+export { ResidualFSQ, type ResidualFSQOptions } from './residual-fsq.js'

@@ -1,0 +1,105 @@
+// Residual finite scalar quantization: FSQ (https://arxiv.org/abs/2309.15505) of what the levels before have left, as
+// residual VQ (Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312, algorithm 1) does, each level on a finer scale:
+//   r_0 = bound(z),  q_i = s_i·FSQ(r_i / s_i),  s_i = (L − 1)^−i,  r_{i+1} = r_i − q_i,  q = Σ q_i
+// q stands for bound(z): its gradient goes straight through to the bound, once, however many levels there are.
+import {
+  codesOfLevels,
+  expectInteger,
+  type FsqBound,
+  fsqBounded,
+  fsqQuantize,
+  fsqValues,
+  noGrad,
+  type Random,
+  tf,
+} from '@vq/core'
+import type { RowsOutput } from '../base/quantizer.js'
+import { straightThrough } from '../estimators/straight-through.js'
+import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
+import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { expectScales, sumOfStages } from '../lattice/stages.js'
+
+export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
+  /** Levels of each dimension, the same at every stage. */
+  levels: readonly number[]
+  /** Stages, each with a code of its own. */
+  numQuantizers: number
+  /** Default 'original'. */
+  bound?: FsqBound
+}
+
+/**
+ * Several stages of finite scalar quantization, each of what is left of the bounded vector. Indices are
+ * [..., numQuantizers].
+ *
+ * @example
+ * const fsq = new ResidualFSQ({ levels: [8, 5, 5], numQuantizers: 4, dim: 64 })
+ */
+export class ResidualFSQ extends LatticeQuantizer {
+  readonly levels: readonly number[]
+  readonly bound: FsqBound
+  readonly numQuantizers: number
+  private readonly dropout: QuantizeDropout
+  // float32 [D] per stage.
+  private readonly scales: Float32Array[]
+
+  constructor(options: ResidualFSQOptions) {
+    expectOptions('ResidualFSQ', options, '{ levels: [8, 5, 5, 5], numQuantizers: 4 }')
+    const { levels, numQuantizers, bound = 'original' } = options
+    const size = codesOfLevels('ResidualFSQ', levels, bound)
+    expectInteger('ResidualFSQ', 'numQuantizers', numQuantizers, 1)
+    super('ResidualFSQ', levels.length, size, { ...options, numCodebooks: 1 }, { stages: numQuantizers })
+    this.numQuantizers = numQuantizers
+    this.levels = [...levels]
+    this.bound = bound
+    this.dropout = new QuantizeDropout('ResidualFSQ', numQuantizers, options, this.random)
+    expectScales('ResidualFSQ', Math.max(...levels) - 1, numQuantizers)
+    // Powers by exact products: Math.pow may differ between engines.
+    const powers = levels.map(() => 1)
+    this.scales = Array.from({ length: numQuantizers }, () => {
+      const scale = Float32Array.from(powers, p => 1 / p)
+      for (const [d, l] of levels.entries()) powers[d] *= l - 1
+      return scale
+    })
+  }
+
+  protected quantizeCodes(z: tf.Tensor2D): RowsOutput {
+    const bounded = fsqBounded(z, this) as tf.Tensor2D
+    const { sum, indices } = noGrad(() => this.stages(bounded, this.dropout.draw(this.training)))
+    return { quantized: straightThrough(bounded, sum), indices, losses: {} }
+  }
+
+  protected encodeCodes(z: tf.Tensor2D): tf.Tensor {
+    return this.stages(fsqBounded(z, this) as tf.Tensor2D, this.numQuantizers).indices
+  }
+
+  private stages(bounded: tf.Tensor2D, kept: number): { sum: tf.Tensor2D; indices: tf.Tensor } {
+    const indices: tf.Tensor[] = []
+    let rest = bounded
+    let sum: tf.Tensor2D | undefined
+    for (let i = 0; i < kept; i++) {
+      const scale = tf.tensor1d(this.scales[i])
+      const level = fsqQuantize(tf.div(rest, scale), this)
+      indices.push(level.indices)
+      const part = tf.mul<tf.Tensor2D>(level.quantized, scale)
+      rest = tf.sub(rest, part)
+      sum = sum === undefined ? part : tf.add(sum, part)
+    }
+    while (indices.length < this.numQuantizers) indices.push(tf.fill([bounded.shape[0]], -1, 'int32'))
+    return { sum: sum as tf.Tensor2D, indices: tf.stack(indices, 1) }
+  }
+
+  protected decodeCodes(indices: tf.Tensor): tf.Tensor2D {
+    return sumOfStages(indices, (stage, codes) =>
+      tf.mul<tf.Tensor2D>(fsqValues(codes, this), tf.tensor1d(this.scales[stage])),
+    )
+  }
+
+  override extraState(): unknown {
+    return this.dropout.on ? { random: this.random.state } : undefined
+  }
+
+  override loadExtraState(state: unknown): void {
+    this.random.state = (state as { random: Random['state'] }).random
+  }
+}

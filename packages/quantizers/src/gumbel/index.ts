@@ -1,0 +1,1 @@
+export { GumbelQuantizer, type GumbelQuantizerOptions } from './gumbel-quantizer.js'

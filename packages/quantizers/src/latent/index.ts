@@ -1,0 +1,1 @@
+export { LatentQuantizer, type LatentQuantizerOptions } from './latent-quantizer.js'

@@ -1,0 +1,30 @@
+import { expectConfig, tf } from '@vq/core'
+
+/**
+ * Σ part(stage, codes of that stage), in the order of the stages, as quantization adds them. indices: [N, Q], or [N] for
+ * the first stage alone; where a code is −1 its stage was left out.
+ */
+export function sumOfStages(
+  indices: tf.Tensor,
+  part: (stage: number, codes: tf.Tensor) => tf.Tensor2D,
+): tf.Tensor2D {
+  const stages = indices.rank === 1 ? [indices] : tf.unstack(indices, 1)
+  let sum: tf.Tensor2D | undefined
+  for (const [stage, codes] of stages.entries()) {
+    const there = tf.expandDims(tf.cast(tf.greaterEqual(codes, 0), 'float32'), 1) // [N, 1]
+    const own = tf.mul<tf.Tensor2D>(part(stage, tf.maximum(codes, tf.scalar(0, 'int32'))), there)
+    sum = sum === undefined ? own : tf.add(sum, own)
+  }
+  return sum as tf.Tensor2D
+}
+
+/** Throws VqConfigError where the last stage's scale, first / base^(stages − 1), leaves float32. */
+export function expectScales(operation: string, base: number, stages: number, first = 1): void {
+  expectConfig(
+    first / base ** (stages - 1) >= 2 ** -100,
+    operation,
+    'stages that are not finer than float32',
+    stages,
+    'Pass a smaller numQuantizers: each stage is so much finer that a few reach the last bit.',
+  )
+}

@@ -1,0 +1,3 @@
+export { LFQ } from './lfq.js'
+export type { LFQOptions, LFQSettings } from './options.js'
+export { ResidualLFQ, type ResidualLFQOptions } from './residual-lfq.js'
