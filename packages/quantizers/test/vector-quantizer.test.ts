@@ -279,7 +279,7 @@ onBackends(() => {
       for (const codebookUpdate of ['gradient', 'ema'] as const) {
         const q = make({ codebookUpdate, sampleTemperature: temperature, random: new Random(6) })
         tf.tidy(() => {
-          const chosen = q.forward(z).indices.dataSync()
+          const chosen = Array.from(q.forward(z).indices.dataSync())
           for (let k = 0; k < K; k++) {
             const p = weights[k] / total
             const share = chosen.reduce((n, c) => n + Number(c === k), 0) / draws
