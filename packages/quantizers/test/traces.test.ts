@@ -44,6 +44,7 @@ const cases: Record<string, (codes: Float32Array) => BaseQuantizer> = {
   gradient: vq({ ...gradient, commitmentCost: 0.5 }),
   learnable: vq({ codebookUpdate: 'learnable' }),
   rotation: vq({ estimator: 'rotation' }),
+  projection: vq({ ...gradient, estimator: 'projection' }),
   cosine: vq(cosine),
   'cosine-gradient': vq({ ...cosine, ...gradient }),
   'cross-entropy': vq({ commitment: 'cross-entropy' }),
