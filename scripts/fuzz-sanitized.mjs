@@ -2,25 +2,30 @@
 // outside a buffer, or undefined behaviour, ends the run. Memory that Node never frees is not looked for.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { startVitest } from 'vitest/node'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const at = path => `${root}${path}`
-
-function run(command, args, env = {}) {
-  const options = { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } }
-  const { status, error } = spawnSync(command, args, options)
-  if (status === 0) return
-  console.error(error?.message ?? `${command} ended with ${status}`)
+const build = spawnSync(process.execPath, [`${root}native/sanitize.mjs`, '--addon'], { stdio: 'inherit' })
+if (build.status !== 0) {
+  console.error(build.error?.message ?? `native/sanitize.mjs ended with ${build.status}`)
   process.exit(1)
 }
-
-run(process.execPath, [at('native/sanitize.mjs'), '--addon'])
 const library = spawnSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim()
 const full = process.env.VQ_TEST_FULL === '1'
-run(at('node_modules/.bin/vitest'), ['run', 'packages/core/test/fuzz'], {
-  LD_PRELOAD: library,
-  ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
-  UBSAN_OPTIONS: 'print_stacktrace=1',
-  VQ_NATIVE_PATH: at('native/build/sanitize-address/vq.node'),
-  VQ_FUZZ_RUNS: process.env.VQ_FUZZ_RUNS ?? (full ? '300' : '40'),
+// Only the processes of the tests load the sanitizer, not the one that starts them: its allocator's locks are not released
+// in a child between fork and exec, so that a sanitized process of many threads may hang when it starts another.
+const runner = await startVitest('test', ['packages/core/test/fuzz'], {
+  root,
+  watch: false,
+  env: {
+    LD_PRELOAD: library,
+    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    VQ_NATIVE_PATH: `${root}native/build/sanitize-address/vq.node`,
+    VQ_FUZZ_RUNS: process.env.VQ_FUZZ_RUNS ?? (full ? '300' : '40'),
+  },
 })
+await runner.close()
+const ran = runner.state.getFiles().length
+if (ran === 0) console.error('no fuzz test was found')
+if (ran === 0 || process.exitCode) process.exit(1)
