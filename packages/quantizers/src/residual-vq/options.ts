@@ -1,8 +1,9 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf } from '@vq/core'
+import type { QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import { type CodebookOptions, type ResolvedCodebook, resolveCodebook } from '../codebook/options.js'
 import { type EstimatorName, estimators } from '../estimators/index.js'
 
-export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'> {
+export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'>, QuantizeDropoutOptions {
   /** Q, the number of codes of a vector. Default 4. */
   numQuantizers?: number
   /** Whether all levels use one codebook. Default false. */
@@ -19,13 +20,6 @@ export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'> {
    * through, Q times the gradient arrives. Default 'sum'.
    */
   estimatorScope?: 'sum' | 'level'
-  /**
-   * Probability that a training batch keeps only its first levels, 1 … Q of them, every number equally likely; the indices
-   * of the others are −1 (Zeghidour et al. 2021, SoundStream, https://arxiv.org/abs/2107.03312, section III-C). Default 0.
-   */
-  quantizeDropout?: number
-  /** The least number of levels that quantizeDropout keeps. Default 1. */
-  quantizeDropoutMin?: number
   /** Paths that encoding keeps at each level; the one with the smallest final error wins. Default 1. */
   beamSize?: number
   /** The same in training. Default 1. */
@@ -53,8 +47,6 @@ export function resolve(options: ResidualVQOptions): Resolved {
   expectNumber(name, 'commitmentCost', commitmentCost, 0, Number.MAX_VALUE)
   expectOneOf(name, 'estimator', estimator, Object.keys(estimators) as EstimatorName[])
   expectOneOf(name, 'estimatorScope', estimatorScope, ['sum', 'level'])
-  expectNumber(name, 'quantizeDropout', quantizeDropout, 0, 1)
-  expectInteger(name, 'quantizeDropoutMin', quantizeDropoutMin, 1, numQuantizers)
   expectInteger(name, 'beamSize', beamSize, 1, 1 << 20)
   expectInteger(name, 'trainingBeamSize', trainingBeamSize, 1, 1 << 20)
   return {

@@ -5,7 +5,9 @@ import { detach, nearestCode, noGrad, type Random, random, residualEncode, tf } 
 import { ModuleList } from '@vq/core/nn'
 import { blamingRows, expectFiniteRows } from '../base/finite.js'
 import { Projection } from '../base/projection.js'
+import { QuantizeDropout } from '../base/quantize-dropout.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
+import { sumOfStages } from '../base/stages.js'
 import type { CodeTable } from '../codebook/code-table.js'
 import { CodebookLevel } from '../codebook/level.js'
 import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
@@ -44,6 +46,7 @@ export class ResidualVQ extends BaseQuantizer {
   readonly levels: ModuleList<CodebookLevel>
   private readonly projectIn: Projection | undefined
   private readonly projectOut: Projection | undefined
+  private readonly dropout: QuantizeDropout
   private readonly random: Random
 
   constructor(options: ResidualVQOptions) {
@@ -54,6 +57,7 @@ export class ResidualVQ extends BaseQuantizer {
     this.codebookSize = numEmbeddings
     this.codesPerVector = numQuantizers
     this.random = options.random ?? random
+    this.dropout = new QuantizeDropout('ResidualVQ', numQuantizers, options, this.random)
     const made = Array.from(
       { length: sharedCodebook ? 1 : numQuantizers },
       () => new CodebookLevel(this.options, options),
@@ -109,7 +113,7 @@ export class ResidualVQ extends BaseQuantizer {
     const learning = this.training && !this.frozen
     const z = this.inner(rows)
     if (learning && !this.ready) noGrad(() => this.start(z))
-    const kept = learning ? this.drawLevels() : numQuantizers
+    const kept = this.dropout.draw(learning)
     const beam = this.training ? trainingBeamSize : beamSize
     const { levels, total } = this.passLevels('forward', rows, z, kept, beam)
     const commitment = levels.map(l => this.commitment(z, l, kept))
@@ -131,12 +135,6 @@ export class ResidualVQ extends BaseQuantizer {
   private commitment(z: tf.Tensor2D, { difference, meanSquare }: Level, kept: number): tf.Scalar {
     // The residual is z less what is held constant.
     return commitmentLoss(z, difference, meanSquare, this.options.commitmentCost / kept)
-  }
-
-  private drawLevels(): number {
-    const { numQuantizers, quantizeDropout, quantizeDropoutMin } = this.options
-    if (quantizeDropout === 0 || this.random.uniform() >= quantizeDropout) return numQuantizers
-    return quantizeDropoutMin + this.random.integer(numQuantizers - quantizeDropoutMin + 1)
   }
 
   // The first `kept` levels of z [N, D], and the sum of their codes.
@@ -226,14 +224,10 @@ export class ResidualVQ extends BaseQuantizer {
 
   protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
     return noGrad(() => {
-      const [n, given] = indices.shape as [number, number]
-      let total: tf.Tensor2D | undefined
-      for (let l = 0; l < given; l++) {
-        const chosen = tf.reshape(tf.slice(indices, [0, l], [n, 1]), [n]) as tf.Tensor1D
-        const q = gatherKnown(this.tableOf(l).weight, chosen)
-        total = total === undefined ? q : tf.add<tf.Tensor2D>(total, q)
-      }
-      return this.projectOut?.forward(total as tf.Tensor2D) ?? (total as tf.Tensor2D)
+      const total = sumOfStages(indices, (l, codes) =>
+        tf.gather(this.tableOf(l).weight, codes as tf.Tensor1D),
+      )
+      return this.projectOut?.forward(total) ?? total
     })
   }
 
@@ -246,8 +240,7 @@ export class ResidualVQ extends BaseQuantizer {
   }
 
   override extraState(): unknown {
-    if (this.options.quantizeDropout === 0) return undefined
-    return { random: this.random.state }
+    return this.dropout.on ? { random: this.random.state } : undefined
   }
 
   override loadExtraState(state: unknown): void {
@@ -261,11 +254,4 @@ function values(x: tf.Tensor): Float32Array {
 
 function gatherNearest(rest: tf.Tensor2D, table: CodeTable): tf.Tensor2D {
   return tf.gather<tf.Tensor2D>(table.weight, nearestCode(rest, table.weight))
-}
-
-// Rows of a table, zeros for −1.
-function gatherKnown(table: tf.Tensor2D, chosen: tf.Tensor1D): tf.Tensor2D {
-  const rows = tf.gather<tf.Tensor2D>(table, tf.maximum(chosen, tf.scalar(0, 'int32')))
-  const known = tf.greaterEqual(chosen, tf.scalar(0, 'int32'))
-  return tf.where(tf.reshape(known, [-1, 1]), rows, tf.zerosLike(rows))
 }

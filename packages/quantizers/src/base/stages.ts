@@ -1,4 +1,4 @@
-import { expectConfig, tf } from '@vq/core'
+import { tf } from '@vq/core'
 
 /**
  * Σ part(stage, codes of that stage), in the order of the stages, as quantization adds them. indices: [N, Q], or [N] for
@@ -16,15 +16,4 @@ export function sumOfStages(
     sum = sum === undefined ? own : tf.add(sum, own)
   }
   return sum as tf.Tensor2D
-}
-
-/** Throws VqConfigError where the last stage's scale, first / base^(stages − 1), leaves float32. */
-export function expectScales(operation: string, base: number, stages: number, first = 1): void {
-  expectConfig(
-    first / base ** (stages - 1) >= 2 ** -100,
-    operation,
-    'stages that are not finer than float32',
-    stages,
-    'Pass a smaller numQuantizers: each stage is so much finer that a few reach the last bit.',
-  )
 }
