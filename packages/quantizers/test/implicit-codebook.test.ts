@@ -1,7 +1,8 @@
 import { device, Random, tf, VqConfigError, VqValueError } from '@vq/core'
 import { loadSafetensors, type StateDict, type StoredTensor } from '@vq/core/io'
+import type { LoadOptions } from '@vq/core/nn'
 import { Adam, trainStep, valueAndGradients } from '@vq/core/optim'
-import { GroupedResidualVQ, ResidualVQ, type ResidualVQOptions } from '@vq/quantizers'
+import { GroupedResidualVQ, kmeansInitSync, ResidualVQ, type ResidualVQOptions } from '@vq/quantizers'
 import { describe, expect, it } from 'vitest'
 import { onBackends } from '../../../test/contract/backends.js'
 
@@ -23,7 +24,7 @@ function close(actual: ArrayLike<number>, expected: readonly number[], what: str
   expect(worst / scale, what).toBeLessThan(1e-5)
 }
 
-function oracle(options: Partial<ResidualVQOptions> = {}): ResidualVQ {
+function oracle(options: Partial<ResidualVQOptions> = {}, load: LoadOptions = {}): ResidualVQ {
   const q = new ResidualVQ({
     numEmbeddings: K,
     embeddingDim: D,
@@ -32,7 +33,7 @@ function oracle(options: Partial<ResidualVQOptions> = {}): ResidualVQ {
     ...options,
   })
   const names = Object.keys(tensors).filter(name => name.startsWith('state.'))
-  q.loadStateDict(Object.fromEntries(names.map(name => [name.slice(6), stored(name)])) as StateDict)
+  q.loadStateDict(Object.fromEntries(names.map(name => [name.slice(6), stored(name)])) as StateDict, load)
   return q
 }
 
@@ -125,6 +126,28 @@ onBackends(() => {
       for (const q of [plain, implicit]) q.dispose()
     }
     z.dispose()
+  })
+
+  it('a start from data makes each level’s base codes of what the networks before leave', async () => {
+    const random = new Random(1)
+    const q = oracle({ initCodebook: 'kmeans', random }, { strict: false })
+    const rows = new Random(2).fillNormal(new Float32Array(200 * D))
+    const z = tf.tensor2d(rows, [200, D])
+    random.state = new Random(6).state
+    await q.initialize(z)
+    const again = new Random(6)
+    tf.tidy(() => {
+      const books = tf.unstack(q.codebook())
+      const indices = q.encode(z)
+      for (let l = 0; l < Q; l++) {
+        const rest = l === 0 ? z : tf.sub(z, q.decode(tf.slice(indices, [0, 0], [200, l])))
+        const options = { numEmbeddings: K, embeddingDim: D, random: again }
+        const codes = kmeansInitSync(rest.dataSync<'float32'>(), options)
+        close(books[l].dataSync(), Array.from(codes), `level ${l}`)
+      }
+    })
+    z.dispose()
+    q.dispose()
   })
 
   it('the first codes decode to the first levels’ sum, as −1 from a level on does', () => {
