@@ -130,14 +130,17 @@ VQ_TEST(lfq_codes_are_the_signs_at_every_setting) {
         vq::lfq_encode(z.data(), n, bits, 0.25f, out.data(), idx.data(), o);
         vq::lfq_decode(idx.data(), n, bits, 0.25f, back.data(), o);
         VQ_EXPECT(idx.intact() && out.intact() && back.intact() && out.values() == back.values());
+        std::vector<int32_t> codes(n);
+        std::vector<float> signs(n * bits);
         for (int i = 0; i < n; ++i) {
           int64_t code = 0;
-          for (int64_t j = 0; j < bits; ++j) {
-            code = 2 * code + (z[i * bits + j] > 0);
-            VQ_EXPECT(out.values()[i * bits + j] == (z[i * bits + j] > 0 ? 0.25f : -0.25f));
+          for (int64_t j = i * bits; j < (i + 1) * bits; ++j) {
+            code = 2 * code + (z[j] > 0);
+            signs[j] = z[j] > 0 ? 0.25f : -0.25f;
           }
-          VQ_EXPECT(idx.values()[i] == code);
+          codes[i] = static_cast<int32_t>(code);
         }
+        VQ_EXPECT(out.values() == signs && idx.values() == codes);
       });
     }
 }
