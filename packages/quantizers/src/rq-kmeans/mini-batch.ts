@@ -3,6 +3,7 @@
 import { ClusterSums, type Random } from '@vq/core'
 import { lloyd, type Stage, type StageOptions, sampleRows, squaredShift } from './lloyd.js'
 import type { RowStore } from './row-store.js'
+import { varianceOf } from './variance.js'
 
 // Batches whose smoothed shift decides about the end.
 const patience = 10
@@ -52,13 +53,4 @@ export async function miniBatch(
     { centroids, iteration: 0 },
     { k, maxIter: 0, tol: 0, turn, onIteration: async () => {} },
   )
-}
-
-function varianceOf(rows: Float32Array, dim: number): number {
-  const n = rows.length / dim
-  const mean = new Float64Array(dim)
-  for (let i = 0; i < rows.length; i++) mean[i % dim] += rows[i] / n
-  let total = 0
-  for (let i = 0; i < rows.length; i++) total += (rows[i] - mean[i % dim]) ** 2
-  return total / rows.length
 }
