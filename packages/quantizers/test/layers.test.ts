@@ -1,6 +1,13 @@
 import * as tfl from '@tensorflow/tfjs-layers'
 import { Random, random, tf, VqConfigError, VqShapeError, VqValueError } from '@vq/core'
-import { GumbelQuantizerLayer, LFQLayer, QuantizerLayer, VectorQuantizerLayer } from '@vq/quantizers/layers'
+import { BaseQuantizer, type RowsOutput } from '@vq/quantizers'
+import {
+  GumbelQuantizerLayer,
+  type LayerOptions,
+  LFQLayer,
+  QuantizerLayer,
+  VectorQuantizerLayer,
+} from '@vq/quantizers/layers'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { backends, use } from '../../../test/contract/backends.js'
 import { type AnyLayer, layerCases, sample, values } from './layer-cases.js'
@@ -338,4 +345,64 @@ test('weights can be read, set and given to another layer; a layer never used fr
   const before = tf.memory().numTensors
   vq().dispose()
   expect(tf.memory().numTensors).toBe(before)
+})
+
+describe('a quantizer of one’s own', () => {
+  // Signs times a learned scale; it counts its training batches beside the weights.
+  class Signs extends BaseQuantizer {
+    readonly dim: number
+    readonly codebookSize: number = 2
+    protected override readonly codesPerVector: number
+    readonly scale: tf.Variable
+    batchesSeen = 0
+    constructor({ dim }: { dim: number }) {
+      super()
+      this.dim = dim
+      this.codesPerVector = dim
+      this.scale = this.addParameter('scale_of_all', tf.scalar(0.5))
+    }
+    protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
+      return tf.cast(tf.greater(rows, 0), 'int32')
+    }
+    protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
+      return tf.mul(tf.sub(tf.mul(indices, 2), 1), this.scale)
+    }
+    protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
+      if (this.training) this.batchesSeen++
+      const indices = this.encodeRows(rows)
+      const quantized = this.decodeRows(indices)
+      return { quantized, indices, losses: { distance: tf.mean(tf.squaredDifference(quantized, rows)) } }
+    }
+    codebook(): tf.Tensor {
+      return tf.mul(tf.tensor1d([-1, 1]), this.scale)
+    }
+    override extraState(): unknown {
+      return { batchesSeen: this.batchesSeen }
+    }
+    override loadExtraState(state: unknown): void {
+      this.batchesSeen = (state as { batchesSeen: number }).batchesSeen
+    }
+  }
+  class SignsLayer extends QuantizerLayer<Signs> {
+    static className = 'SignsLayer'
+    constructor(options: { dim: number } & LayerOptions) {
+      super(options, Signs)
+    }
+  }
+  tf.serialization.registerClass(SignsLayer)
+
+  test('trains and is saved as any other', async () => {
+    const layer = new SignsLayer({ dim: 3, inputShape: [3] })
+    const model = tfl.sequential({ layers: [layer] })
+    model.compile({ optimizer: tf.train.sgd(0.125), loss: 'meanSquaredError' })
+    const x = tf.mul(tf.sign(sample([64, 3])), 2)
+    await model.fit(x, x, { epochs: 5, ...fitOptions })
+    // Each of the 10 steps moves the scale by 0.125·2·(2 − s) for the model's loss and as much for the quantizer's own.
+    expect(values(layer.quantizer.scale)[0]).toBeCloseTo(2 - 1.5 * 2 ** -10, 6)
+    expect(layer.quantizer.batchesSeen).toBe(10)
+    const copy = (await tfl.models.modelFromJSON(JSON.parse(model.toJSON() as string)))
+      .layers[0] as SignsLayer
+    expect(copy.quantizer.batchesSeen).toBe(10)
+    expect(copy.quantizer.dim).toBe(3)
+  })
 })
