@@ -1,11 +1,12 @@
 import * as tfl from '@tensorflow/tfjs-layers'
 import { Random, random, tf, VqConfigError, VqShapeError, VqValueError } from '@vq/core'
-import { BaseQuantizer, type RowsOutput } from '@vq/quantizers'
+import { BaseQuantizer, type RowsOutput, RQKMeans } from '@vq/quantizers'
 import {
   GumbelQuantizerLayer,
   type LayerOptions,
   LFQLayer,
   QuantizerLayer,
+  ResidualVQLayer,
   VectorQuantizerLayer,
 } from '@vq/quantizers/layers'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -330,6 +331,14 @@ test('options are the quantizer’s and refused by it; shapes are refused by nam
   expect(() => named.metric('codebook')(tf.scalar(0), tf.scalar(0))).toThrow(/losses \(commitment\)/)
 })
 
+test('a configuration holds the options that JSON can hold', () => {
+  const nested = { later: { width: 3, parts: [{ on: true }] } }
+  const others = { initCodebook: new Float32Array(32), random: new Random(1), hook: { sum: () => {} } }
+  const config = vq({ ...nested, ...others, seed: undefined, decay: 0.9, name: 'codes' }).getConfig()
+  const options = { numEmbeddings: 8, embeddingDim: 4, decay: 0.9, ...nested }
+  expect(config).toEqual({ name: 'codes', trainable: true, ...options })
+})
+
 test('weights can be read, set and given to another layer; a layer never used frees its own', () => {
   const [a, b] = [vq(), vq({ seed: 3, initCodebook: 'kmeans' })] as const
   a.build([null, 4])
@@ -405,4 +414,16 @@ describe('a quantizer of one’s own', () => {
     expect(copy.quantizer.batchesSeen).toBe(10)
     expect(copy.quantizer.dim).toBe(3)
   })
+})
+
+test('codebooks that k-means fitted go into a layer by their state', async () => {
+  const x = sample([200, 4]) as tf.Tensor2D
+  const kmeans = await new RQKMeans({ nClusters: 8, nStages: 2, maxIter: 5 }).fit(x)
+  const options = { numEmbeddings: 8, embeddingDim: 4, numQuantizers: 2, inputShape: [4], trainable: false }
+  const layer = new ResidualVQLayer(options)
+  const fitted = kmeans.toQuantizer()
+  layer.quantizer.loadStateDict(fitted.stateDict())
+  const model = tfl.sequential({ layers: [layer] })
+  expect(values(model.predict(x) as tf.Tensor)).toEqual(values(kmeans.transform(x)))
+  expect(values(layer.quantizer.encode(x))).toEqual(values(kmeans.getCodes(x)))
 })

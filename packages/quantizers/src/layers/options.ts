@@ -25,7 +25,17 @@ export interface LayerOptions {
 /** By the number of the module among `namedModules()`. tfjs-layers would rewrite names that hold an underscore. */
 export type ExtraState = [module: number, state: unknown][]
 
-const layerKeys = ['name', 'trainable', 'inputShape', 'batchInputShape', 'batchSize', 'dtype', 'weights']
+// tfjs-layers adds the last one to what it deserializes.
+const layerKeys = [
+  'name',
+  'trainable',
+  'inputShape',
+  'batchInputShape',
+  'batchSize',
+  'dtype',
+  'weights',
+  'customObjects',
+]
 
 /** The part of the options that tfjs-layers takes. */
 export function layerArguments(options: LayerOptions): Record<string, unknown> {
@@ -51,6 +61,8 @@ export function plainOptions(options: object): Record<string, unknown> {
 
 function isPlain(value: unknown): boolean {
   if (Array.isArray(value)) return value.every(isPlain)
+  if (typeof value === 'object' && value !== null)
+    return Object.getPrototypeOf(value) === Object.prototype && Object.values(value).every(isPlain)
   return ['number', 'string', 'boolean'].includes(typeof value)
 }
 
