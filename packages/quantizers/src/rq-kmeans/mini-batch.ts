@@ -1,8 +1,9 @@
 // Sculley 2010, "Web-scale k-means clustering", https://doi.org/10.1145/1772690.1772862, algorithm 1: a centroid is the mean
 // of all rows that its batches gave it.
 import { ClusterSums, type Random } from '@vq/core'
-import { lloyd, type Stage, type StageOptions, sampleRows, squaredShift } from './lloyd.js'
+import { lloyd, type Stage, type StageOptions, squaredShift } from './lloyd.js'
 import type { RowStore } from './row-store.js'
+import { sampleRows } from './start.js'
 import { varianceOf } from './variance.js'
 
 // Batches whose smoothed shift decides about the end.
