@@ -25,6 +25,17 @@ export interface QuantizeCore {
     threads: number,
     async: boolean,
   ): unknown
+  nearestImplicitCode(
+    z: Float32Array,
+    shift: Float32Array,
+    start: Float32Array,
+    up: Float32Array,
+    down: Float32Array,
+    dim: number,
+    hidden: number,
+    threads: number,
+    async: boolean,
+  ): unknown
   emaUpdate(
     vectors: Float32Array,
     indices: Int32Array,

@@ -13,11 +13,12 @@ import {
   type Random,
   tf,
 } from '@vq/core'
+import { QuantizeDropout, type QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import type { RowsOutput } from '../base/quantizer.js'
+import { sumOfStages } from '../base/stages.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
-import { expectScales, sumOfStages } from '../lattice/stages.js'
+import { expectScales } from '../lattice/scales.js'
 
 export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Levels of each dimension, the same at every stage. */

@@ -4,11 +4,12 @@
 // which are the digits of u in base 2 within ±2s. The gradient of q goes straight through to u, once.
 import { expectInteger, lfqQuantize, lfqValues, noGrad, type Random, tf } from '@vq/core'
 import { meanLosses } from '../base/losses.js'
+import { QuantizeDropout, type QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import type { RowsOutput } from '../base/quantizer.js'
+import { sumOfStages } from '../base/stages.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { expectOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
-import { expectScales, sumOfStages } from '../lattice/stages.js'
+import { expectScales } from '../lattice/scales.js'
 import { type LFQOptions, type LFQSettings, settingsOf } from './options.js'
 import { draws, lfqLosses, onSphere } from './terms.js'
 
