@@ -23,6 +23,8 @@ struct Exact {
   vector<double> room;
 };
 
+// As float32 has it: what the device computes is exact of that.
+double log_odds(float kappa, float z) { return std::max(-700.0, std::min(700.0, static_cast<double>(kappa * z))); }
 double logistic(double a) { return 1 / (1 + std::exp(-a)); }
 
 // By definition: every code's probability of every row. The gradient by E[p] is taken from `table`.
@@ -36,7 +38,7 @@ Exact exact(const vector<float>& z, int64_t n, int64_t bits, int64_t group, floa
     for (int64_t r = 0; r < n; ++r) {
       p[0] = 1;
       for (int64_t j = 0, have = 1; j < held; ++j, have *= 2) {
-        const double a = static_cast<double>(kappa) * z[r * bits + first + j];
+        const double a = log_odds(kappa, z[r * bits + first + j]);
         ones[j] = logistic(a), zeros[j] = logistic(-a);
         for (double q : {ones[j], zeros[j]})
           if (q > 0) e.entropy -= q * std::log(q) / n;
@@ -50,7 +52,7 @@ Exact exact(const vector<float>& z, int64_t n, int64_t bits, int64_t group, floa
         for (int64_t j = 0; j < held; ++j) size[j] += std::fabs(v) * (c >> (held - 1 - j) & 1 ? zeros[j] : ones[j]);
       }
       for (int64_t j = 0; j < held; ++j) {
-        const double a = static_cast<double>(kappa) * z[r * bits + first + j], flat = a * ones[j] * zeros[j];
+        const double a = log_odds(kappa, z[r * bits + first + j]), flat = a * ones[j] * zeros[j];
         double& g = e.gradient[r * bits + first + j];
         g = kappa / n * (by_diversity * (zeros[j] * with[j] - ones[j] * without[j]) - by_entropy * flat);
         e.room[r * bits + first + j] = kappa / n * (std::fabs(by_diversity) * size[j] + std::fabs(by_entropy * flat));
@@ -101,8 +103,10 @@ void DeviceCases::lfq_entropies() const {
     // Of each bit 1 + e^-|a| is rounded, the logarithm and the product with |a| besides.
     const double off = std::fabs(entropy.values()[0] - want.entropy);
     expect(off <= 4 * u * bits, s.text() + ": entropy off by " + to_string(off / u) + " u");
-    // The mean distribution is off by a share of itself (kernels/lfq_entropy.h), p log p then by that times |log p + 1|.
-    const double share = (256 + 3 * bits + 8 + s.n / 256.0) * u;
+    // The mean distribution is off by a share of itself (kernels/lfq_entropy.h), p log p then by that times |log p + 1|. Sums of
+    // the gradient are no longer than half a group's codes.
+    const double longest = std::max<double>(static_cast<double>(s.n), std::exp2((group + 1) / 2));
+    const double share = (std::min(256.0, longest) + 3 * bits + 8 + longest / 256) * u;
     double most = 0, room = 0;
     for (double p : want.mean) room += p * share * (std::fabs(std::log(std::max(p, 1e-300))) + 1);
     const double away = std::fabs(diversity.values()[0] - want.diversity);

@@ -3,15 +3,16 @@
 //
 // Sums have a fixed order: 256 rows in float32, those sums in float32, the parts of the rows in double by the tile's last
 // block, tiles and parts of the rows' entropies in double by the last block of all. How rows are parted hangs on the sizes
-// alone, so the result is the same in every run and on every device. With r rows to a part the mean distribution is off by
-// less than (256 + r / 256 + 3 bits + 8) 2^-24 of itself: that many roundings meet any of its terms.
+// alone, so the result is the same in every run and on every device. Given the log odds kappa z in float32, with r rows to a
+// part the mean distribution is off by about (256 + r / 256 + 3 bits + 8) 2^-24 of itself at most: that many roundings meet
+// any of its terms. A row's entropy is off by 4 bits 2^-24. What is measured: native/test/device_entropy_cases.cc.
 #pragma once
 #include "cuda/kernels/lfq_groups.h"
 
 namespace vq::gpu {
 
 struct LfqEntropy {
-  static constexpr int kThreads = 256, kRows = 32, kEach = 4, kAcross = kLfqCodes / kEach, kKept = 8;  // chunks of kRows rows
+  static constexpr int kThreads = 256, kBlocksAtOnce = 3, kRows = 32, kEach = 4, kAcross = kLfqCodes / kEach, kKept = 8;  // chunks of kRows rows
   struct Shared {
     float p[kRows * kLfqPitch];
     float entries[kRows][2 * kLfqEntries];  // of the upper half's tile, of the lower half's

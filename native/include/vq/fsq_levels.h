@@ -14,11 +14,11 @@ constexpr int64_t kFsqMostDimensions = 31;
 // the lowest.
 class FsqLevels {
  public:
-  FsqLevels(const std::vector<int64_t>& all, gpu::FsqBound bound) {
+  FsqLevels(const std::vector<int64_t>& all, gpu::FsqBound how) : bound(static_cast<int32_t>(how)) {
     if (all.empty()) fail(Error::kConfig, "there are no levels");
     for (const int64_t l : all) {
       if (l < 2 || l > gpu::kFsqMostLevels) fail(Error::kConfig, "a number of levels is outside 2 to 65536");
-      columns.push_back(gpu::fsq_column(static_cast<int32_t>(l), bound));
+      columns.push_back(gpu::fsq_column(static_cast<int32_t>(l), how));
       levels.push_back(static_cast<int32_t>(l));
       basis.push_back(static_cast<int32_t>(size));
       size *= l;
@@ -29,6 +29,7 @@ class FsqLevels {
   std::vector<gpu::FsqColumn> columns;
   std::vector<int32_t> levels, basis;
   int64_t size = 1;  // number of codes
+  int32_t bound;
 };
 
 }  // namespace vq
