@@ -34,6 +34,7 @@ inline FsqTable fsq_table(const FsqLevels& levels) {
 template <class M>
 void fsq_encode(const Run<M>& run, const float* z, int64_t n, const FsqLevels& levels, int32_t* indices, float* quantized,
                 float* bounded) {
+  run.look();
   M& m = run.machine;
   Firsts<M, 1> bad(m);
   m.launch(over_rows(n, levels.dim(), FsqEncode{fsq_table(levels), z, indices, quantized, bounded, bad.cell(0)}));
@@ -41,10 +42,12 @@ void fsq_encode(const Run<M>& run, const float* z, int64_t n, const FsqLevels& l
 }
 template <class M>
 void fsq_gradient(const Run<M>& run, const float* z, const float* g, int64_t n, const FsqLevels& levels, float* out) {
+  run.look();
   run.machine.launch(over_rows(n, levels.dim(), FsqGradient{fsq_table(levels), z, g, out}));
 }
 template <class M>
 void fsq_decode(const Run<M>& run, const int32_t* indices, int64_t n, const FsqLevels& levels, float* out) {
+  run.look();
   M& m = run.machine;
   Firsts<M, 1> bad(m);
   m.launch(over_rows(n, levels.dim(), FsqDecode{fsq_table(levels), static_cast<int32_t>(levels.size), indices, out, bad.cell(0)}));
@@ -52,6 +55,7 @@ void fsq_decode(const Run<M>& run, const int32_t* indices, int64_t n, const FsqL
 }
 template <class M>
 void lfq_encode(const Run<M>& run, const float* z, int64_t n, int64_t bits, float scale, int32_t* indices, float* quantized) {
+  run.look();
   M& m = run.machine;
   Firsts<M, 1> bad(m);
   m.launch(over_rows(n, bits, LfqEncode{z, static_cast<int32_t>(bits), scale, indices, quantized, bad.cell(0)}));
@@ -59,6 +63,7 @@ void lfq_encode(const Run<M>& run, const float* z, int64_t n, int64_t bits, floa
 }
 template <class M>
 void lfq_decode(const Run<M>& run, const int32_t* indices, int64_t n, int64_t bits, float scale, float* out) {
+  run.look();
   M& m = run.machine;
   Firsts<M, 1> bad(m);
   m.launch(over_rows(n, bits, LfqDecode{indices, static_cast<int32_t>(bits), scale, out, bad.cell(0)}));
@@ -77,6 +82,7 @@ inline int64_t lfq_parts(int64_t n, const LfqGroups& groups) {
 template <class M>
 void lfq_entropy(const Run<M>& run, const float* z, int64_t n, const LfqGroups& groups, float kappa, float* entropy,
                  float* diversity, float* table) {
+  run.look();
   M& m = run.machine;
   const int64_t wanted = lfq_parts(n, groups);
   LfqEntropy kernel{z, n, groups, kappa};
@@ -97,6 +103,7 @@ void lfq_entropy(const Run<M>& run, const float* z, int64_t n, const LfqGroups& 
 template <class M>
 void lfq_entropy_gradient(const Run<M>& run, const float* z, int64_t n, const LfqGroups& groups, float kappa, float by_entropy,
                           float by_diversity, const float* table, float* out) {
+  run.look();
   const float rows = static_cast<float>(n);
   run.machine.launch(LfqEntropyGradient{z, n, groups, kappa, by_entropy / rows, by_diversity / rows, table, out});
 }
