@@ -1,11 +1,12 @@
 import { Random, residualEncode, VqConfigError, VqValueError } from '@vq/core'
 import { balancedStage } from './balance.js'
-import { type LloydProgress, type LloydStart, lloyd, type Stage, startStage } from './lloyd.js'
+import { type LloydProgress, type LloydStart, lloyd, type Stage } from './lloyd.js'
 import { miniBatch } from './mini-batch.js'
 import type { Resolved } from './options.js'
 import { refit } from './refit.js'
 import { RowStore } from './row-store.js'
 import { blocksOf, type RowSource } from './source.js'
+import { startStage } from './start.js'
 import type { Turn } from './turn.js'
 
 export interface FitProgress {
@@ -141,7 +142,7 @@ async function fitStage(
   { turn, onProgress, onState }: FitHooks,
   from: FitState | undefined,
 ): Promise<Stage> {
-  const { nClusters: k, nStages, nInit, maxIter, tol, maxShare, batchSize, randomState } = options
+  const { nClusters: k, nStages, nInit, init, maxIter, tol, maxShare, batchSize, randomState } = options
   const stage = done.length
   const most = Math.ceil(maxShare * store.count)
   // Only Lloyd's algorithm goes on in the middle of a stage.
@@ -156,7 +157,7 @@ async function fitStage(
     }
     const own = { k, maxIter, tol, turn, onIteration }
     const resumed = from?.attempt === attempt ? from.next : undefined
-    const start = resumed ?? { centroids: startStage(store, k, random), iteration: 0 }
+    const start = resumed ?? { centroids: startStage(store, k, init, random), iteration: 0 }
     let found: Stage
     if (plain) found = await lloyd(store, start, own)
     else if (batchSize !== undefined) found = await miniBatch(store, start.centroids, own, batchSize, random)

@@ -9,3 +9,4 @@ export {
   type StageReconstruction,
 } from './rq-kmeans.js'
 export type { RowSource, Rows } from './source.js'
+export type { StageStart } from './start.js'

@@ -1,5 +1,5 @@
 // Lloyd's algorithm (1982) over a store of rows, as `kmeans` of @vq/core has it for rows in memory.
-import { ClusterSums, kmeansSync, type Random } from '@vq/core'
+import { ClusterSums } from '@vq/core'
 import type { RowStore } from './row-store.js'
 import type { Turn } from './turn.js'
 
@@ -33,27 +33,6 @@ export interface Stage {
   /** [N] */
   codes: Int32Array
   inertia: number
-}
-
-/** Starting centroids by k-means++ (Arthur and Vassilvitskii 2007) on at most 64 rows per centroid, or 16,384. */
-export function startStage(store: RowStore, k: number, random: Random): Float32Array {
-  const most = Math.max(64 * k, 1 << 14)
-  const rows = sampleRows(store.count, most, random)
-  const sample = store.gather(rows)
-  const seed = random.integer(2 ** 32)
-  return kmeansSync(sample, { k, dim: store.dim, iterations: 0, seed }).centroids
-}
-
-/** At most `most` different rows of n, ascending. */
-export function sampleRows(n: number, most: number, random: Random): Int32Array {
-  if (n <= most) return Int32Array.from({ length: n }, (_, i) => i)
-  // Floyd's: every set equally likely.
-  const picked = new Set<number>()
-  for (let i = n - most; i < n; i++) {
-    const pick = random.integer(i + 1)
-    picked.add(picked.has(pick) ? i : pick)
-  }
-  return Int32Array.from(picked).sort()
 }
 
 /** Runs until nothing changes, the centroids' shift is at most tol times the mean variance, or maxIter updates are done. */

@@ -1,8 +1,10 @@
 // Sculley 2010, "Web-scale k-means clustering", https://doi.org/10.1145/1772690.1772862, algorithm 1: a centroid is the mean
 // of all rows that its batches gave it.
 import { ClusterSums, type Random } from '@vq/core'
-import { lloyd, type Stage, type StageOptions, sampleRows, squaredShift } from './lloyd.js'
+import { lloyd, type Stage, type StageOptions, squaredShift } from './lloyd.js'
 import type { RowStore } from './row-store.js'
+import { sampleRows } from './start.js'
+import { varianceOf } from './variance.js'
 
 // Batches whose smoothed shift decides about the end.
 const patience = 10
@@ -52,13 +54,4 @@ export async function miniBatch(
     { centroids, iteration: 0 },
     { k, maxIter: 0, tol: 0, turn, onIteration: async () => {} },
   )
-}
-
-function varianceOf(rows: Float32Array, dim: number): number {
-  const n = rows.length / dim
-  const mean = new Float64Array(dim)
-  for (let i = 0; i < rows.length; i++) mean[i % dim] += rows[i] / n
-  let total = 0
-  for (let i = 0; i < rows.length; i++) total += (rows[i] - mean[i % dim]) ** 2
-  return total / rows.length
 }

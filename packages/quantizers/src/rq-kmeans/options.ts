@@ -1,4 +1,5 @@
-import { expectConfig, expectInteger, expectNumber } from '@vq/core'
+import { expectConfig, expectInteger, expectNumber, expectOneOf } from '@vq/core'
+import { type StageStart, starts } from './start.js'
 
 export interface RQKMeansOptions {
   /** K, the codes of a stage. Default 256. */
@@ -11,6 +12,8 @@ export interface RQKMeansOptions {
   tol?: number
   /** Starts of a stage, of which the best counts. Default 1. */
   nInit?: number
+  /** Where the centroids of a stage start: 'k-means++', 'progressive', or 'auto', the better of both. Default 'auto'. */
+  init?: StageStart
   /** Fixes every draw. Default 0. */
   randomState?: number
   /** Length of a row, for typed arrays; tensors bring it along. */
@@ -37,6 +40,7 @@ export function resolve(options: RQKMeansOptions): Resolved {
   const { nClusters = 256, nStages = 4, maxIter = 300, tol = 1e-4, nInit = 1, randomState = 0 } = options
   const {
     dim,
+    init = 'auto',
     batchSize,
     maxShare = 1,
     refit = 0,
@@ -49,6 +53,7 @@ export function resolve(options: RQKMeansOptions): Resolved {
   expectInteger(name, 'maxIter', maxIter, 1)
   expectNumber(name, 'tol', tol, 0, Number.MAX_VALUE)
   expectInteger(name, 'nInit', nInit, 1)
+  expectOneOf(name, 'init', init, starts)
   expectInteger(name, 'randomState', randomState, 0)
   if (dim !== undefined) expectInteger(name, 'dim', dim, 1)
   if (batchSize !== undefined) expectInteger(name, 'batchSize', batchSize, 1)
@@ -69,6 +74,7 @@ export function resolve(options: RQKMeansOptions): Resolved {
     maxIter,
     tol,
     nInit,
+    init,
     randomState,
     maxShare,
     refit,

@@ -6,6 +6,7 @@ import {
   compressionOf,
   type LevelUsage,
 } from '../analysis/codes.js'
+import { varianceOf } from './variance.js'
 
 export interface StageQuality extends Omit<LevelUsage, 'counts'> {
   /** From 0. */
@@ -64,20 +65,10 @@ export function qualityOf(
     count,
     mse,
     rmse: Math.sqrt(mse),
-    snr: 10 * Math.log10(variance / mse),
+    snr: mse > 0 ? 10 * Math.log10(variance / mse) : Number.POSITIVE_INFINITY,
     stages,
     collisions,
     bits,
     compression: compressionOf({ dim, bits: bits.nominal, count, codebookNumbers }),
   }
-}
-
-/** Mean over dimensions of the variance (divided by N). */
-export function varianceOf(vectors: Float32Array, dim: number): number {
-  const n = vectors.length / dim
-  const mean = new Float64Array(dim)
-  for (let i = 0; i < vectors.length; i++) mean[i % dim] += vectors[i] / n
-  let total = 0
-  for (let i = 0; i < vectors.length; i++) total += (vectors[i] - mean[i % dim]) ** 2
-  return total / vectors.length
 }

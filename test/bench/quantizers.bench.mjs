@@ -1,4 +1,4 @@
-// Training forward and backward of quantizers without a learned codebook, beside PyTorch's.
+// Training forward and backward of quantizers, and the moves of their codebooks, beside PyTorch's.
 import { availableParallelism } from 'node:os'
 import { device, native, Random, tf } from '../../packages/core/dist/index.js'
 import { valueAndGradients } from '../../packages/core/dist/optim/index.js'
@@ -8,17 +8,32 @@ import {
   LatentQuantizer,
   LFQ,
   ResidualLFQ,
+  ResidualVQ,
+  VectorQuantizer,
 } from '../../packages/quantizers/dist/index.js'
 import { block, measure, ms, table } from './harness.mjs'
 import { startPeer } from './peer.mjs'
 
-export const title = 'Quantizers without a learned codebook'
+export const title = 'Training steps of quantizers'
 
 const dim = 64
 const vectors = [32, 1024, dim]
 const random = () => new Random(0)
-// `peer` names the program of peers/lattice.py.
+// `peer` names the program of peers/quantizers.py.
+const codes = { numEmbeddings: 1024, embeddingDim: dim }
 const cases = [
+  {
+    name: 'vq',
+    text: 'VQ, 1,024 codes, EMA',
+    make: () => new VectorQuantizer({ ...codes, random: random() }),
+    peer: 'vq',
+  },
+  {
+    name: 'residual-vq',
+    text: 'residual VQ, 8 levels of 1,024 codes, EMA',
+    make: () => new ResidualVQ({ ...codes, numQuantizers: 8, random: random() }),
+    peer: 'residual-vq',
+  },
   {
     name: 'lfq10',
     text: 'LFQ, 1,024 codes',
@@ -94,7 +109,7 @@ function memoryOf(step) {
 }
 
 export async function run({ only, say, wanted }) {
-  const peer = await startPeer('lattice.py')
+  const peer = await startPeer('quantizers.py')
   const rows = []
   const notes = []
   try {
@@ -129,7 +144,7 @@ export async function run({ only, say, wanted }) {
   }
   if (peer === undefined) notes.push('Python with PyTorch was not found (VQ_PYTHON names one): ours alone.')
   notes.push(
-    '32 × 1,024 vectors of 64, forward and backward, linear layers to the codes and back included. Memory is the most that tensors and scratch hold during the process so far, without what they held before the step.',
+    "32 × 1,024 vectors of 64, forward and backward, the codebook's move or the linear layers to the codes and back included. Memory is the most that tensors and scratch hold during the process so far, without what they held before the step.",
   )
   const head = ['work', 'threads', 'VQ', 'memory', 'peer', "peer's time", "of peer's time"]
   return {

@@ -1,11 +1,11 @@
-"""PyTorch's training step of quantizers without a learned codebook, driven over standard input and output as training.py is:
+"""PyTorch's training step of quantizers, driven over standard input and output as training.py is:
 {"do": "prepare", "name", "threads"}, then {"do": "time"}. 32 x 1,024 vectors of 64, forward and backward."""
 import json, os, sys
 os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 from block import time_block
 import torch
 from torch import nn
-from models import LFQ
+from models import EmaVQ, LFQ, ResidualVQ
 
 out = sys.stdout
 sys.stdout = sys.stderr
@@ -33,7 +33,7 @@ class FSQ(nn.Module):
         return self.back((b + (r - b).detach()) / self.width), 0.0, None
 
 
-MAKERS = {'lfq10': lambda: LFQ(10, 64), 'fsq': lambda: FSQ([8, 5, 5, 5], 64)}
+MAKERS = {'vq': lambda: EmaVQ(1024, 64), 'residual-vq': lambda: ResidualVQ(8, 1024, 64), 'lfq10': lambda: LFQ(10, 64), 'fsq': lambda: FSQ([8, 5, 5, 5], 64)}
 
 
 def answer(m):

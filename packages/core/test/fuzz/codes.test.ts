@@ -1,0 +1,4 @@
+import { fuzz } from './agree.js'
+import { codes } from './codes.calls.js'
+
+fuzz(codes)

@@ -1,0 +1,92 @@
+import { kmeansSync, type Random } from '@vq/core'
+import { alongPrincipalAxes } from './principal-axes.js'
+import type { RowStore } from './row-store.js'
+
+export const starts = ['auto', 'k-means++', 'progressive'] as const
+/** Where the centroids of a stage start. */
+export type StageStart = (typeof starts)[number]
+
+// Numbers of dimensions that k-means goes through on the way to all of them, and its updates at each.
+const [steps, updates] = [10, 10]
+// Most numbers in a sample of a progressive start.
+const most = 2 ** 25
+
+/**
+ * Starting centroids [K, dim], from a sample of the rows.
+ *
+ * 'k-means++' (Arthur and Vassilvitskii 2007): of 64 rows per centroid; finds clusters that lie apart. 'progressive' (after Liu,
+ * Lu, Shao 2015, "Improved residual vector quantization for high-dimensional approximate nearest neighbor search",
+ * https://arxiv.org/abs/1509.05195, which clusters in subspaces first): k-means along the first principal axis, then from there
+ * along more and more of them; better where there are no clusters but directions of different variance. Of 256 rows per
+ * centroid, at most 128 MB of them. 'auto': both, and ten updates on the latter sample tell which goes on.
+ */
+export function startStage(store: RowStore, k: number, kind: StageStart, random: Random): Float32Array {
+  const { dim } = store
+  const plusPlus = (): Float32Array => {
+    const sample = store.gather(sampleRows(store.count, Math.max(64 * k, 1 << 14), random))
+    return kmeansSync(sample, { k, dim, iterations: 0, seed: random.integer(2 ** 32) }).centroids
+  }
+  if (kind === 'k-means++') return plusPlus()
+  const rows = Math.max(8 * k, Math.min(256 * k, Math.floor(most / dim)))
+  const sample = store.gather(sampleRows(store.count, rows, random))
+  const start = progressive(sample, dim, k, random)
+  if (kind === 'progressive') return start
+  const [a, b] = [start, plusPlus()].map(init =>
+    kmeansSync(sample, { k, dim, init, iterations: updates, tolerance: 0 }),
+  )
+  return (a.inertia < b.inertia ? a : b).centroids
+}
+
+function progressive(rows: Float32Array, dim: number, k: number, random: Random): Float32Array {
+  const { values, count } = alongPrincipalAxes(rows, dim, random)
+  const n = rows.length / dim
+  const seed = random.integer(2 ** 32)
+  let codes: Int32Array | undefined
+  for (let step = 1, before = 0; step <= steps; step++) {
+    const width = Math.floor(dim ** (step / steps) + 1e-9)
+    if (width === before || width >= dim || width > count) continue
+    before = width
+    const part = new Float32Array(n * width)
+    for (let i = 0; i < n; i++) part.set(values.subarray(i * count, i * count + width), i * width)
+    const init = codes && meansOf(part, width, k, codes, random)
+    const options = { k, dim: width, iterations: updates, seed }
+    codes = kmeansSync(part, init ? { ...options, init } : options).assignments
+  }
+  if (codes === undefined) return kmeansSync(rows, { k, dim, iterations: 0, seed }).centroids
+  return meansOf(rows, dim, k, codes, random)
+}
+
+/** The mean of each code's rows [N, dim]; a code without rows takes one of them. */
+function meansOf(
+  rows: Float32Array,
+  dim: number,
+  k: number,
+  codes: Int32Array,
+  random: Random,
+): Float32Array {
+  const sums = new Float64Array(k * dim)
+  const counts = new Float64Array(k)
+  for (const [i, c] of codes.entries()) {
+    counts[c]++
+    for (let d = 0; d < dim; d++) sums[c * dim + d] += rows[i * dim + d]
+  }
+  const means = new Float32Array(k * dim)
+  for (let c = 0; c < k; c++) {
+    const row = counts[c] === 0 ? random.integer(codes.length) : 0
+    for (let d = 0; d < dim; d++)
+      means[c * dim + d] = counts[c] > 0 ? sums[c * dim + d] / counts[c] : rows[row * dim + d]
+  }
+  return means
+}
+
+/** At most `most` different rows of n, ascending. */
+export function sampleRows(n: number, most: number, random: Random): Int32Array {
+  if (n <= most) return Int32Array.from({ length: n }, (_, i) => i)
+  // Floyd's: every set equally likely.
+  const picked = new Set<number>()
+  for (let i = n - most; i < n; i++) {
+    const pick = random.integer(i + 1)
+    picked.add(picked.has(pick) ? i : pick)
+  }
+  return Int32Array.from(picked).sort()
+}
