@@ -122,11 +122,9 @@ void DeviceCases::lattice_failures() const {
   }
   const int32_t many[32] = {};
   const vq_fsq_args wide{1, 32, 0, 0, many, z, codes, nullptr, nullptr}, none{1, 0, 0, 0, levels, z, codes, nullptr, nullptr};
-  const vq_fsq_args other{n, 2, 2, 0, levels, z, codes, nullptr, nullptr}, long_one{n + 1, 2, 0, 0, levels, z, codes, nullptr, nullptr};
+  const vq_fsq_args other{n, 2, 2, 0, levels, z, codes, nullptr, nullptr}, far{n + 1000, 2, 0, 0, levels, z, codes, nullptr, nullptr};
   expect(backend.fsq_encode(context, &wide, nullptr) == VQ_ERROR_CONFIG && backend.fsq_encode(context, &none, nullptr) == VQ_ERROR_CONFIG, "dim out of range");
   expect(backend.fsq_encode(context, &other, nullptr) == VQ_ERROR_CONFIG, "an unknown bound");
-  vq_fsq_args far = long_one;
-  far.n = n + 1000;
   expect(backend.fsq_encode(context, &far, nullptr) == VQ_ERROR_SHAPE, "rows that the buffers lack");
   for (int64_t bits : {0, 32}) {
     const vq_lfq_args a{1, bits, 1, 0, z, codes, nullptr};

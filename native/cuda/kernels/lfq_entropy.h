@@ -12,7 +12,7 @@
 namespace vq::gpu {
 
 struct LfqEntropy {
-  static constexpr int kThreads = 256, kBlocksAtOnce = 3, kRows = 32, kEach = 4, kAcross = kLfqCodes / kEach, kKept = 8;  // chunks of kRows rows
+  static constexpr int kThreads = 256, kBlocksAtOnce = 3, kRows = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach, kKept = 8;  // chunks of kRows rows
   struct Shared {
     float p[kRows * kLfqPitch];
     float entries[kRows][2 * kLfqEntries];  // of the upper half's tile, of the lower half's
@@ -21,7 +21,7 @@ struct LfqEntropy {
     double lanes[kThreads];
   };
   struct Registers {
-    float sum[kEach][kEach], total[kEach][kEach];  // [high][low]
+    LfqSums product;  // [high][low]
     double entropy;
   };
   const float* z;
@@ -49,10 +49,7 @@ struct LfqEntropy {
 
     block.each([&](int, Registers& r) {
       r.entropy = 0;
-      VQ_UNROLL
-      for (int i = 0; i < kEach; ++i)
-        VQ_UNROLL
-        for (int j = 0; j < kEach; ++j) r.sum[i][j] = 0, r.total[i][j] = 0;
+      r.product.clear();
     });
     int chunk = 0;
     for (int64_t first = part * part_rows; first < end; first += kRows) {
@@ -76,16 +73,20 @@ struct LfqEntropy {
         }
       });
       const bool keep = ++chunk % kKept == 0;
-      block.each([&](int thread, Registers& r) { multiply(s, thread, r, keep); });
+      block.each([&](int thread, Registers& r) {
+        r.product.add(s.high[0] + thread / kAcross * kEach, s.low[0] + thread % kAcross * kEach, kLfqCodes, kRows);
+        if (keep) r.product.keep();
+      });
     }
     block.each([&](int thread, Registers& r) {
+      r.product.keep();
       const int h = high_tile * kLfqCodes + thread / kAcross * kEach, l = low_tile * kLfqCodes + thread % kAcross * kEach;
       VQ_UNROLL
       for (int i = 0; i < kEach; ++i)
         VQ_UNROLL
         for (int j = 0; j < kEach; ++j)
           if (h + i < high.codes() && l + j < low.codes())
-            mine[int64_t{h + i} * low.codes() + l + j] = r.total[i][j] + r.sum[i][j];
+            mine[int64_t{h + i} * low.codes() + l + j] = r.product.total[i][j];
       s.lanes[thread] = r.entropy;
     });
     if (inside == 0) {
@@ -125,23 +126,6 @@ struct LfqEntropy {
       if (!finite(v)) note_first(bad, first + row);
       r.entropy += static_cast<double>(h);
     }
-  }
-  VQ_HD static void multiply(const Shared& s, int thread, Registers& r, bool keep) {
-    const int h = thread / kAcross * kEach, l = thread % kAcross * kEach;
-    for (int row = 0; row < kRows; ++row) {
-      float mine[kEach], theirs[kEach];
-      VQ_UNROLL
-      for (int i = 0; i < kEach; ++i) mine[i] = s.high[row][h + i], theirs[i] = s.low[row][l + i];
-      VQ_UNROLL
-      for (int i = 0; i < kEach; ++i)
-        VQ_UNROLL
-        for (int j = 0; j < kEach; ++j) r.sum[i][j] = fused(mine[i], theirs[j], r.sum[i][j]);
-    }
-    if (!keep) return;
-    VQ_UNROLL
-    for (int i = 0; i < kEach; ++i)
-      VQ_UNROLL
-      for (int j = 0; j < kEach; ++j) r.total[i][j] = r.total[i][j] + r.sum[i][j], r.sum[i][j] = 0;
   }
   // A thread's share of a tile: the parts become the mean distribution, that its table and its entropy.
   VQ_HD double join(int thread, int64_t group, const LfqHalf& high, const LfqHalf& low, int high_tile, int low_tile) const {

@@ -11,7 +11,7 @@
 namespace vq::gpu {
 
 struct LfqEntropyGradient {
-  static constexpr int kThreads = 256, kRows = 64, kPart = 32, kEach = 4, kAcross = kLfqCodes / kEach, kKept = 4;  // tiles
+  static constexpr int kThreads = 256, kRows = 64, kPart = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach, kKept = 4;  // tiles
   static constexpr int kPitch = kLfqCodes + 4, kWide = kLfqCodes + 1, kSums = kLfqMostBits + 1;
   struct Shared {
     float p[kRows * kLfqPitch];
@@ -20,7 +20,7 @@ struct LfqEntropyGradient {
     float sums[kRows * kSums];                               // [row][bit][value]
   };
   struct Registers {
-    float sum[kEach][kEach], total[kEach][kEach];  // [row][outer code]
+    LfqSums product;  // [row][outer code]
   };
   const float* z;
   int64_t n;
@@ -53,10 +53,7 @@ struct LfqEntropyGradient {
     for (int at = 0; by_diversity != 0 && at < outer.tiles(); ++at) {
       block.each([&](int thread, Registers& r) {
         entries(s, thread, outer, at, s.outer);
-        VQ_UNROLL
-        for (int i = 0; i < kEach; ++i)
-          VQ_UNROLL
-          for (int j = 0; j < kEach; ++j) r.sum[i][j] = 0, r.total[i][j] = 0;
+        r.product.clear();
       });
       for (int from = 0; from < inner.tiles(); ++from) {
         block.each([&](int thread, Registers&) { entries(s, thread, inner, from, s.inner); });
@@ -78,7 +75,11 @@ struct LfqEntropyGradient {
                   code < outer.codes() ? g[code * outer_step + (int64_t{from} * kLfqCodes + part + k) * inner_step] : 0.0f;
             }
           });
-          block.each([&](int thread, Registers& r) { multiply(s, thread, r, width, keep); });
+          block.each([&](int thread, Registers& r) {
+            const int row = thread / kAcross * kEach, o = thread % kAcross * kEach;
+            r.product.add(s.room + row, s.room + kPart * kRows + o, kPitch, width);
+            if (keep) r.product.keep();
+          });
         }
       }
       block.each([&](int thread, Registers& r) {
@@ -87,7 +88,7 @@ struct LfqEntropyGradient {
         for (int i = 0; i < kEach; ++i)
           VQ_UNROLL
           for (int j = 0; j < kEach; ++j)
-            s.room[(row + i) * kWide + o + j] = r.total[i][j] * (s.outer[(o + j) >> 3][row + i] * s.outer[8 + ((o + j) & 7)][row + i]);
+            s.room[(row + i) * kWide + o + j] = r.product.total[i][j] * (s.outer[(o + j) >> 3][row + i] * s.outer[8 + ((o + j) & 7)][row + i]);
       });
       block.each([&](int thread, Registers&) { add_by_bit(s, thread, outer, at); });
     }
@@ -113,24 +114,6 @@ struct LfqEntropyGradient {
       to[e][row] = lfq_entry(s.p + row * kLfqPitch, half, tile, e);
     }
   }
-  VQ_HD static void multiply(const Shared& s, int thread, Registers& r, int width, bool keep) {
-    const int row = thread / kAcross * kEach, o = thread % kAcross * kEach;
-    for (int k = 0; k < width; ++k) {
-      float mine[kEach], theirs[kEach];
-      VQ_UNROLL
-      for (int i = 0; i < kEach; ++i)
-        mine[i] = s.room[k * kRows + row + i], theirs[i] = s.room[kPart * kRows + k * kPitch + o + i];
-      VQ_UNROLL
-      for (int i = 0; i < kEach; ++i)
-        VQ_UNROLL
-        for (int j = 0; j < kEach; ++j) r.sum[i][j] = fused(mine[i], theirs[j], r.sum[i][j]);
-    }
-    if (!keep) return;
-    VQ_UNROLL
-    for (int i = 0; i < kEach; ++i)
-      VQ_UNROLL
-      for (int j = 0; j < kEach; ++j) r.total[i][j] = r.total[i][j] + r.sum[i][j], r.sum[i][j] = 0;
-  }
   // A tile's products to the sums of the bits that differ within it, and its total to those of the bits that are its own.
   VQ_HD static void add_by_bit(Shared& s, int thread, const LfqHalf& half, int tile) {
     const int inside = half.inside(), above = half.above(), codes = 1 << inside;
@@ -150,7 +133,7 @@ struct LfqEntropyGradient {
         for (int j = 0; j < above; ++j) sums[2 * j + ((tile >> (above - 1 - j)) & 1)] += of[0];
     }
   }
-  static_assert(kRows * kWide <= kPart * kRows + kPart * kPitch, "products take the factors' place");
+  static_assert(kRows == kLfqCodes && kRows * kWide <= kPart * kRows + kPart * kPitch, "products take the factors' place");
 };
 
 }  // namespace vq::gpu

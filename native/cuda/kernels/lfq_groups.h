@@ -47,4 +47,34 @@ VQ_HD float lfq_entry(const float* p, const LfqHalf& half, int tile, int entry) 
   return product;
 }
 
+constexpr int kLfqEach = 4;  // a thread has 4 x 4 sums of a tile's products
+struct LfqSums {
+  float sum[kLfqEach][kLfqEach], total[kLfqEach][kLfqEach];
+  VQ_HD void clear() {
+    VQ_UNROLL
+    for (int i = 0; i < kLfqEach; ++i)
+      VQ_UNROLL
+      for (int j = 0; j < kLfqEach; ++j) sum[i][j] = 0, total[i][j] = 0;
+  }
+  // sum[i][j] += left[k][i] right[k][j] for so many k, as rows of 64 and `pitch` elements.
+  VQ_HD void add(const float* left, const float* right, int pitch, int count) {
+    for (int k = 0; k < count; ++k) {
+      float mine[kLfqEach], theirs[kLfqEach];
+      VQ_UNROLL
+      for (int i = 0; i < kLfqEach; ++i) mine[i] = left[k * kLfqCodes + i], theirs[i] = right[k * pitch + i];
+      VQ_UNROLL
+      for (int i = 0; i < kLfqEach; ++i)
+        VQ_UNROLL
+        for (int j = 0; j < kLfqEach; ++j) sum[i][j] = fused(mine[i], theirs[j], sum[i][j]);
+    }
+  }
+  // The sums so far end here: none gets long.
+  VQ_HD void keep() {
+    VQ_UNROLL
+    for (int i = 0; i < kLfqEach; ++i)
+      VQ_UNROLL
+      for (int j = 0; j < kLfqEach; ++j) total[i][j] = total[i][j] + sum[i][j], sum[i][j] = 0;
+  }
+};
+
 }  // namespace vq::gpu
