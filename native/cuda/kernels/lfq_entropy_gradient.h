@@ -11,7 +11,7 @@
 namespace vq::gpu {
 
 struct LfqEntropyGradient {
-  static constexpr int kThreads = 256, kRows = 64, kPart = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach, kKept = 4;  // tiles
+  static constexpr int kThreads = 256, kBlocksAtOnce = 2, kRows = 64, kPart = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach, kKept = 4;  // tiles
   static constexpr int kPitch = kLfqCodes + 4, kWide = kLfqCodes + 1, kSums = kLfqMostBits + 1;
   struct Shared {
     float p[kRows * kLfqPitch];
