@@ -12,7 +12,8 @@
 namespace vq::gpu {
 
 struct LfqEntropy {
-  static constexpr int kThreads = 256, kBlocksAtOnce = 3, kRows = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach, kKept = 8;  // chunks of kRows rows
+  static constexpr int kThreads = 256, kBlocksAtOnce = 3, kRows = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach;
+  static constexpr int kKept = 8;  // chunks of kRows rows whose sum is kept apart
   struct Shared {
     float p[kRows * kLfqPitch];
     float entries[kRows][2 * kLfqEntries];  // of the upper half's tile, of the lower half's

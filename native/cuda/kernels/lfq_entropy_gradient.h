@@ -11,7 +11,8 @@
 namespace vq::gpu {
 
 struct LfqEntropyGradient {
-  static constexpr int kThreads = 256, kBlocksAtOnce = 2, kRows = 64, kPart = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach, kKept = 4;  // tiles
+  static constexpr int kThreads = 256, kBlocksAtOnce = 2, kRows = 64, kPart = 32, kEach = kLfqEach, kAcross = kLfqCodes / kEach;
+  static constexpr int kKept = 4;  // tiles whose sum is kept apart
   static constexpr int kPitch = kLfqCodes + 4, kWide = kLfqCodes + 1, kSums = kLfqMostBits + 1;
   struct Shared {
     float p[kRows * kLfqPitch];
@@ -88,7 +89,8 @@ struct LfqEntropyGradient {
         for (int i = 0; i < kEach; ++i)
           VQ_UNROLL
           for (int j = 0; j < kEach; ++j)
-            s.room[(row + i) * kWide + o + j] = r.product.total[i][j] * (s.outer[(o + j) >> 3][row + i] * s.outer[8 + ((o + j) & 7)][row + i]);
+            s.room[(row + i) * kWide + o + j] =
+                r.product.total[i][j] * (s.outer[(o + j) >> 3][row + i] * s.outer[8 + ((o + j) & 7)][row + i]);
       });
       block.each([&](int thread, Registers&) { add_by_bit(s, thread, outer, at); });
     }
