@@ -130,13 +130,15 @@ VQ_TEST(lfq_codes_are_the_signs_at_every_setting) {
         vq::lfq_encode(z.data(), n, bits, 0.25f, out.data(), idx.data(), o);
         vq::lfq_decode(idx.data(), n, bits, 0.25f, back.data(), o);
         VQ_EXPECT(idx.intact() && out.intact() && back.intact() && out.values() == back.values());
+        const auto signs = out.values();
+        const auto codes = idx.values();
         for (int i = 0; i < n; ++i) {
           int64_t code = 0;
           for (int64_t j = 0; j < bits; ++j) {
             code = 2 * code + (z[i * bits + j] > 0);
-            VQ_EXPECT(out.values()[i * bits + j] == (z[i * bits + j] > 0 ? 0.25f : -0.25f));
+            VQ_EXPECT(signs[i * bits + j] == (z[i * bits + j] > 0 ? 0.25f : -0.25f));
           }
-          VQ_EXPECT(idx.values()[i] == code);
+          VQ_EXPECT(codes[i] == code);
         }
       });
     }
