@@ -69,7 +69,10 @@ class Pool {
     if (!spin_until(finished)) {
       std::unique_lock<std::mutex> lock(mutex_);
       ++waiting_;
-      finished_.wait(lock, finished);
+      // Looks again by itself: glibc's condition variables may lose a notification (its bug 25847), seen here on a loaded
+      // machine. A notification that a helper loses costs its help with one job, no more.
+      while (!finished_.wait_for(lock, std::chrono::milliseconds(5), finished)) {
+      }
       --waiting_;
     }
     if (job.first) std::rethrow_exception(job.first);

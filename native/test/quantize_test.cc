@@ -10,41 +10,15 @@
 
 #include "check.h"
 #include "guarded.h"
-#include "vq/error.h"
-#include "vq/isa.h"
-#include "vq/philox.h"
-#include "vq/quantize.h"
+#include "settings.h"
 #include "vq/threads.h"
 
 namespace {
 
 using vq_test::Guarded;
-std::vector<float> draw(size_t n, uint64_t seed, float scale = 1) {
-  vq::Philox g(seed);
-  std::vector<float> v(n);
-  for (float& x : v) x = scale * static_cast<float>(g.normal());
-  return v;
-}
-
-template <class F>
-void every_setting(F&& f) {
-  for (const std::string& name : vq::isa_list())
-    for (int threads : {1, 2, 3}) {
-      vq::set_isa(name);
-      f(name, vq::CallOptions{threads});
-    }
-  vq::set_isa("auto");
-}
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const vq::Error& e) {
-    return e.what();
-  }
-  return "";
-}
+using vq_test::draw;
+using vq_test::every_setting;
+using vq_test::message_of;
 
 }  // namespace
 

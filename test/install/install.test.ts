@@ -17,7 +17,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 const project = mkdtempSync(join(tmpdir(), 'vq-install-'))
 const env = { ...process.env, VQ_NATIVE_PATH: resolve('native/build/Release/vq.node') }
 const node = (file: string): string =>
-  execFileSync(process.execPath, ['--no-warnings', file], { cwd: project, encoding: 'utf8', env })
+  execFileSync(process.execPath, ['--no-warnings', file], {
+    cwd: project,
+    encoding: 'utf8',
+    env,
+    stdio: 'pipe',
+  })
 
 beforeAll(() => {
   const filters = ['--filter', '@vq/core', '--filter', '@vq/quantizers']
@@ -73,4 +78,19 @@ test('each entry of @vq/core works alone', () => {
     return node('entry.mjs').trim()
   })
   expect(printed).toEqual(['weight,bias', '0', '5', 'true'])
+})
+
+test('the layers of @vq/quantizers want TensorFlow.js layers, and nothing else of the package does', () => {
+  writeFileSync(
+    join(project, 'layers.mjs'),
+    `import { VectorQuantizerLayer } from '@vq/quantizers/layers'
+import { sequential } from '@tensorflow/tfjs-layers'
+const layers = [new VectorQuantizerLayer({ numEmbeddings: 2, embeddingDim: 3, inputShape: [3] })]
+console.log(JSON.stringify(sequential({ layers }).outputShape))`,
+  )
+  const run = (): string => node('layers.mjs').trim()
+  expect(run).toThrow(/Cannot find package '@tensorflow\/tfjs-layers'/)
+  const from = 'packages/quantizers/node_modules/@tensorflow/tfjs-layers'
+  symlinkSync(realpathSync(from), join(project, 'node_modules', '@tensorflow', 'tfjs-layers'))
+  expect(run()).toBe('[null,3]')
 })

@@ -19,6 +19,7 @@ export { type LatticeOptions, LatticeQuantizer } from './lattice/lattice-quantiz
 export * from './lfq/index.js'
 export * from './product-quantizer/index.js'
 export * from './random-projection/index.js'
+export * from './registry/index.js'
 export * from './residual-vq/index.js'
 export * from './rq-kmeans/index.js'
 export * from './sim-vq/index.js'

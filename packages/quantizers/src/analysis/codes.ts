@@ -1,20 +1,8 @@
 // What codes are worth: how evenly they are used, how many bits they hold, how often full codes collide.
-import { expectInteger, expectShape, VqValueError } from '@vq/core'
-
-export interface LevelUsage {
-  /** [K], how often each code occurs. */
-  counts: Float64Array
-  /** Codes that occur. */
-  used: number
-  /** Codes that do not. */
-  dead: number
-  /** used / K */
-  ratio: number
-  /** Entropy of the codes in bits, 0 … log2 K. */
-  entropy: number
-  /** 2^entropy, 1 … K. */
-  perplexity: number
-}
+import { expectConfig, expectInteger, expectShape, VqValueError } from '@vq/core'
+import { histogram } from '../base/usage.js'
+import { fullCodeCounts } from './full-codes.js'
+import { entropyOf, type LevelUsage, usageOfLevel } from './level-usage.js'
 
 export interface Collisions {
   /** Number of different full codes. */
@@ -38,15 +26,48 @@ export interface CodeAnalysis {
 
 /**
  * Statistics of codes int32 [N, Q], row by row, of Q codebooks of K codes each (`codebookSize`, or one number per level).
- * Vectors with −1 are left out; a −1 from some level on counts at the levels before. Throws VqShapeError and VqValueError.
+ * Vectors with −1 are left out; a −1 from some level on counts at the levels before, and as a part of the full code. Throws
+ * VqConfigError, VqShapeError, and VqValueError for codes that the codebooks do not have.
  */
 export function analyzeCodes(
   codes: Int32Array,
-  { levels = 1, codebookSize }: { levels?: number; codebookSize: number | readonly number[] },
+  options: { levels?: number; codebookSize: number | readonly number[] },
 ): CodeAnalysis {
+  const sizes = sizesOf(codes, options)
+  const kept = withoutMasked(codes, sizes)
+  const q = sizes.length
+  const levels = sizes.map((size, first) => usageOfLevel(histogram(kept, size, { first, step: q }), size))
+  const times = fullCodeCounts(kept, sizes)
+  const count = kept.length / q
+  const colliding = times.reduce((sum, n) => sum + (n > 1 ? n : 0), 0)
+  return {
+    count,
+    levels,
+    collisions: {
+      distinct: times.length,
+      colliding,
+      rate: count === 0 ? 0 : colliding / count,
+      largest: times.reduce((a, b) => Math.max(a, b), 0),
+    },
+    bits: {
+      nominal: sizes.reduce((sum, k) => sum + Math.log2(k), 0),
+      entropy: levels.reduce((sum, { entropy }) => sum + entropy, 0),
+      joint: entropyOf(times),
+    },
+  }
+}
+
+function sizesOf(
+  codes: Int32Array,
+  options: { levels?: number; codebookSize: number | readonly number[] },
+): readonly number[] {
   const operation = 'analyzeCodes'
-  expectInteger(operation, 'levels', levels, 1)
-  const sizes = typeof codebookSize === 'number' ? new Array<number>(levels).fill(codebookSize) : codebookSize
+  expectConfig(codes instanceof Int32Array, operation, 'codes in an Int32Array', codes, 'Copy them to one.')
+  const { levels = 1, codebookSize } = options ?? {}
+  expectInteger(operation, 'levels', levels, 1, 2 ** 20)
+  const sizes: readonly number[] = Array.isArray(codebookSize)
+    ? codebookSize
+    : new Array<number>(levels).fill(codebookSize as number)
   for (const size of sizes) expectInteger(operation, 'codebookSize', size, 1, 2 ** 31 - 1)
   expectShape(
     sizes.length === levels && codes.length % levels === 0,
@@ -55,99 +76,37 @@ export function analyzeCodes(
     `${codes.length} codes and ${sizes.length} sizes`,
     'Pass the codes of a vector behind one another.',
   )
-  const counts = sizes.map(size => new Float64Array(size))
-  const full = new Map<string, number>()
-  let count = 0
-  for (let at = 0; at < codes.length; at += levels) {
-    if (codes[at] === -1) continue
-    count++
-    for (let l = 0; l < levels && codes[at + l] !== -1; l++) counts[l][inside(codes[at + l], sizes[l], l)]++
-    const key = codes.subarray(at, at + levels).join()
-    full.set(key, (full.get(key) ?? 0) + 1)
-  }
-  const usage = counts.map(usageOfLevel)
-  const times = [...full.values()]
-  const colliding = times.reduce((sum, n) => sum + (n > 1 ? n : 0), 0)
-  return {
-    count,
-    levels: usage,
-    collisions: {
-      distinct: full.size,
-      colliding,
-      rate: count === 0 ? 0 : colliding / count,
-      largest: times.reduce((a, b) => Math.max(a, b), 0),
-    },
-    bits: {
-      nominal: sizes.reduce((sum, k) => sum + Math.log2(k), 0),
-      entropy: usage.reduce((sum, { entropy }) => sum + entropy, 0),
-      joint: entropyOf(times),
-    },
-  }
+  return sizes
 }
 
-function inside(code: number, size: number, level: number): number {
-  if (code >= 0 && code < size) return code
+// Checks all codes, and leaves out the vectors that begin with −1.
+function withoutMasked(codes: Int32Array, sizes: readonly number[]): Int32Array {
+  const q = sizes.length
+  let masked = 0
+  for (let at = 0; at < codes.length; at += q) {
+    for (let l = 0; l < q; l++) {
+      const code = codes[at + l]
+      const allowed = code === -1 || (code >= 0 && code < sizes[l] && (l === 0 || codes[at + l - 1] >= 0))
+      if (!allowed) refuse(code, at / q, l, sizes[l])
+    }
+    if (codes[at] === -1) masked++
+  }
+  if (masked === 0) return codes
+  const kept = new Int32Array(codes.length - masked * q)
+  let to = 0
+  for (let at = 0; at < codes.length; at += q) {
+    if (codes[at] === -1) continue
+    kept.set(codes.subarray(at, at + q), to)
+    to += q
+  }
+  return kept
+}
+
+function refuse(code: number, vector: number, level: number, size: number): never {
   throw new VqValueError({
     operation: 'analyzeCodes',
-    expected: `codes from 0 to ${size - 1} at level ${level}, or −1`,
-    received: String(code),
-    remedy: 'Pass the sizes of the codebooks that made the codes.',
+    expected: `codes from 0 to ${size - 1} at level ${level}, −1, and nothing else after a −1`,
+    received: `${code} in vector ${vector}`,
+    remedy: 'Pass the codes as they were given, and the sizes of the codebooks that made them.',
   })
-}
-
-/** Entropy in bits of how often things occur. */
-export function entropyOf(counts: ArrayLike<number>): number {
-  let total = 0
-  for (let i = 0; i < counts.length; i++) total += counts[i]
-  let entropy = 0
-  for (let i = 0; i < counts.length; i++)
-    if (counts[i] > 0) entropy -= (counts[i] / total) * Math.log2(counts[i] / total)
-  return entropy
-}
-
-export function usageOfLevel(counts: Float64Array): LevelUsage {
-  const used = counts.reduce((n, c) => n + (c > 0 ? 1 : 0), 0)
-  const entropy = entropyOf(counts)
-  return {
-    counts,
-    used,
-    dead: counts.length - used,
-    ratio: used / counts.length,
-    entropy,
-    perplexity: 2 ** entropy,
-  }
-}
-
-export interface Compression {
-  /** Bits of a vector as float32. */
-  original: number
-  /** Bits of its codes. */
-  codes: number
-  /** original / codes */
-  ratio: number
-  /** The same with the codebooks' float32 numbers shared among `count` vectors. */
-  ratioWithCodebook: number
-}
-
-/** How much smaller `count` vectors of `dim` float32 numbers are as codes of `bits` bits, without and with the codebook. */
-export function compressionOf({
-  dim,
-  bits,
-  count,
-  codebookNumbers,
-}: {
-  dim: number
-  bits: number
-  count: number
-  /** Numbers in all codebooks together. */
-  codebookNumbers: number
-}): Compression {
-  expectInteger('compressionOf', 'count', count, 1)
-  const original = 32 * dim
-  return {
-    original,
-    codes: bits,
-    ratio: original / bits,
-    ratioWithCodebook: (original * count) / (bits * count + 32 * codebookNumbers),
-  }
 }

@@ -1,29 +1,51 @@
-import { expectInteger, expectShape, tf } from '@vq/core'
+import { describe, expectConfig, expectInteger, expectShape, tf, VqMemoryError, VqValueError } from '@vq/core'
+
+/** Most numbers that `codeDistances` gives. */
+const mostDistances = 2 ** 27
 
 /**
  * Euclidean distances between codes: [K, D] → [K, K], 0 on the diagonal. Taken from differences, so that near codes keep
- * their digits.
+ * their digits. Throws VqShapeError, VqValueError for codes that are not finite, VqMemoryError for more than 11,585 codes.
  */
 export function codeDistances(codebook: tf.Tensor2D): tf.Tensor2D {
+  const operation = 'codeDistances'
+  const isTensor = codebook instanceof tf.Tensor
   expectShape(
-    codebook.rank === 2,
-    'codeDistances',
+    isTensor && codebook.rank === 2,
+    operation,
     'a codebook [K, D]',
-    `a tensor [${codebook.shape.join(', ')}]`,
-    'Pass one codebook at a time.',
+    isTensor ? `a tensor [${codebook.shape.join(', ')}]` : describe(codebook),
+    'Pass one codebook at a time, as a tensor.',
   )
   const [k, dim] = codebook.shape
-  return tf.tidy(() => {
-    const values = codebook.dataSync<'float32'>()
-    const distances = new Float32Array(k * k)
-    for (let a = 0; a < k; a++)
-      for (let b = 0; b < a; b++) {
-        let sum = 0
-        for (let d = 0; d < dim; d++) sum += (values[a * dim + d] - values[b * dim + d]) ** 2
-        distances[a * k + b] = distances[b * k + a] = Math.sqrt(sum)
-      }
-    return tf.tensor2d(distances, [k, k])
-  })
+  if (k * k > mostDistances)
+    throw new VqMemoryError({
+      operation,
+      expected: `at most ${mostDistances} distances`,
+      received: `${k} codes`,
+      remedy: 'Pass some of the codes: tf.slice(codebook, [0, 0], [8192, -1]).',
+    })
+  const values = codebook.dataSync<'float32'>()
+  expectFiniteCodes(operation, values, dim)
+  const distances = new Float32Array(k * k)
+  for (let a = 0; a < k; a++)
+    for (let b = 0; b < a; b++) {
+      let sum = 0
+      for (let d = 0; d < dim; d++) sum += (values[a * dim + d] - values[b * dim + d]) ** 2
+      distances[a * k + b] = distances[b * k + a] = Math.sqrt(sum)
+    }
+  return tf.tensor2d(distances, [k, k])
+}
+
+function expectFiniteCodes(operation: string, values: ArrayLike<number>, dim: number): void {
+  for (let i = 0; i < values.length; i++)
+    if (!Number.isFinite(values[i]))
+      throw new VqValueError({
+        operation,
+        expected: 'finite codes',
+        received: `${values[i]} in code ${Math.floor(i / dim)}`,
+        remedy: 'Look for a step of training that diverged.',
+      })
 }
 
 /** The part of the plane that is nearest to one code. */
@@ -41,17 +63,32 @@ export interface Bounds {
 /**
  * The regions of a codebook of the plane, [K, 2] row by row, within bounds: polygons that share their edges and fill the
  * bounds (Voronoi cells, each the bounds cut by one half-plane per other code). By default the bounds leave a tenth around
- * the codes. Throws VqShapeError unless the codes have two numbers.
+ * the codes. Throws VqShapeError unless the codes have two numbers, VqValueError for codes that are not finite, VqConfigError
+ * for bounds that hold nothing.
  */
-export function codeRegions(codebook: Float32Array, bounds: Bounds = around(codebook)): Region[] {
+export function codeRegions(codebook: Float32Array, within?: Bounds): Region[] {
+  const operation = 'codeRegions'
+  const isArray = codebook instanceof Float32Array
   expectShape(
-    codebook.length > 0 && codebook.length % 2 === 0,
-    'codeRegions',
-    'codes [K, 2]',
-    `${codebook.length} numbers`,
+    isArray && codebook.length > 0 && codebook.length % 2 === 0,
+    operation,
+    'codes [K, 2] in a Float32Array',
+    isArray ? `${codebook.length} numbers` : describe(codebook),
     'Regions are drawn for codebooks of the plane.',
   )
-  expectInteger('codeRegions', 'number of codes', codebook.length / 2, 1, 1 << 16)
+  expectInteger(operation, 'number of codes', codebook.length / 2, 1, 1 << 16)
+  expectFiniteCodes(operation, codebook, 2)
+  const bounds = within ?? around(codebook)
+  for (const name of ['x', 'y'] as const) {
+    const [low, high] = Array.isArray(bounds[name]) ? bounds[name] : [Number.NaN, Number.NaN]
+    expectConfig(
+      Number.isFinite(low) && Number.isFinite(high) && low < high,
+      operation,
+      `bounds of ${name} as [low, high], low < high`,
+      `[${low}, ${high}]`,
+      'Pass { x: [0, 1], y: [0, 1] }.',
+    )
+  }
   const k = codebook.length / 2
   const at = (i: number): [number, number] => [codebook[2 * i], codebook[2 * i + 1]]
   return Array.from({ length: k }, (_, code) => {
@@ -77,22 +114,27 @@ export function codeRegions(codebook: Float32Array, bounds: Bounds = around(code
   })
 }
 
-// What of a polygon is nearer to a than to b (Sutherland and Hodgman 1974, one edge).
+// What of a polygon is nearer to a than to b (Sutherland and Hodgman 1974, one edge). Corners on the line within rounding
+// count as on it, or a grid's cells would lose slivers at their corners.
 function cut(polygon: [number, number][], a: [number, number], b: [number, number]): [number, number][] {
   const [nx, ny] = [b[0] - a[0], b[1] - a[1]]
   const middle = (nx * (a[0] + b[0]) + ny * (a[1] + b[1])) / 2
-  const side = ([x, y]: [number, number]): number => nx * x + ny * y - middle // ≤ 0: nearer to a
+  const sides = polygon.map(([x, y]) => {
+    const side = nx * x + ny * y - middle // below 0: nearer to a
+    const rounding = 1e-12 * (Math.abs(nx * x) + Math.abs(ny * y) + Math.abs(middle))
+    return Math.abs(side) <= rounding ? 0 : side
+  })
+  if (!sides.some(side => side < 0)) return []
   const kept: [number, number][] = []
   for (const [i, p] of polygon.entries()) {
-    const q = polygon[(i + 1) % polygon.length]
-    const [sp, sq] = [side(p), side(q)]
+    const next = (i + 1) % polygon.length
+    const [sp, sq] = [sides[i], sides[next]]
     if (sp <= 0) kept.push(p)
-    if (sp < 0 !== sq < 0 && sp !== 0 && sq !== 0) {
-      const t = sp / (sp - sq)
-      kept.push([p[0] + t * (q[0] - p[0]), p[1] + t * (q[1] - p[1])])
-    }
+    if (sp === 0 || sq === 0 || sp < 0 === sq < 0) continue
+    const [q, t] = [polygon[next], sp / (sp - sq)]
+    kept.push([p[0] + t * (q[0] - p[0]), p[1] + t * (q[1] - p[1])])
   }
-  return kept.length > 2 ? kept : []
+  return kept
 }
 
 function around(codebook: Float32Array): Bounds {

@@ -5,10 +5,10 @@ import {
   type Compression,
   compressionOf,
   type LevelUsage,
-} from '../analysis/codes.js'
+} from '../analysis/index.js'
 import { varianceOf } from './variance.js'
 
-export interface StageQuality extends Omit<LevelUsage, 'counts'> {
+export interface StageQuality extends Omit<LevelUsage, 'counts' | 'chosen'> {
   /** From 0. */
   stage: number
   /** Mean squared error per element of what is left after this stage. */
@@ -55,9 +55,18 @@ export function qualityOf(
         error += left[at] * left[at]
       }
     }
-    const { counts: _, ...usage } = levels[stage]
+    const { used, dead, ratio, entropy, perplexity } = levels[stage]
     const mse = error / vectors.length
-    return { stage, mse, unexplained: variance > 0 ? mse / variance : 0, ...usage }
+    return {
+      stage,
+      mse,
+      unexplained: variance > 0 ? mse / variance : 0,
+      used,
+      dead,
+      ratio,
+      entropy,
+      perplexity,
+    }
   })
   const mse = stages[stages.length - 1].mse
   const codebookNumbers = books.reduce((sum, b) => sum + b.length, 0)
