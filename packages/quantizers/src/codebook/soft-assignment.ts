@@ -87,7 +87,7 @@ export function usageEntropy(z: tf.Tensor2D, codes: tf.Tensor2D, logits: Logits)
       )
       const mean = tf.div(tf.addN(sums), n)
       // −log p, finite where p has become 0.
-      const surprise = tf.neg(tf.log(tf.maximum(mean, 1e-38)))
+      const surprise = tf.neg(tf.log(tf.maximum(mean, 1.2e-38)))
       save([z, codes, surprise])
       return tf.sum(tf.mul(mean, surprise)) as tf.Scalar
     },
