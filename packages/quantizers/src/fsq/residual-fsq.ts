@@ -13,10 +13,11 @@ import {
   type Random,
   tf,
 } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
-import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { expectScales, sumOfStages } from '../lattice/stages.js'
 
 export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {

@@ -2,6 +2,7 @@
 // https://arxiv.org/abs/2305.02765, section 3.1: the channels in G groups, each with a residual quantizer of its own.
 import { expectConfig, expectInteger, tf } from '@vq/core'
 import { ModuleList } from '@vq/core/nn'
+import { expectOptions } from '../base/expect-options.js'
 import { meanLosses } from '../base/losses.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import type { ResidualVQOptions } from '../residual-vq/options.js'
@@ -32,6 +33,7 @@ export class GroupedResidualVQ extends BaseQuantizer {
 
   constructor(options: GroupedResidualVQOptions) {
     super()
+    expectOptions('GroupedResidualVQ', options, '{ dim: 64, groups: 2, numEmbeddings: 256 }')
     const { dim, groups = 1, embeddingDim = dim / groups, ...rest } = options
     expectInteger('GroupedResidualVQ', 'dim', dim, 1, 2 ** 31 - 1)
     expectInteger('GroupedResidualVQ', 'groups', groups, 1, dim)
@@ -60,9 +62,11 @@ export class GroupedResidualVQ extends BaseQuantizer {
   /** Makes the first codes from vectors [..., dim], as {@link ResidualVQ.initialize}. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    const parts = tf.tidy(() =>
-      this.split(tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D).map(p => tf.clone(p)),
-    )
+    const parts = tf.tidy(() => {
+      const rows = tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D
+      this.expectFinite('initialize', rows)
+      return this.split(rows).map(p => tf.clone(p))
+    })
     try {
       for (const [g, group] of [...this.groups].entries()) await group.initialize(parts[g])
     } finally {

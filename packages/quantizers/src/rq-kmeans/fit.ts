@@ -1,5 +1,5 @@
 import { Random, residualEncode, VqConfigError, VqValueError } from '@vq/core'
-import { balancedStage } from './balance.js'
+import { balancedStage, mostRows } from './balance.js'
 import { type LloydProgress, type LloydStart, lloyd, type Stage } from './lloyd.js'
 import { miniBatch } from './mini-batch.js'
 import type { Resolved } from './options.js'
@@ -144,7 +144,7 @@ async function fitStage(
 ): Promise<Stage> {
   const { nClusters: k, nStages, nInit, init, maxIter, tol, maxShare, batchSize, randomState } = options
   const stage = done.length
-  const most = Math.ceil(maxShare * store.count)
+  const most = mostRows(maxShare, store.count, k)
   // Only Lloyd's algorithm goes on in the middle of a stage.
   const plain = batchSize === undefined && most >= store.count
   let best = from?.best
