@@ -116,3 +116,84 @@ it('the orthogonal loss of very many codes is their float64 sum, and takes no me
   expect(out.losses.orthogonal.dataSync()[0]).toBeCloseTo(1 / 3, 3)
   many.dispose()
 })
+
+it('dropout in groups: what a batch kept decodes to what it became, and all groups count in the perplexity', () => {
+  const q = new GroupedResidualVQ({
+    dim: 6,
+    groups: 2,
+    numEmbeddings: 8,
+    numQuantizers: 4,
+    codebookUpdate: 'gradient',
+    quantizeDropout: 1,
+    random: new Random(3),
+  })
+  const z = normal(30, 6)
+  const kept = new Set<string>()
+  for (let i = 0; i < 12; i++) {
+    const { quantized, indices, perplexity } = q.forward(z)
+    expect(q.decode(indices).dataSync()).toEqual(quantized.dataSync())
+    const codes = indices.dataSync()
+    const there = Array.from({ length: 8 }, (_, l) => l).filter(l => codes[l] >= 0)
+    kept.add(there.join())
+    const perplexities = there.map(l => {
+      const counts = new Array(8).fill(0)
+      for (let at = l; at < codes.length; at += 8) counts[codes[at]]++
+      return Math.exp(counts.reduce((h, c) => h - (c > 0 ? (c / 30) * Math.log(c / 30) : 0), 0))
+    })
+    const mean = perplexities.reduce((a, b) => a + b) / perplexities.length
+    expect(perplexity.dataSync()[0]).toBeCloseTo(mean, 4)
+  }
+  expect(kept.size).toBeGreaterThan(5)
+  const decode =
+    (...codes: number[]): (() => unknown) =>
+    () =>
+      q.decode(tf.tensor2d(codes, [1, 8], 'int32'))
+  const none = [-1, -1, -1, -1]
+  for (const bad of [
+    [0, -1, 1, 1, 0, 0, 0, 0],
+    [...none, 1, 1, 1, 1],
+    [1, 1, 1, 1, ...none],
+  ])
+    expect(decode(...bad)).toThrow(VqValueError)
+  expect(decode(...none, ...none)).not.toThrow()
+  q.dispose()
+})
+
+it('revival with a threshold above 1 keeps initial codes that are used', async () => {
+  for (const deadCodeThreshold of [1.5, 2, 10])
+    for (const codebookUpdate of ['ema', 'gradient'] as const) {
+      const q = new VectorQuantizer({
+        numEmbeddings: 16,
+        embeddingDim: 2,
+        codebookUpdate,
+        initCodebook: 'kmeans',
+        deadCodeThreshold,
+        random: new Random(1),
+      })
+      const z = normal(1024, 2)
+      await q.initialize(z)
+      const before = q.codebook().dataSync()
+      q.forward(z)
+      const after = q.codebook().dataSync()
+      // By EMA a part of the way to the mean of their rows, which they nearly are; a random row lies further off.
+      for (const [i, x] of before.entries()) expect(Math.abs(after[i] - x)).toBeLessThan(0.02)
+      q.dispose()
+    }
+})
+
+it('after fit a product quantizer has counted nothing', async () => {
+  for (const rotate of [true, false]) {
+    const q = new ProductQuantizer({ dim: 6, parts: 2, numEmbeddings: 4, rotate })
+    await q.fit(normal(50, 6))
+    expect([q.usage().used, q.parts.usage().used]).toEqual([0, 0])
+    q.dispose()
+  }
+})
+
+it('what is no tensor is refused by name', () => {
+  const q = new VectorQuantizer({ numEmbeddings: 4, embeddingDim: 2 })
+  expect(() => q.forward([1, 2] as never)).toThrow(/VectorQuantizer\.forward: expected a tensor/)
+  expect(() => q.decode([1] as never)).toThrow(/VectorQuantizer\.decode: expected a tensor/)
+  expect(() => q.encode(normal(3, 2), { mask: [1, 0, 1] as never })).toThrow(/mask as a tensor/)
+  q.dispose()
+})

@@ -19,7 +19,7 @@ export interface GroupedResidualVQOptions extends Omit<ResidualVQOptions, 'dim' 
 
 /**
  * A {@link ResidualVQ} per group of dim/groups neighbouring channels: indices [..., groups·Q], group by group. The losses are
- * means over the groups. State: `groups.0.levels.0.codebook` and so on.
+ * means over the groups. With quantizeDropout each group draws its own number of levels. State: `groups.0.levels.0.codebook` and so on.
  *
  * @example
  * new GroupedResidualVQ({ dim: 64, groups: 2, numEmbeddings: 256, numQuantizers: 4 })
@@ -27,6 +27,7 @@ export interface GroupedResidualVQOptions extends Omit<ResidualVQOptions, 'dim' 
 export class GroupedResidualVQ extends BaseQuantizer {
   protected override readonly refusesRows: boolean = true
   protected override readonly codesPerVector: number
+  protected override readonly runOfCodes: number
   readonly dim: number
   readonly codebookSize: number
   readonly groups: ModuleList<ResidualVQ>
@@ -51,7 +52,8 @@ export class GroupedResidualVQ extends BaseQuantizer {
     )
     this.groups = this.addModule('groups', new ModuleList(made))
     this.codebookSize = made[0].codebookSize
-    this.codesPerVector = groups * made[0].options.numQuantizers
+    this.runOfCodes = made[0].options.numQuantizers
+    this.codesPerVector = groups * this.runOfCodes
   }
 
   /** False while a start from data still waits for `initialize`. */
@@ -95,7 +97,7 @@ export class GroupedResidualVQ extends BaseQuantizer {
   }
 
   protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
-    const each = this.codesPerVector / this.groups.length
+    const each = this.runOfCodes
     const parts = [...this.groups].map((group, g) =>
       group.decode(tf.slice(indices, [0, g * each], [indices.shape[0], each])),
     )

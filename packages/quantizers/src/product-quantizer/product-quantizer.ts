@@ -100,7 +100,7 @@ export class ProductQuantizer extends BaseQuantizer {
   /**
    * Sets the codebooks, and the rotation, to what is best for vectors [N, dim], row by row or as a tensor [..., dim], N at
    * least K: k-means of each part. The rotation starts as none, and as the vectors' principal axes dealt out to the parts
-   * (Ge et al., section 4.2); the better goes on. Returns the mean squared error per element.
+   * (Ge et al., section 4.2); the better goes on. `usage()` starts anew. Returns the mean squared error per element.
    */
   async fit(
     vectors: Float32Array | tf.Tensor,
@@ -115,6 +115,9 @@ export class ProductQuantizer extends BaseQuantizer {
       else await this.findRotation(x, this.rotation, rotations, iterations)
       return tf.tidy(() => this.errorOf(x))
     } finally {
+      // What was counted were other codes.
+      this.resetUsage()
+      this.parts.resetUsage()
       x.dispose()
     }
   }
