@@ -1,146 +1,17 @@
 // Quantization on a device library. Arrays are typed arrays, which travel for the call, or handles of memory that stays on
-// the device. Device and memory are whole numbers in JavaScript: what they stand for lives in this table per thread of Node.
+// the device. Device and memory are whole numbers in JavaScript: what they stand for lives in a table per thread of Node.
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <map>
 
-#include "arrays.h"
-#include "device_library.h"
-#include "task.h"
+#include "cuda_task.h"
 
 namespace vq_node {
 namespace {
-
-using Info = Napi::CallbackInfo;
-using Memory = std::shared_ptr<DeviceBuffer>;
-
-struct State {
-  std::vector<std::shared_ptr<Device>> devices;
-  std::map<int32_t, Memory> memory;
-  int32_t next = 1;
-  int32_t keep(Memory m) {
-    memory.emplace(next, std::move(m));
-    return next++;
-  }
-};
-State& state(const Info& info) { return *static_cast<State*>(info.Data()); }
-
-int64_t whole(const Napi::Value& v, int64_t least, int64_t most, const char* name) {
-  const double d = v.IsNumber() ? v.As<Napi::Number>().DoubleValue() : NAN;
-  if (!(d >= static_cast<double>(least) && d <= static_cast<double>(most)) || d != std::floor(d))
-    vq::fail(vq::Error::kConfig, std::string(name) + " is out of range");
-  return static_cast<int64_t>(d);
-}
-std::shared_ptr<Device> device_at(const Info& info) {
-  State& s = state(info);
-  return s.devices.at(static_cast<size_t>(whole(info[0], 0, static_cast<int64_t>(s.devices.size()) - 1, "device")));
-}
-Memory memory_at(State& s, const Napi::Value& handle) {
-  const auto found = s.memory.find(static_cast<int32_t>(whole(handle, 1, INT32_MAX, "handle")));
-  if (found == s.memory.end()) vq::fail(vq::Error::kDevice, "memory that was released");
-  return found->second;
-}
-
-template <class T>
-class Source {
- public:
-  void set(State& s, const Napi::Value& v, bool async) {
-    if (v.IsNumber()) {
-      memory_ = memory_at(s, v);
-      size_ = static_cast<int64_t>(memory_->device()->table->buffer_bytes(memory_->get()) / sizeof(T));
-    } else {
-      host_.set(v, async);
-      size_ = host_.size();
-    }
-  }
-  int64_t size() const { return size_; }
-  // Memory of the host, for calls that bring it to the device themselves; null where it is on the device already, or empty.
-  const T* host() const { return memory_ ? nullptr : host_.data(); }
-  const vq_buffer* on(const std::shared_ptr<Device>& device) {
-    if (!memory_) {
-      memory_ = std::make_shared<DeviceBuffer>(device, static_cast<uint64_t>(size_) * sizeof(T));
-      memory_->upload(host_.data(), static_cast<uint64_t>(size_) * sizeof(T));
-    }
-    return memory_->get();
-  }
-
- private:
-  Input<T> host_;
-  Memory memory_;
-  int64_t size_ = 0;
-};
-
-// A result: a typed array, or the handle of new memory.
-template <class T>
-class Target {
- public:
-  void make(Napi::Env env, int64_t size, bool async, bool stays) {
-    size_ = size, stays_ = stays;
-    if (!stays) host_.make(env, size, async);
-  }
-  vq_buffer* on(const std::shared_ptr<Device>& device) {
-    memory_ = std::make_shared<DeviceBuffer>(device, bytes());
-    return memory_->get();
-  }
-  // Where a call that reads the host's memory writes.
-  T* host() { return host_.data(); }
-  void fetch() {
-    if (!stays_ && memory_) memory_->download(host_.data(), bytes()), memory_.reset();
-  }
-  Napi::Value take(Napi::Env env, State& s) {
-    if (!stays_) return host_.take(env);
-    return Napi::Number::New(env, s.keep(std::move(memory_)));
-  }
-
- private:
-  uint64_t bytes() const { return static_cast<uint64_t>(size_) * sizeof(T); }
-  Output<T> host_;
-  Memory memory_;
-  int64_t size_ = 0;
-  bool stays_ = false;
-};
-
-class DeviceTask : public Task {
- public:
-  std::shared_ptr<Device> device;
-  State* tables = nullptr;
-  void run(const vq::CallOptions& o) override {
-    stop_ = o.stop;
-    const vq_call call{nullptr, [](void* user) -> int {
-                         const auto* stop = static_cast<DeviceTask*>(user)->stop_;
-                         return stop && stop->load(std::memory_order_relaxed);
-                       }, this};
-    compute(call);
-  }
-
- protected:
-  virtual void compute(const vq_call& call) = 0;
-  void must(int code) const { check(*device, code); }
-
- private:
-  const std::atomic<bool>* stop_ = nullptr;
-};
 
 // Rows of a block that passes through the device; 0 leaves it to the library. For tests.
 int64_t block_rows() {
   const char* rows = std::getenv("VQ_CUDA_BLOCK_ROWS");
   return rows ? std::max(0L, std::atol(rows)) : 0;
-}
-
-int64_t rows_of(int64_t length, int64_t dim, const char* name) {
-  if (length % dim != 0) vq::fail(vq::Error::kShape, std::string(name) + " has a length that dim does not divide");
-  return length / dim;
-}
-template <class T>
-std::unique_ptr<T> task_on(const Info& info) {
-  auto t = std::make_unique<T>();
-  t->device = device_at(info);
-  t->tables = &state(info);
-  return t;
-}
-Napi::Value start(const Info& info, std::unique_ptr<Task> task, bool async, const Napi::Value& progress = Napi::Value()) {
-  return async ? run_async(info.Env(), std::move(task), progress) : run_now(info.Env(), *task);
 }
 
 class NearestTask : public DeviceTask {
@@ -264,7 +135,7 @@ Napi::Value ema(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto t = task_on<EmaTask>(info);
     const bool stays = info[9].ToBoolean(), async = info[10].ToBoolean();
-    State& s = state(info);
+    CudaState& s = state(info);
     t->x.set(s, info[1], async);
     t->indices.set(s, info[2], async);
     t->codebook.set(s, info[3], async);
@@ -362,7 +233,7 @@ class EstimatorTask : public DeviceTask {
 Napi::Value estimator_gradient(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto t = task_on<EstimatorTask>(info);
-    State& s = state(info);
+    CudaState& s = state(info);
     t->estimator = static_cast<int32_t>(whole(info[1], 0, 2, "estimator"));
     t->z.set(s, info[2], false);
     t->q.set(s, info[3], false);
@@ -400,7 +271,7 @@ class ReplaceTask : public DeviceTask {
 Napi::Value replace_rows(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto t = task_on<ReplaceTask>(info);
-    State& s = state(info);
+    CudaState& s = state(info);
     t->x.set(s, info[1], false);
     t->codes.set(s, info[2], false);
     t->rows.set(s, info[3], false);
@@ -418,7 +289,7 @@ std::string version_text(int32_t v) { return std::to_string(v / 1000) + "." + st
 // cudaOpen(path): { device, gpu, computeCapability, memory, processors, devices, driver, runtime } or { code, reason }
 Napi::Value open(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    State& s = state(info);
+    CudaState& s = state(info);
     const OpenedLibrary& opened = open_library(info[0].ToString().Utf8Value());
     Napi::Object o = Napi::Object::New(info.Env());
     if (!opened.device) {
@@ -495,7 +366,7 @@ Napi::Value read(const Info& info) {
 // cudaRelease(handle): a call that still runs on the memory keeps it until it ends
 Napi::Value release(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    State& s = state(info);
+    CudaState& s = state(info);
     memory_at(s, info[0]);
     s.memory.erase(info[0].As<Napi::Number>().Int32Value());
     return info.Env().Undefined();
@@ -505,14 +376,15 @@ Napi::Value release(const Info& info) {
 }  // namespace
 
 void register_cuda(Napi::Env env, Napi::Object exports) {
-  State* s = new State;
-  env.AddCleanupHook([](State* p) { delete p; }, s);
+  CudaState* s = new CudaState;
+  env.AddCleanupHook([](CudaState* p) { delete p; }, s);
   using Function = Napi::Value (*)(const Info&);
   const std::pair<const char*, Function> functions[] = {
       {"cudaOpen", open},       {"cudaMemory", memory},   {"cudaUpload", upload},          {"cudaRead", read},
       {"cudaRelease", release}, {"cudaNearest", nearest}, {"cudaResidualEncode", residual}, {"cudaEmaUpdate", ema},
       {"cudaKmeans", kmeans},   {"cudaEstimatorGradient", estimator_gradient}, {"cudaReplaceRows", replace_rows}};
   for (const auto& [name, function] : functions) exports.Set(name, Napi::Function::New(env, function, name, s));
+  register_cuda_lattice(env, exports, s);
   exports.Set("cudaInterfaceVersion", static_cast<double>(VQ_BACKEND_VERSION));
 }
 

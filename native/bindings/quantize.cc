@@ -146,6 +146,44 @@ Napi::Value ordered_linear(const Info& info) {
   });
 }
 
+class NearestImplicitTask : public Task {
+ public:
+  Input<float> x, shift, start, up, down;
+  int64_t n;
+  vq::ImplicitCodebook codebook;
+  Output<int32_t> indices;
+  void run(const vq::CallOptions& o) override {
+    codebook.start = start.data(), codebook.up = up.data(), codebook.down = down.data();
+    vq::nearest_implicit(x.data(), shift.data(), n, codebook, indices.data(), o);
+  }
+  Napi::Value result(Napi::Env env) override { return indices.take(env); }
+};
+
+// nearestImplicitCode(x, shift, start, up, down, dim, hidden, threads, async)
+Napi::Value nearest_implicit(const Info& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    auto t = std::make_unique<NearestImplicitTask>();
+    const bool async = info[8].ToBoolean();
+    vq::ImplicitCodebook& c = t->codebook;
+    c.dim = integer(info[5], 1, "dim");
+    c.hidden = integer(info[6], 1, "hidden");
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[7], 1, "threads")));
+    t->x.set(info[0], async);
+    t->shift.set(info[1], async);
+    t->start.set(info[2], async);
+    t->up.set(info[3], async);
+    t->down.set(info[4], async);
+    t->n = rows_of(t->x.size(), c.dim, "x");
+    c.k = rows_of(t->start.size(), c.dim, "start");
+    c.blocks = rows_of(rows_of(t->up.size(), c.dim, "up"), c.hidden, "up");
+    c.expect_sizes();
+    if (t->shift.size() != t->x.size()) vq::fail(vq::Error::kShape, "there is not one shift per row");
+    if (t->down.size() != t->up.size()) vq::fail(vq::Error::kShape, "down is not as large as up");
+    t->indices.make(info.Env(), t->n, async);
+    return start(info, std::move(t), async, Napi::Value());
+  });
+}
+
 class EmaTask : public Task {
  public:
   Input<float> x, codebook, counts, sums;
@@ -327,6 +365,7 @@ void register_quantize(Napi::Env env, Napi::Object exports) {
   exports.Set("nearest", Napi::Function::New(env, nearest, "nearest"));
   exports.Set("residualEncode", Napi::Function::New(env, residual, "residualEncode"));
   exports.Set("orderedLinear", Napi::Function::New(env, ordered_linear, "orderedLinear"));
+  exports.Set("nearestImplicitCode", Napi::Function::New(env, nearest_implicit, "nearestImplicitCode"));
   exports.Set("emaUpdate", Napi::Function::New(env, ema, "emaUpdate"));
   exports.Set("kmeans", Napi::Function::New(env, kmeans, "kmeans"));
   exports.Set("estimatorGradient", Napi::Function::New(env, estimator_gradient, "estimatorGradient"));

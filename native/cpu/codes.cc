@@ -53,18 +53,6 @@ void expect_code(int32_t code, int64_t size, int64_t row) {
 
 }  // namespace
 
-FsqLevels::FsqLevels(const std::vector<int64_t>& all, gpu::FsqBound bound) {
-  if (all.empty()) fail(Error::kConfig, "there are no levels");
-  for (const int64_t l : all) {
-    if (l < 2 || l > gpu::kFsqMostLevels) fail(Error::kConfig, "a number of levels is outside 2 to 65536");
-    columns.push_back(gpu::fsq_column(static_cast<int32_t>(l), bound));
-    levels.push_back(static_cast<int32_t>(l));
-    basis.push_back(static_cast<int32_t>(size));
-    size *= l;
-    if (size > INT32_MAX) fail(Error::kConfig, "the product of the levels is over 2^31 - 1");
-  }
-}
-
 FsqPattern::FsqPattern(const FsqLevels& of) : dim(of.dim()), length(kRepeat * of.dim()) {
   for (Scratch<float>* s : {&shift, &scale, &offset, &zero, &step, &centre, &width, &gain})
     s->reset(static_cast<size_t>(length));
@@ -72,7 +60,7 @@ FsqPattern::FsqPattern(const FsqLevels& of) : dim(of.dim()), length(kRepeat * of
     const gpu::FsqColumn& c = of.columns[i % dim];
     shift[i] = c.shift, scale[i] = c.scale, offset[i] = c.offset, zero[i] = c.zero;
     step[i] = c.step, centre[i] = c.centre, width[i] = c.width;
-    gain[i] = gpu::quotient(c.scale * c.step, c.width);
+    gain[i] = gpu::fsq_gain(c);
   }
 }
 
@@ -153,6 +141,12 @@ void lfq_encode(const float* z, int64_t n, int64_t bits, float scale, float* qua
     }
   });
   refuse(bad, z, bits);
+}
+
+void expect_finite_rows(const float* z, int64_t n, int64_t dim, const CallOptions& options) {
+  FirstRow bad;
+  over_rows(n, dim, options, [&](int64_t first, int64_t rows) { note_rows(z, first, first + rows, dim, bad); });
+  refuse(bad, z, dim);
 }
 
 void lfq_decode(const int32_t* indices, int64_t n, int64_t bits, float scale, float* out, const CallOptions& options) {

@@ -20,13 +20,7 @@ using namespace simd;
 HWY_INLINE VF whole(VF x) { return hn::Sub(hn::Add(x, set(12582912.0f)), set(12582912.0f)); }
 
 HWY_INLINE VF level_tanh(VF x) {
-  const VF magnitude = hn::Abs(x), z = hn::Mul(x, x);
-  VF p = set(-5.70498872745e-3f);
-  p = hn::MulAdd(p, z, set(2.06390887954e-2f));
-  p = hn::MulAdd(p, z, set(-5.37397155531e-2f));
-  p = hn::MulAdd(p, z, set(1.33314422036e-1f));
-  p = hn::MulAdd(p, z, set(-3.33332819422e-1f));
-  const VF near = hn::MulAdd(hn::Mul(p, z), x, x);
+  const VF magnitude = hn::Abs(x), near = tanh_near(x);
   const VF a = hn::Min(magnitude, set(10.0f)), twice = hn::Add(a, a);
   const VF n = whole(hn::Mul(twice, set(1.44269504088896341f)));
   VF r = hn::NegMulAdd(n, set(0.693359375f), twice);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <vector>
 
+#include "vq/codes.h"
 #include "vq/op.h"
 #include "vq/scratch.h"
 #include "vq/threads.h"
@@ -264,21 +265,17 @@ int64_t parts_of(int64_t n, const LfqGroup& g, int64_t block) {
 
 }  // namespace
 
-// Arguments: rows, bits, group, kappa, z; the mean entropy of a row [1], the entropy of the mean distribution, summed over
-// groups [1], and its gradient by that distribution, one table of 2^(bits of the group) behind the other.
-VQ_OP(LfqEntropy) {
-  const int64_t n = args.integer(), bits = args.integer(), group = args.integer();
-  const float kappa = args.real();
+int64_t lfq_table_size(int64_t bits, int64_t group) { return table_size(groups_of(bits, group)); }
+
+void lfq_entropy(const float* z, int64_t n, int64_t bits, int64_t group, float kappa, float* entropy, float* diversity,
+                 float* table, const CallOptions& options) {
   const std::vector<LfqGroup> groups = groups_of(bits, group);
-  if (n < 1 || n > (int64_t{1} << 40)) fail(Error::kShape, "a number of rows is out of range");
-  const float* z = args.tensor<float>(n * bits);
-  float *entropy = args.tensor<float>(1), *diversity = args.tensor<float>(1), *table = args.tensor<float>(table_size(groups));
   double of_rows = 0, of_mean = 0;
   for (const LfqGroup& g : groups) {
     const int64_t block = block_of(g, false), parts = parts_of(n, g, block), blocks = (n + block - 1) / block;
     Scratch<float> sums(static_cast<size_t>(parts * g.size()));
     std::vector<double> entropies(parts, 0.0);
-    parallel_for(parts, 1, n * bits < 4096 ? 1 : args.ctx.threads, [&](int64_t begin, int64_t end) {
+    parallel_for(parts, 1, n * bits < 4096 ? 1 : options.threads, [&](int64_t begin, int64_t end) {
       LfqSpace space(g, block, false);
       for (int64_t part = begin; part < end; ++part) {
         float* mine = sums.data() + part * g.size();
@@ -301,24 +298,17 @@ VQ_OP(LfqEntropy) {
     }
     table += g.size();
   }
-  entropy[0] = static_cast<float>(of_rows / static_cast<double>(n));
-  diversity[0] = static_cast<float>(of_mean);
+  *entropy = static_cast<float>(of_rows / static_cast<double>(n));
+  *diversity = static_cast<float>(of_mean);
 }
 
-// Arguments: rows, bits, group, kappa, z, the gradients by the two entropies [1] each, the tables; dz.
-VQ_OP(LfqEntropyGrad) {
-  const int64_t n = args.integer(), bits = args.integer(), group = args.integer();
-  const float kappa = args.real();
+void lfq_entropy_gradient(const float* z, int64_t n, int64_t bits, int64_t group, float kappa, float by_entropy,
+                          float by_diversity, const float* table, float* dz, const CallOptions& options) {
   const std::vector<LfqGroup> groups = groups_of(bits, group);
-  if (n < 1 || n > (int64_t{1} << 40)) fail(Error::kShape, "a number of rows is out of range");
-  const float* z = args.tensor<float>(n * bits);
-  const float *by_entropy = args.tensor<float>(1), *by_diversity = args.tensor<float>(1);
-  const float* table = args.tensor<float>(table_size(groups));
-  float* dz = args.tensor<float>(n * bits);
-  const float e = by_entropy[0] / static_cast<float>(n), d = by_diversity[0] / static_cast<float>(n);
+  const float e = by_entropy / static_cast<float>(n), d = by_diversity / static_cast<float>(n);
   for (const LfqGroup& g : groups) {
     const int64_t block = block_of(g, true), blocks = (n + block - 1) / block;
-    parallel_for(blocks, 1, n * bits < 4096 ? 1 : args.ctx.threads, [&](int64_t begin, int64_t end) {
+    parallel_for(blocks, 1, n * bits < 4096 ? 1 : options.threads, [&](int64_t begin, int64_t end) {
       LfqSpace space(g, block, true);
       for (int64_t k = begin; k < end; ++k) {
         const int64_t first = k * block;
@@ -328,6 +318,30 @@ VQ_OP(LfqEntropyGrad) {
     });
     table += g.size();
   }
+}
+
+// Arguments: rows, bits, group, kappa, z; the mean entropy of a row [1], the entropy of the mean distribution [1], tables.
+VQ_OP(LfqEntropy) {
+  const int64_t n = args.integer(), bits = args.integer(), group = args.integer();
+  const float kappa = args.real();
+  const int64_t size = lfq_table_size(bits, group);
+  if (n < 1 || n > (int64_t{1} << 40)) fail(Error::kShape, "a number of rows is out of range");
+  const float* z = args.tensor<float>(n * bits);
+  float *entropy = args.tensor<float>(1), *diversity = args.tensor<float>(1);
+  lfq_entropy(z, n, bits, group, kappa, entropy, diversity, args.tensor<float>(size), {args.ctx.threads});
+}
+
+// Arguments: rows, bits, group, kappa, z, the gradients by the two entropies [1] each, the tables; dz.
+VQ_OP(LfqEntropyGrad) {
+  const int64_t n = args.integer(), bits = args.integer(), group = args.integer();
+  const float kappa = args.real();
+  const int64_t size = lfq_table_size(bits, group);
+  if (n < 1 || n > (int64_t{1} << 40)) fail(Error::kShape, "a number of rows is out of range");
+  const float* z = args.tensor<float>(n * bits);
+  const float *by_entropy = args.tensor<float>(1), *by_diversity = args.tensor<float>(1);
+  const float* table = args.tensor<float>(size);
+  lfq_entropy_gradient(z, n, bits, group, kappa, *by_entropy, *by_diversity, table, args.tensor<float>(n * bits),
+                       {args.ctx.threads});
 }
 
 }  // namespace vq

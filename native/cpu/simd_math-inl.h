@@ -149,14 +149,19 @@ HWY_INLINE VF log(VF x) {
   return hn::IfThenElse(hn::Lt(x, set(inf)), y, x);  // infinity and NaN stay
 }
 
-HWY_INLINE VF tanh(VF x) {
-  const VF a = hn::Abs(x), z = hn::Mul(x, x);
+// tanh for |x| < 0.625.
+HWY_INLINE VF tanh_near(VF x) {
+  const VF z = hn::Mul(x, x);
   VF p = set(-5.70498872745e-3f);
   p = hn::MulAdd(p, z, set(2.06390887954e-2f));
   p = hn::MulAdd(p, z, set(-5.37397155531e-2f));
   p = hn::MulAdd(p, z, set(1.33314422036e-1f));
   p = hn::MulAdd(p, z, set(-3.33332819422e-1f));
-  const VF near = hn::MulAdd(hn::Mul(p, z), x, x);
+  return hn::MulAdd(hn::Mul(p, z), x, x);
+}
+
+HWY_INLINE VF tanh(VF x) {
+  const VF a = hn::Abs(x), near = tanh_near(x);
   const VF far = hn::Sub(set(1.0f), hn::Div(set(2.0f), hn::Add(exp(hn::Add(a, a)), set(1.0f))));
   return hn::CopySign(hn::IfThenElse(hn::Lt(a, set(0.625f)), near, far), x);
 }

@@ -3,6 +3,9 @@
 // threads. On the device each() is the threads themselves and __syncthreads(); on the host (native/emulated) a loop over
 // the threads, in whatever order a test wants: a missing barrier or an index outside its array shows without a GPU.
 //
+//   block.last_of(counter, count)  whether this block is the last of `count` to say so, and a barrier; what the others wrote
+//                                  before is then there to read. The counter is 0 before the launch.
+//
 // For the tensor cores, from sm_80 on:
 //   block.fetch(f)                 every thread does f(thread), which copies chunks of 16 bytes by block.copy_chunk(to, from)
 //                                  into shared memory, in the background

@@ -26,6 +26,19 @@ const began = performance.now()
 output(process.execPath, [at('build.mjs')], { VQ_CUDA_ARCHITECTURES: settings.architectures })
 const seconds = ((performance.now() - began) / 1000).toFixed(1)
 
+// What test-on-gpu would first compile on a GPU's machine.
+const architecture = /^\d+[af]?/.exec(settings.architectures)?.[0] ?? '90a'
+const options = ['--options-file', at('nvcc-flags.txt'), '-I', at('../include'), '-I', at('..')]
+output(settings.nvcc, [
+  ...options,
+  '-gencode',
+  `arch=compute_${architecture},code=sm_${architecture}`,
+  '-c',
+  '-o',
+  at('build/product_sums.o'),
+  at('on-gpu/product_sums.cu'),
+])
+
 const wrong = []
 const library = at('build/libvq_cuda.so')
 const needed = [...output('readelf', ['-d', library]).matchAll(/\(NEEDED\).*\[(.+)\]/g)].map(m => m[1])

@@ -74,6 +74,17 @@ class DeviceBlock {
     f(0, registers_);  // never run: the host only launches
 #endif
   }
+  VQ_HD bool last_of(int32_t* counter, int32_t count) {
+#ifdef __CUDA_ARCH__
+    __threadfence();
+    __syncthreads();
+    const bool last = __syncthreads_or(threadIdx.x == 0 && atomicAdd(counter, 1) == count - 1);
+    if (last) __threadfence();
+    return last;
+#else
+    return ++*counter == count;  // never run
+#endif
+  }
   template <class F>
   VQ_HD void warps(F&& f) {
 #ifdef __CUDA_ARCH__

@@ -13,6 +13,7 @@
 #include <memory>
 #include <new>
 
+#include "cuda/lattice_operations.h"
 #include "cuda/operations.h"
 
 namespace vq::gpu {
@@ -244,6 +245,27 @@ struct Table {
   static int replace_rows(vq_context* c, const vq_replace_args* a, const vq_call* call) {
     return whole(c, call, [&](M& m) { run_replace_rows(*real(c), m, *a, call); });
   }
+  static int fsq_encode(vq_context* c, const vq_fsq_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_fsq_encode(*real(c), m, *a, call); });
+  }
+  static int fsq_gradient(vq_context* c, const vq_fsq_gradient_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_fsq_gradient(*real(c), m, *a, call); });
+  }
+  static int fsq_decode(vq_context* c, const vq_fsq_decode_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_fsq_decode(*real(c), m, *a, call); });
+  }
+  static int lfq_encode(vq_context* c, const vq_lfq_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_lfq_encode(*real(c), m, *a, call); });
+  }
+  static int lfq_decode(vq_context* c, const vq_lfq_decode_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_lfq_decode(*real(c), m, *a, call); });
+  }
+  static int lfq_entropy(vq_context* c, const vq_lfq_entropy_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_lfq_entropy(*real(c), m, *a, call); });
+  }
+  static int lfq_entropy_gradient(vq_context* c, const vq_lfq_entropy_gradient_args* a, const vq_call* call) {
+    return whole(c, call, [&](M& m) { run_lfq_entropy_gradient(*real(c), m, *a, call); });
+  }
   static int run(vq_context*, const char* op, double*, int32_t, vq_stream*) {
     error_text() = std::string(op ? op : "(no name)") + ": not implemented on this device yet";
     return VQ_ERROR_NOT_IMPLEMENTED;
@@ -254,7 +276,8 @@ struct Table {
         VQ_BACKEND_VERSION, sizeof(vq_backend), name, last_error, device_count, device_info, context_create,
         context_destroy, memory, buffer_create, buffer_destroy, buffer_bytes, upload, download, copy, stream_create,
         stream_destroy, stream_synchronize, event_create, event_destroy, event_record, event_elapsed, nearest, ema_update,
-        residual_encode, kmeans, estimator_gradient, replace_rows, run};
+        residual_encode, kmeans, estimator_gradient, replace_rows, run, fsq_encode, fsq_gradient, fsq_decode, lfq_encode,
+        lfq_decode, lfq_entropy, lfq_entropy_gradient};
     return version == 0 || version == VQ_BACKEND_VERSION ? &table : nullptr;
   }
 };

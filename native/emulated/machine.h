@@ -152,6 +152,7 @@ class EmulatedMachine {
       if (order == static_cast<int>(Order::kShuffled)) shuffle();
       for (int thread : turn_) f(thread, registers_[thread]);
     }
+    bool last_of(int32_t* counter, int32_t count) { return ++*counter == count; }
     template <class F>
     void warps(F&& f) {
       static_assert(kThreads % 32 == 0, "whole warps");

@@ -6,41 +6,15 @@
 
 #include "check.h"
 #include "guarded.h"
+#include "settings.h"
 #include "vq/codes.h"
-#include "vq/error.h"
-#include "vq/isa.h"
-#include "vq/philox.h"
 
 namespace {
 
 using vq_test::Guarded;
-
-std::vector<float> draw(size_t n, uint64_t seed, float scale) {
-  vq::Philox g(seed);
-  std::vector<float> v(n);
-  for (float& x : v) x = scale * static_cast<float>(g.normal());
-  return v;
-}
-
-template <class F>
-void every_setting(F&& f) {
-  for (const std::string& name : vq::isa_list())
-    for (int threads : {1, 2, 3}) {
-      vq::set_isa(name);
-      f(vq::CallOptions{threads});
-    }
-  vq::set_isa("auto");
-}
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const vq::Error& e) {
-    return e.what();
-  }
-  return "";
-}
+using vq_test::draw;
+using vq_test::every_setting;
+using vq_test::message_of;
 
 const std::vector<std::vector<int64_t>> kLevels = {{2},      {3},       {8, 5, 5, 5}, {2, 2, 2}, {65536, 7},
                                                    {16, 15}, {4, 3, 2, 5, 7, 6, 11}};
@@ -78,7 +52,7 @@ VQ_TEST(fsq_codes_and_values_are_the_bits_of_the_scalar_functions_at_every_setti
                              (bound == vq::gpu::FsqBound::kOriginal ? levels[d] / 2 : 0);
             VQ_EXPECT(std::abs(b - level) < 0.5 + 3e-7 * static_cast<double>(levels[d]));
           }
-        every_setting([&](vq::CallOptions o) {
+        every_setting([&](const std::string&, vq::CallOptions o) {
           Guarded<int32_t> idx(n);
           Guarded<float> out(n * dim), bound_only(n * dim), dz(n * dim), back(n * dim);
           vq::fsq_encode(z.data(), n, l, out.data(), idx.data(), o);
@@ -124,7 +98,7 @@ VQ_TEST(lfq_codes_are_the_signs_at_every_setting) {
     for (int n : {0, 1, 33, 4000}) {
       auto z = draw(static_cast<size_t>(n * bits), 5, 1);
       if (n > 1) z[0] = 0.0f, z[1] = -0.0f, z[2] = 1e-42f, z[3] = -1e-42f;
-      every_setting([&](vq::CallOptions o) {
+      every_setting([&](const std::string&, vq::CallOptions o) {
         Guarded<int32_t> idx(n);
         Guarded<float> out(n * bits), back(n * bits);
         vq::lfq_encode(z.data(), n, bits, 0.25f, out.data(), idx.data(), o);
@@ -148,7 +122,7 @@ VQ_TEST(lfq_codes_are_the_signs_at_every_setting) {
 VQ_TEST(the_first_row_without_a_code_and_the_first_code_out_of_range_are_named) {
   const vq::FsqLevels l({5, 4}, vq::gpu::FsqBound::kOriginal);
   for (float poison : {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()})
-    every_setting([&](vq::CallOptions o) {
+    every_setting([&](const std::string&, vq::CallOptions o) {
       auto z = draw(20000, 6, 1);
       for (int row : {9650, 7413, 9520}) z[row * 2 + 1] = poison;
       std::vector<int32_t> idx(10000);

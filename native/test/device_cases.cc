@@ -57,7 +57,9 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"residual_beams", &DeviceCases::residual_beams},       {"kmeans_blocks", &DeviceCases::kmeans_blocks},
     {"kmeans_near_the_tolerance", &DeviceCases::kmeans_near_the_tolerance},
     {"nearest_blocks", &DeviceCases::nearest_blocks},       {"estimators", &DeviceCases::estimators},
-    {"codes_begin_anew", &DeviceCases::codes_begin_anew},
+    {"codes_begin_anew", &DeviceCases::codes_begin_anew},   {"fsq_codes", &DeviceCases::fsq_codes},
+    {"lfq_codes", &DeviceCases::lfq_codes},                 {"lattice_failures", &DeviceCases::lattice_failures},
+    {"lfq_entropies", &DeviceCases::lfq_entropies},         {"lfq_entropies_repeat", &DeviceCases::lfq_entropies_repeat},
     {"filter_sizes", &DeviceCases::filter_sizes},           {"filter_hard_data", &DeviceCases::filter_hard_data},
     {"filter_worst_case", &DeviceCases::filter_worst_case}, {"filter_failures", &DeviceCases::filter_failures},
 };

@@ -44,6 +44,13 @@ struct DeviceCases {
   // device_training_cases.cc
   void estimators() const;
   void codes_begin_anew() const;
+  // device_lattice_cases.cc
+  void fsq_codes() const;
+  void lfq_codes() const;
+  void lattice_failures() const;
+  // device_entropy_cases.cc
+  void lfq_entropies() const;
+  void lfq_entropies_repeat() const;
 
   struct Named {
     const char* name;

@@ -8,6 +8,7 @@
 #include "device_buffers.h"
 #include "device_cases.h"
 #include "emulated/machine.h"
+#include "product_sums.h"
 #include "vq/isa.h"
 #include "vq/philox.h"
 
@@ -340,4 +341,20 @@ VQ_TEST(nearest_needs_no_memory_of_the_filter) {
     VQ_EXPECT(refused >= 2 && left_out > 10);
   }
   emulated().context_destroy(context);
+}
+
+// On a GPU cuda/on-gpu/product_sums.cu asks this of the tensor cores themselves.
+VQ_TEST(sums_of_products_are_off_by_less_than_the_bound_takes) {
+  Machine m(0);
+  const vq_test::WorstSum worst = vq_test::worst_sum(m, 3, {16, 32, 160});
+  VQ_EXPECT(worst.share > 0.02 && worst.share <= 1);
+  // One sum beyond is found out, and one that is no number.
+  const std::vector<uint16_t> ones(16 * 16, to_bf16(1.0f));
+  std::vector<float> sums(16 * 8, 16.0f);
+  const auto share = [&] { return vq_test::share_of_bound(ones, ones, 1, 16, sums); };
+  VQ_EXPECT(share() == 0);
+  sums[77] += 16 * 16 * 6.5f * 0x1p-24f;
+  VQ_EXPECT(share() > 1 && share() < 1.2);
+  sums[5] = NAN;
+  VQ_EXPECT(std::isinf(share()));
 }

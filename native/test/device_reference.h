@@ -1,20 +1,11 @@
-// What the cases of a device compare with: drawn numbers, and a failure's code and words.
+// What the cases of a device compare with: a failure's code and words, beside drawn numbers.
 #pragma once
 #include <string>
-#include <vector>
 
+#include "settings.h"
 #include "vq/backend.h"
-#include "vq/error.h"
-#include "vq/philox.h"
 
 namespace vq_test {
-
-inline std::vector<float> draw(size_t n, uint64_t seed, float scale = 1) {
-  vq::Philox g(seed);
-  std::vector<float> v(n);
-  for (float& x : v) x = scale * static_cast<float>(g.normal());
-  return v;
-}
 
 // The reference's failure: its code as the interface has it, and its words.
 struct Failure {

@@ -7,6 +7,7 @@
 #include "device_cases.h"
 #include "emulated/machine.h"
 #include "vq/isa.h"
+#include "vq/philox.h"
 
 namespace {
 
@@ -71,6 +72,36 @@ VQ_TEST(device_kmeans_ends_where_the_reference_ends) { run_case(&vq_test::Device
 VQ_TEST(device_nearest_of_the_hosts_rows_is_the_reference) { run_case(&vq_test::DeviceCases::nearest_blocks); }
 VQ_TEST(device_gradients_past_a_quantizer_are_those_of_float64) { run_case(&vq_test::DeviceCases::estimators); }
 VQ_TEST(device_codes_begin_anew_at_rows) { run_case(&vq_test::DeviceCases::codes_begin_anew); }
+VQ_TEST(device_fsq_codes_values_and_gradients_are_the_reference_bits) { run_case(&vq_test::DeviceCases::fsq_codes); }
+VQ_TEST(device_lfq_codes_and_values_are_the_reference_bits) { run_case(&vq_test::DeviceCases::lfq_codes); }
+VQ_TEST(device_codes_without_a_codebook_fail_in_the_reference_words) { run_case(&vq_test::DeviceCases::lattice_failures); }
+VQ_TEST(device_lfq_entropies_and_gradients_are_those_of_float64) { run_case(&vq_test::DeviceCases::lfq_entropies); }
+
+// What the emulation adds to lfq_entropies_repeat: another order of threads and blocks, so another last block.
+VQ_TEST(device_lfq_entropies_do_not_depend_on_the_order_of_blocks) {
+#ifndef __SANITIZE_THREAD__
+  const int64_t n = 700, bits = 13, group = 7, tables = (1 << 7) + (1 << 6);
+  vq::Philox random(4);
+  std::vector<float> z(n * bits);
+  for (float& v : z) v = static_cast<float>(random.normal());
+  std::vector<float> first;
+  for (int order : {0, 1, 2}) {
+    Machine::order = order;
+    Opened opened;
+    const vq_backend& b = emulated();
+    vq_test::DeviceArray<float> dz(b, opened.context, z), e(b, opened.context, 1), d(b, opened.context, 1), t(b, opened.context, tables);
+    vq_test::DeviceArray<float> out(b, opened.context, n * bits);
+    const vq_lfq_entropy_args a{n, bits, group, 3, 0, dz, e, d, t};
+    const vq_lfq_entropy_gradient_args g{n, bits, group, 3, 0.7f, -1.3f, 0, dz, t, out};
+    VQ_EXPECT(b.lfq_entropy(opened.context, &a, nullptr) == VQ_OK && b.lfq_entropy_gradient(opened.context, &g, nullptr) == VQ_OK);
+    std::vector<float> all = t.values();
+    for (const auto& part : {e.values(), d.values(), out.values()}) all.insert(all.end(), part.begin(), part.end());
+    if (first.empty()) first = all;
+    VQ_EXPECT(vq_test::same_bits(first, all));
+  }
+  Machine::order = 0;
+#endif
+}
 
 VQ_TEST(a_device_without_memory_says_so_and_keeps_none) {
   const vq_backend& b = emulated();

@@ -10,41 +10,15 @@
 
 #include "check.h"
 #include "guarded.h"
-#include "vq/error.h"
-#include "vq/isa.h"
-#include "vq/philox.h"
-#include "vq/quantize.h"
+#include "settings.h"
 #include "vq/threads.h"
 
 namespace {
 
 using vq_test::Guarded;
-std::vector<float> draw(size_t n, uint64_t seed, float scale = 1) {
-  vq::Philox g(seed);
-  std::vector<float> v(n);
-  for (float& x : v) x = scale * static_cast<float>(g.normal());
-  return v;
-}
-
-template <class F>
-void every_setting(F&& f) {
-  for (const std::string& name : vq::isa_list())
-    for (int threads : {1, 2, 3}) {
-      vq::set_isa(name);
-      f(name, vq::CallOptions{threads});
-    }
-  vq::set_isa("auto");
-}
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const vq::Error& e) {
-    return e.what();
-  }
-  return "";
-}
+using vq_test::draw;
+using vq_test::every_setting;
+using vq_test::message_of;
 
 }  // namespace
 
@@ -235,6 +209,79 @@ VQ_TEST(ordered_linear_is_one_chain_per_element_at_every_setting) {
         VQ_EXPECT(y.intact() && y.values() == want);
       });
     }
+}
+
+VQ_TEST(implicit_codes_are_found_by_the_contracts_arithmetic_at_every_setting) {
+  const int sizes[][5] = {{0, 3, 4, 2, 1},  {1, 1, 1, 1, 1},   {5, 7, 4, 9, 2},    {29, 33, 17, 30, 3},
+                          {200, 8, 16, 16, 1}, {3, 300, 5, 64, 2}, {40, 100, 32, 50, 1}, {2, 15, 3000, 7, 1}};
+  for (auto& s : sizes) {
+    const int n = s[0], k = s[1], dim = s[2], hidden = s[3], blocks = s[4];
+    const size_t weights = static_cast<size_t>(blocks) * dim * hidden;
+    const auto x = draw(static_cast<size_t>(n) * dim, 21), shift = draw(static_cast<size_t>(n) * dim, 22, 0.3f);
+    auto start = draw(static_cast<size_t>(k) * dim, 23);
+    const float scale = 1 / std::sqrt(static_cast<float>(dim));
+    const auto up = draw(weights, 24, scale), down = draw(weights, 25, scale);
+    // The last code is the first again: the lower one must win.
+    if (k > 1) std::copy_n(start.begin(), dim, start.end() - dim);
+    std::vector<int32_t> want(n);
+    std::vector<float> e(dim), h(hidden);
+    int firsts = 0;
+    for (int i = 0; i < n; ++i) {
+      float best = std::numeric_limits<float>::infinity();
+      for (int c = 0; c < k; ++c) {
+        for (int d = 0; d < dim; ++d) e[d] = start[c * dim + d] + shift[i * dim + d];
+        for (int l = 0; l < blocks; ++l) {
+          const float *a = up.data() + static_cast<size_t>(l) * dim * hidden, *b = down.data() + static_cast<size_t>(l) * dim * hidden;
+          for (int j = 0; j < hidden; ++j) {
+            float sum = 0;
+            for (int d = 0; d < dim; ++d) sum = std::fma(e[d], a[d * hidden + j], sum);
+            h[j] = std::max(sum, 0.0f);
+          }
+          for (int d = 0; d < dim; ++d) {
+            float sum = 0;
+            for (int j = 0; j < hidden; ++j) sum = std::fma(h[j], b[j * dim + d], sum);
+            e[d] += sum;
+          }
+        }
+        float norm = 0;
+        for (int d = 0; d < dim; ++d) norm = std::fma(e[d], e[d], norm);
+        float score = 0.5f * norm;
+        for (int d = 0; d < dim; ++d) score = std::fma(-x[i * dim + d], e[d], score);
+        if (score < best) best = score, want[i] = c;
+      }
+      firsts += want[i] == 0;
+      VQ_EXPECT(k == 1 || want[i] != k - 1);
+    }
+    VQ_EXPECT(n < 200 || firsts > 0);
+    every_setting([&](const std::string&, vq::CallOptions o) {
+      Guarded<int32_t> indices(n);
+      vq::nearest_implicit(x.data(), shift.data(), n, {k, dim, hidden, blocks, start.data(), up.data(), down.data()},
+                           indices.data(), o);
+      VQ_EXPECT(indices.intact() && indices.values() == want);
+    });
+  }
+}
+
+VQ_TEST(implicit_codes_need_little_memory_and_name_a_row_without_one) {
+  const int n = 4000, k = 64, dim = 32, hidden = 64;
+  auto x = draw(n * dim, 26);
+  const auto shift = draw(n * dim, 27), start = draw(k * dim, 28), up = draw(dim * hidden, 29, 0.1f);
+  auto down = draw(dim * hidden, 30, 0.1f);
+  const vq::ImplicitCodebook codebook{k, dim, hidden, 1, start.data(), up.data(), down.data()};
+  std::vector<int32_t> indices(n);
+  for (int threads : {1, 2}) {
+    const int64_t before = vq::ScratchCount::now;
+    vq::ScratchCount::reset();
+    vq::nearest_implicit(x.data(), shift.data(), n, codebook, indices.data(), {threads});
+    VQ_EXPECT(vq::ScratchCount::peak - before <= threads * (int64_t{256} << 10));
+    VQ_EXPECT(vq::ScratchCount::now == before);
+  }
+  x[70 * dim + 3] = std::numeric_limits<float>::quiet_NaN();
+  const auto call = [&] { vq::nearest_implicit(x.data(), shift.data(), n, codebook, indices.data(), {2}); };
+  VQ_EXPECT(message_of(call).find("row 70 has no nearest code: it holds a NaN at element 3") == 0);
+  x[70 * dim + 3] = 0;
+  down[0] = std::numeric_limits<float>::quiet_NaN();
+  VQ_EXPECT(message_of(call).find("row 0 has no nearest code: it meets codewords that are not finite") == 0);
 }
 
 VQ_TEST(sums_and_averages_are_the_same_bits_at_every_setting) {

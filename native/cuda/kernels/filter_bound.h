@@ -8,14 +8,17 @@
 //            + g (b' + |x^| |e^|) + g (b + |x| |e|) + tiny   what float32 lost, here and in the contract
 //
 // The norms are measured, not assumed. g = 6.1 (D + 24) 2^-24 covers, with u = 2^-24:
-// - x^.e^ on the tensor cores. Products of two bfloat16 are exact in float32. How they are added up is not specified. It is
-//   taken that a step adds some products to the accumulator, each addend cut to a multiple of 2^-23 of the largest one's power
-//   of two, the result cut to 24 bits, both towards zero or to any neighbour. Every product is then an addend once, there are
-//   at most D' steps, D' = D rounded up to 16, and in each the accumulator is an addend once and the result cut once: 3 D'
-//   errors of at most 2 u times a sum that |x^| |e^| (1 + g) bounds, in whatever order and grouping. Measured on devices:
-//   exact products, truncation, at least as many bits, groups of 4 (V100), 8 (A100) and 16 (H100). Sources: Fasi, Higham,
-//   Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores", PeerJ Computer Science 7:e330, 2021; Li, Li, Dave,
-//   Gopalakrishnan, "FTTN: feature-targeted testing for numerical properties of NVIDIA & AMD matrix accelerators", 2024.
+// - x^.e^ on the tensor cores. Products of two bfloat16 are exact in float32. How they are added up NVIDIA does not specify;
+//   this is an assumption: a step adds some products to the accumulator, each addend cut to a multiple of 2^-23 of the largest
+//   one's power of two, the result cut to 24 bits, both towards zero or to any neighbour. Every product is then an addend once,
+//   there are at most D' steps, D' = D rounded up to 16, and in each the accumulator is an addend once and the result cut once:
+//   3 D' errors of at most 2 u times a sum that |x^| |e^| (1 + g) bounds, in whatever order and grouping. Published measurements
+//   agree with it: truncation, steps of 4 products without further bits on V100, of 8 with one on A100, of 16 with two on H100,
+//   H200 and B200. Sources: Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores", PeerJ Computer
+//   Science 7:e330, 2021 (V100, T4, A100); Khattak, Mikaitis, "Accurate models of NVIDIA tensor cores", arXiv 2512.07004, 2025,
+//   and its models at github.com/north-numerical-computing/MATLAB-tensor-core. H100 differs from its elders (Li, Li, Fang,
+//   Swirydowicz, Laguna, Gopalakrishnan, "FTTN", arXiv 2403.00232, 2024), and so may the next: on-gpu/product_sums.cu
+//   tries the assumption on the device at hand.
 // - the sum of squares in b', its two factors x' of D + 2 roundings, b' - x^.e^, and t - E, t + E and their comparison below;
 // - the contract's score: b and the chain, at most D roundings each, of partial sums that b + |x| |e| bounds.
 // tiny = (D + 24) 2^-120 covers results flushed to zero below 2^-126. Inputs flushed there change x^ and e^ by less than

@@ -1,7 +1,7 @@
 """vq/backend.h for Python's ctypes: what the timings need of it."""
 import ctypes as c
 
-VERSION = 2
+VERSION = 3
 
 
 class Memory(c.Structure):
@@ -39,12 +39,38 @@ class EstimatorArgs(c.Structure):
         (n, c.c_void_p) for n in ("z", "q", "g", "out")]
 
 
+class FsqArgs(c.Structure):
+    _fields_ = [("n", c.c_int64), ("dim", c.c_int64), ("bound", c.c_int32), ("reserved", c.c_int32),
+                ("levels", c.POINTER(c.c_int32))] + [(n, c.c_void_p) for n in ("z", "indices", "quantized", "bounded")]
+
+
+class FsqGradientArgs(c.Structure):
+    _fields_ = [("n", c.c_int64), ("dim", c.c_int64), ("bound", c.c_int32), ("reserved", c.c_int32),
+                ("levels", c.POINTER(c.c_int32))] + [(n, c.c_void_p) for n in ("z", "g", "out")]
+
+
+class LfqArgs(c.Structure):
+    _fields_ = [("n", c.c_int64), ("bits", c.c_int64), ("scale", c.c_float), ("reserved", c.c_int32)] + [
+        (n, c.c_void_p) for n in ("z", "indices", "quantized")]
+
+
+class LfqEntropyArgs(c.Structure):
+    _fields_ = [("n", c.c_int64), ("bits", c.c_int64), ("group", c.c_int64), ("kappa", c.c_float), ("reserved", c.c_int32)] + [
+        (n, c.c_void_p) for n in ("z", "entropy", "diversity", "table")]
+
+
+class LfqEntropyGradientArgs(c.Structure):
+    _fields_ = [("n", c.c_int64), ("bits", c.c_int64), ("group", c.c_int64), ("kappa", c.c_float), ("by_entropy", c.c_float),
+                ("by_diversity", c.c_float), ("reserved", c.c_int32)] + [(n, c.c_void_p) for n in ("z", "table", "out")]
+
+
 class Table(c.Structure):
     _fields_ = [("version", c.c_uint32), ("size", c.c_uint32), ("name", c.c_char_p)] + [(n, c.c_void_p) for n in (
         "last_error", "device_count", "device_info", "context_create", "context_destroy", "memory", "buffer_create",
         "buffer_destroy", "buffer_bytes", "upload", "download", "copy", "stream_create", "stream_destroy",
         "stream_synchronize", "event_create", "event_destroy", "event_record", "event_elapsed", "nearest", "ema_update",
-        "residual_encode", "kmeans", "estimator_gradient", "replace_rows", "run")]
+        "residual_encode", "kmeans", "estimator_gradient", "replace_rows", "run", "fsq_encode", "fsq_gradient", "fsq_decode",
+        "lfq_encode", "lfq_decode", "lfq_entropy", "lfq_entropy_gradient")]
 
 
 class Backend:

@@ -13,7 +13,8 @@ try:
 except ImportError as missing:
     print(f"no timings: {missing}")
     sys.exit(77)
-from backend import Backend, EmaArgs, EstimatorArgs, KmeansArgs, NearestArgs, ResidualArgs
+from backend import (Backend, EmaArgs, EstimatorArgs, FsqArgs, FsqGradientArgs, KmeansArgs, LfqArgs, LfqEntropyArgs,
+                     LfqEntropyGradientArgs, NearestArgs, ResidualArgs)
 
 small = "--small" in sys.argv
 if not small and not torch.cuda.is_available():
@@ -211,6 +212,111 @@ def estimator(name, n, d):
     vq.free(*held)
 
 
+def fsq(n, levels):
+    d = len(levels)
+    z, g = draw(n, d), draw(n, d)
+    tz, tg = torch.from_numpy(z).to(where), torch.from_numpy(g).to(where)
+    bz, bg, bi, bv, bo = (vq.buffer(a) for a in (z, g, np.zeros(n, np.int32), z, z))
+    sizes = (c.c_int32 * d)(*levels)
+    args = FsqArgs(n, d, 0, 0, sizes, bz, bi, bv, None)
+    back = FsqGradientArgs(n, d, 0, 0, sizes, bz, bg, bo)
+    t = torch.tensor(levels, dtype=torch.float64)
+    half, offset = (t - 1) * (1 - 1e-3) / 2, torch.where(t % 2 == 0, 0.5, 0.0)
+    shift = torch.tan(offset / half)
+    half, offset, shift, width = (a.float().to(where) for a in (half, offset, shift, torch.div(t, 2, rounding_mode="floor")))
+    basis = torch.tensor([int(np.prod(levels[:i])) for i in range(d)], dtype=torch.int32, device=where)
+    out = [None, None]
+
+    def theirs():
+        level = torch.round(torch.tanh(tz + shift) * half - offset)
+        out[0] = level / width
+        out[1] = ((level + width).int() * basis).sum(1, dtype=torch.int32)
+
+    def gradient():
+        out[0] = (1 - torch.tanh(tz + shift).square()) * (half / width) * tg
+
+    def agreement():
+        mine = torch.from_numpy(vq.read(bi, np.zeros(n, np.int32))).to(where)
+        return f"{(mine == out[1]).float().mean().item():.6f}"
+
+    def near():
+        mine = torch.from_numpy(vq.read(bo, np.zeros((n, d), np.float32))).to(where)
+        return f"within {(mine - out[0]).abs().max().item():.1e}"
+
+    beside(f"FSQ codes and values {n} x {levels}", lambda: vq.call("fsq_encode", vq.context, c.byref(args), None), theirs,
+           agreement, lambda ms: f"{(2 * d + 1) * n * 4 / max(ms, 1e-9) / 1e6:.0f} GB/s")
+    beside(f"FSQ gradient {n} x {levels}", lambda: vq.call("fsq_gradient", vq.context, c.byref(back), None), gradient, near,
+           lambda ms: f"{3 * d * n * 4 / max(ms, 1e-9) / 1e6:.0f} GB/s")
+    vq.free(bz, bg, bi, bv, bo)
+
+
+def lfq(n, bits, kappa=2.0):
+    """Codes; then the entropies and their gradient, in PyTorch by the same factors and its matrix product."""
+    z = draw(n, bits)
+    tz = torch.from_numpy(z).to(where)
+    one = np.zeros(1, np.float32)
+    bz, bi, bv, be, bd, bo = (vq.buffer(a) for a in (z, np.zeros(n, np.int32), z, one, one, z))
+    bt = vq.buffer(np.zeros(1 << bits, np.float32))
+    codes = LfqArgs(n, bits, 1.0, 0, bz, bi, bv)
+    forward = LfqEntropyArgs(n, bits, bits, kappa, 0, bz, be, bd, bt)
+    back = LfqEntropyGradientArgs(n, bits, bits, kappa, 1.0, -1.0, 0, bz, bt, bo)
+    places = (1 << torch.arange(bits - 1, -1, -1, device=where)).int()
+    high = (bits + 1) // 2
+    out = [None] * 4
+
+    def signs():
+        bit = tz > 0
+        out[0] = (bit.int() * places).sum(1, dtype=torch.int32)
+        out[1] = torch.where(bit, 1.0, -1.0)
+
+    def outer(p0, p1):
+        p = torch.ones(p0.shape[0], 1, device=where)
+        for j in range(p0.shape[1]):
+            p = torch.stack([p * p0[:, j : j + 1], p * p1[:, j : j + 1]], 2).flatten(1)
+        return p
+
+    def entropies(x):
+        a = kappa * x
+        p1, p0 = torch.sigmoid(a), torch.sigmoid(-a)
+        entropy = (torch.nn.functional.softplus(-a.abs()) + a.abs() * torch.sigmoid(-a.abs())).sum() / n
+        mean = outer(p0[:, :high], p1[:, :high]).T @ outer(p0[:, high:], p1[:, high:]) / n
+        return entropy, -(mean * mean.clamp(min=1e-38).log()).sum()
+
+    def theirs():
+        with torch.no_grad():
+            out[2] = entropies(tz)
+
+    def both():
+        x = tz.clone().requires_grad_()
+        entropy, diversity = entropies(x)
+        (entropy - diversity).backward()
+        out[3] = x.grad
+
+    def ours():
+        vq.call("lfq_entropy", vq.context, c.byref(forward), None)
+        vq.call("lfq_entropy_gradient", vq.context, c.byref(back), None)
+
+    def agreement():
+        mine = torch.from_numpy(vq.read(bi, np.zeros(n, np.int32))).to(where)
+        return f"{(mine == out[0]).float().mean().item():.6f}"
+
+    def near():
+        mine = [float(vq.read(b, np.zeros(1, np.float32))[0]) for b in (be, bd)]
+        return "within " + " and ".join(f"{abs(m - t.item()):.1e}" for m, t in zip(mine, out[2]))
+
+    def slopes():
+        mine = torch.from_numpy(vq.read(bo, np.zeros((n, bits), np.float32))).to(where)
+        return f"within {((mine - out[3]).abs().max() / out[3].abs().max()).item():.1e} of the largest"
+
+    beside(f"LFQ codes and values {n} x {bits}", lambda: vq.call("lfq_encode", vq.context, c.byref(codes), None), signs, agreement,
+           lambda ms: f"{(2 * bits + 1) * n * 4 / max(ms, 1e-9) / 1e6:.0f} GB/s")
+    beside(f"LFQ entropies {n} x {bits}", lambda: vq.call("lfq_entropy", vq.context, c.byref(forward), None), theirs, near,
+           lambda ms: f"{2 * n * (1 << bits) / max(ms, 1e-9) / 1e9:.1f} TFLOP/s", 3)
+    beside(f"LFQ entropies and gradient {n} x {bits}", ours, both, slopes,
+           lambda ms: f"{6 * n * (1 << bits) / max(ms, 1e-9) / 1e9:.1f} TFLOP/s", 3)
+    vq.free(bz, bi, bv, be, bd, bo, bt)
+
+
 if not small:
     a = torch.empty(1 << 28, device=where)
     b = torch.empty_like(a)
@@ -227,6 +333,7 @@ if small:
     nearest(300, 50, 12), nearest(300, 50, 12, 2), ema(300, 20, 6), residual(200, 30, 8, 3), kmeans(300, 8, 5, 4)
     ema(5000, 5, 6, skewed=True), residual(200, 30, 8, 3, beam=3), kmeans(1300, 8, 5, 4, blocks=512)
     estimator("rotation", 50, 12), estimator("projection", 50, 12)
+    fsq(300, [8, 5, 5, 5]), lfq(300, 10), lfq(300, 1)
 else:
     for route in (0, 1, 2):
         nearest(8192, 1024, 64, route)
@@ -247,6 +354,11 @@ else:
     kmeans(1_000_000, 4096, 64, 20, blocks=1 << 18)
     estimator("rotation", 1_000_000, 64)
     estimator("projection", 1_000_000, 64)
+    fsq(1_000_000, [8, 5, 5, 5])
+    fsq(10_000_000, [8, 8, 8, 5, 5, 5])
+    lfq(1_000_000, 10)
+    lfq(200_000, 14)
+    lfq(100_000, 18)
 print("| work | ours, ms | PyTorch, ms | ratio | ours | agreement |\n| --- | ---: | ---: | ---: | --- | --- |")
 print("\n".join(rows))
 print(f"\n{len(rows)} works, {'tiny sizes for their results alone' if small else 'medians of repeated runs'}")

@@ -52,6 +52,33 @@ const options = { dim, k: 40, iterations: 8, tolerance: 0, init: 1, start: null,
 const settings = { ...options, spherical: false, weights: null }
 same('k-means', core.cudaKmeans(found.device, x, settings, false, false), core.kmeans(x, settings, 2, false))
 
+const levels = [8, 5, 4, 3]
+const weights = draw(x.length)
+for (const bound of [0, 1]) {
+  same(
+    `FSQ ${bound}`,
+    core.cudaFsqEncode(found.device, x, levels, bound, 1, false, false),
+    core.fsqEncode(x, levels, bound, 1, 2, false),
+  )
+  same(
+    `the gradient of FSQ ${bound}`,
+    { values: core.cudaFsqGradient(found.device, x, weights, levels, bound, false) },
+    { values: core.fsqGradient(x, weights, levels, bound, 2) },
+  )
+}
+same(
+  'LFQ',
+  core.cudaLfqEncode(found.device, x, dim, 1, 1, false, false),
+  core.lfqEncode(x, dim, 1, 1, 2, false),
+)
+const [near, there] = [
+  core.lfqEntropy(x, dim, 8, 2, 2),
+  core.cudaLfqEntropy(found.device, x, dim, 8, 2, false),
+]
+for (const key of ['perSample', 'ofMean'])
+  if (!(Math.abs(near[key] - there[key]) < 1e-4))
+    wrong.push(`LFQ: ${key} ${there[key]}, ${near[key]} on the processor`)
+
 // Memory that stays, read back, used off the main thread while it is released.
 const resident = core.cudaUpload(found.device, x)
 const running = core.cudaNearest(found.device, resident, codes, dim, 0, true, true)

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define VQ_BACKEND_VERSION 2u
+#define VQ_BACKEND_VERSION 3u
 
 typedef enum vq_code {
   VQ_OK = 0,
@@ -149,6 +149,69 @@ typedef struct vq_replace_args {
   vq_buffer *codebook, *counts, *sums; /* [k, dim], [k], [k, dim] or NULL */
 } vq_replace_args;
 
+/* Quantizers without a codebook: the contracts of vq/codes.h. Levels are host memory, [dim], from 2 to 65536, their product at
+ * most 2^31 - 1. Outputs differ from inputs, but gradients may take the place of g. */
+enum { VQ_FSQ_ORIGINAL = 0, VQ_FSQ_SYMMETRIC = 1 };
+
+typedef struct vq_fsq_args {
+  int64_t n, dim;                     /* dim: from 1 to 31 */
+  int32_t bound, reserved;
+  const int32_t* levels;
+  const vq_buffer* z;                 /* [n, dim] */
+  vq_buffer* indices;                 /* [n] or NULL */
+  vq_buffer *quantized, *bounded;     /* [n, dim] each or NULL; bounded: what is rounded, on the scale of the values */
+} vq_fsq_args;
+
+typedef struct vq_fsq_gradient_args {
+  int64_t n, dim;
+  int32_t bound, reserved;
+  const int32_t* levels;
+  const vq_buffer *z, *g;             /* [n, dim] each; g is the gradient of the values */
+  vq_buffer* out;                     /* [n, dim], that of z */
+} vq_fsq_gradient_args;
+
+typedef struct vq_fsq_decode_args {
+  int64_t n, dim;
+  int32_t bound, reserved;
+  const int32_t* levels;
+  const vq_buffer* indices;           /* [n] */
+  vq_buffer* out;                     /* [n, dim] */
+} vq_fsq_decode_args;
+
+typedef struct vq_lfq_args {
+  int64_t n, bits;                    /* bits: from 1 to 31 */
+  float scale;
+  int32_t reserved;
+  const vq_buffer* z;                 /* [n, bits] */
+  vq_buffer *indices, *quantized;     /* [n], [n, bits]; each may be NULL */
+} vq_lfq_args;
+
+typedef struct vq_lfq_decode_args {
+  int64_t n, bits;
+  float scale;
+  int32_t reserved;
+  const vq_buffer* indices;           /* [n] */
+  vq_buffer* out;                     /* [n, bits] */
+} vq_lfq_decode_args;
+
+/* bits from 1 to 4096 in groups of `group`, 1 to 26, the last of which may have fewer. */
+typedef struct vq_lfq_entropy_args {
+  int64_t n, bits, group;             /* n: at least 1 */
+  float kappa;
+  int32_t reserved;
+  const vq_buffer* z;                 /* [n, bits] */
+  vq_buffer *entropy, *diversity;     /* [1] each */
+  vq_buffer* table;                   /* one of 2^(bits of the group) behind the other, for the gradient */
+} vq_lfq_entropy_args;
+
+typedef struct vq_lfq_entropy_gradient_args {
+  int64_t n, bits, group;
+  float kappa, by_entropy, by_diversity;
+  int32_t reserved;
+  const vq_buffer *z, *table;
+  vq_buffer* out;                     /* [n, bits] */
+} vq_lfq_entropy_gradient_args;
+
 typedef struct vq_backend {
   uint32_t version; /* first in every version */
   uint32_t size;    /* of this table */
@@ -190,6 +253,14 @@ typedef struct vq_backend {
   /* One kernel of the training backend by name, as the CPU's op table has them. In this version every name gives
    * VQ_ERROR_NOT_IMPLEMENTED. */
   int (*run)(vq_context* context, const char* op, double* args, int32_t count, vq_stream* stream);
+
+  int (*fsq_encode)(vq_context* context, const vq_fsq_args* args, const vq_call* call);
+  int (*fsq_gradient)(vq_context* context, const vq_fsq_gradient_args* args, const vq_call* call);
+  int (*fsq_decode)(vq_context* context, const vq_fsq_decode_args* args, const vq_call* call);
+  int (*lfq_encode)(vq_context* context, const vq_lfq_args* args, const vq_call* call);
+  int (*lfq_decode)(vq_context* context, const vq_lfq_decode_args* args, const vq_call* call);
+  int (*lfq_entropy)(vq_context* context, const vq_lfq_entropy_args* args, const vq_call* call);
+  int (*lfq_entropy_gradient)(vq_context* context, const vq_lfq_entropy_gradient_args* args, const vq_call* call);
 } vq_backend;
 
 /* The table of `version`, or NULL where the library does not speak it. Version 0 gives the library's newest table, of

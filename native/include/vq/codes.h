@@ -3,24 +3,12 @@
 // code: the call fails and names the first such row.
 #pragma once
 #include <cstdint>
-#include <vector>
 
-#include "vq/fsq.h"
+#include "vq/fsq_levels.h"
 #include "vq/lfq.h"
 #include "vq/quantize.h"
 
 namespace vq {
-
-// The levels of each dimension, at least 2; their product is at most 2^31 - 1. The first dimension's digit of a code is
-// the lowest.
-class FsqLevels {
- public:
-  FsqLevels(const std::vector<int64_t>& levels, gpu::FsqBound bound);
-  int64_t dim() const { return static_cast<int64_t>(columns.size()); }
-  std::vector<gpu::FsqColumn> columns;
-  std::vector<int32_t> levels, basis;
-  int64_t size = 1;  // number of codes
-};
 
 // z [n, dim]; quantized [n, dim] and indices [n], either may be null.
 void fsq_encode(const float* z, int64_t n, const FsqLevels& levels, float* quantized, int32_t* indices,
@@ -36,5 +24,18 @@ void fsq_decode(const int32_t* indices, int64_t n, const FsqLevels& levels, floa
 void lfq_encode(const float* z, int64_t n, int64_t bits, float scale, float* quantized, int32_t* indices,
                 const CallOptions& options);
 void lfq_decode(const int32_t* indices, int64_t n, int64_t bits, float scale, float* out, const CallOptions& options);
+
+// Fails and names the first row that holds a NaN or an infinity.
+void expect_finite_rows(const float* z, int64_t n, int64_t dim, const CallOptions& options);
+
+// The entropy terms of lookup-free quantization; what they are stands in cpu/lfq_entropy.cc. z [n, bits], bits 1 to 4096 in
+// groups of `group`, 1 to 26. entropy: the mean of the rows' entropies; diversity: the entropy of the mean distribution,
+// summed over groups; table: its gradient by that distribution, one of 2^(bits of the group) behind the other.
+int64_t lfq_table_size(int64_t bits, int64_t group);
+void lfq_entropy(const float* z, int64_t n, int64_t bits, int64_t group, float kappa, float* entropy, float* diversity,
+                 float* table, const CallOptions& options);
+// dz from the gradients by the two.
+void lfq_entropy_gradient(const float* z, int64_t n, int64_t bits, int64_t group, float kappa, float by_entropy,
+                          float by_diversity, const float* table, float* dz, const CallOptions& options);
 
 }  // namespace vq

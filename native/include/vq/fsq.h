@@ -97,10 +97,12 @@ VQ_HD float fsq_value(const FsqColumn& c, float level) { return quotient(fused(c
 VQ_HD float fsq_bounded(const FsqColumn& c, float z) {
   return fsq_value(c, fused(fsq_tanh(z + c.shift), c.scale, -c.offset) + c.zero);
 }
-// The derivative of fsq_bounded.
-VQ_HD float fsq_slope(const FsqColumn& c, float z) {
+// The derivative of fsq_bounded, and the factor in it that the column alone has.
+VQ_HD float fsq_gain(const FsqColumn& c) { return quotient(c.scale * c.step, c.width); }
+VQ_HD float fsq_slope(const FsqColumn& c, float gain, float z) {
   const float t = fsq_tanh(z + c.shift);
-  return fused(-t, t, 1.0f) * quotient(c.scale * c.step, c.width);
+  return fused(-t, t, 1.0f) * gain;
 }
+VQ_HD float fsq_slope(const FsqColumn& c, float z) { return fsq_slope(c, fsq_gain(c), z); }
 
 }  // namespace vq::gpu

@@ -92,6 +92,19 @@ void code_sums(const float* x, const int32_t* indices, int64_t n, int64_t dim, i
 void ordered_linear(const float* x, int64_t n, int64_t in, const float* w, int64_t out, const float* bias, float* y,
                     const CallOptions& options);
 
+// Codes that a network makes from the K rows of `start` and the vector `shift` of each row (Huijben et al. 2024, "Residual
+// Quantization with Implicit Neural Codebooks"): e = start_k + shift, then for each block e += relu(e up) down, products
+// as by ordered_linear. up [blocks, dim, hidden], down [blocks, hidden, dim].
+struct ImplicitCodebook {
+  int64_t k = 0, dim = 0, hidden = 0, blocks = 0;
+  const float *start = nullptr, *up = nullptr, *down = nullptr;
+  void expect_sizes() const;  // fails unless all are at least 1 and k and the widths fit 31 bits
+};
+// indices [n]: the code with the smallest score for x [n, dim] and the vectors shift [n, dim]; codes whose score is not
+// finite are passed over. Each thread takes about 256 KB, or 48 (2 dim + hidden) bytes where that is more.
+void nearest_implicit(const float* x, const float* shift, int64_t n, const ImplicitCodebook& codebook, int32_t* indices,
+                      const CallOptions& options);
+
 struct EmaOptions {
   double decay = 0.99, epsilon = 1e-5;
 };

@@ -58,7 +58,7 @@ test('a library of another version: both versions are named', async () => {
   return version == 0 ? &newest : 0;
 }`,
   )
-  await expectReason(/speaks version 7 of the interface, this addon version 2$/, /same release/)
+  await expectReason(/speaks version 7 of the interface, this addon version 3$/, /same release/)
   process.env.VQ_CUDA_PATH = stubLibrary(
     'mute',
     'const vq_backend* vq_backend_open(uint32_t v) { (void)v; return 0; }',

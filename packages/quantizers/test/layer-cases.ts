@@ -46,6 +46,8 @@ export const layerCases: Record<string, (options: LayerOptions) => AnyLayer> = {
     }),
   'ResidualVQ, dropout': o =>
     new ResidualVQLayer({ ...k, embeddingDim: 6, numQuantizers: 3, quantizeDropout: 0.5, ...o }),
+  'ResidualVQ, implicit codebooks': o =>
+    new ResidualVQLayer({ ...k, embeddingDim: 6, implicitCodebook: { hiddenDim: 5, numBlocks: 1 }, ...o }),
   'GroupedResidualVQ, learnable': o =>
     new GroupedResidualVQLayer({
       ...k,

@@ -5,8 +5,10 @@ import {
   GroupedResidualVQ,
   ProductQuantizer,
   RandomProjectionQuantizer,
+  RQKMeans,
   SimVQ,
 } from '@vq/quantizers'
+import { beforeAll } from 'vitest'
 import { onEachBackend } from '../../../test/contract/run.js'
 
 const normal = ({
@@ -53,3 +55,13 @@ const cases: Record<string, () => BaseQuantizer> = {
     new RandomProjectionQuantizer({ numEmbeddings: 9, dim: 6, numCodebooks: 4, random: random() }),
 }
 for (const [name, make] of Object.entries(cases)) onEachBackend(name, quantizerContract(make))
+
+let fitted: RQKMeans
+beforeAll(async () => {
+  const rows = new Random(4).fillNormal(new Float32Array(200 * 5))
+  fitted = await new RQKMeans({ nClusters: 7, nStages: 3, dim: 5, beamSize: 2 }).fit(rows)
+})
+onEachBackend(
+  'RQKMeans as a quantizer',
+  quantizerContract(() => fitted.toQuantizer()),
+)

@@ -1,13 +1,23 @@
-import { Random } from '@vq/core'
+import { Random, tf } from '@vq/core'
 import { quantizerContract } from '@vq/core/testing'
 import { ResidualVQ, type ResidualVQOptions } from '@vq/quantizers'
 import { onEachBackend } from '../../../test/contract/run.js'
+
+// A network of its own starts as none at all: here it moves codes from the first step on.
+function stir(q: ResidualVQ): ResidualVQ {
+  const random = new Random(9)
+  for (const { variable } of q.networks?.namedParameters() ?? [])
+    tf.tidy(() =>
+      variable.assign(tf.tensor(random.fillNormal(new Float32Array(variable.size), 0, 0.3), variable.shape)),
+    )
+  return q
+}
 
 function contract(options: Partial<ResidualVQOptions>): void {
   const make = (): ResidualVQ => {
     const initCodebook = (): Float32Array => new Random(3).fillNormal(new Float32Array(7 * 4))
     const random = new Random(3)
-    return new ResidualVQ({
+    const q = new ResidualVQ({
       numEmbeddings: 7,
       embeddingDim: 4,
       numQuantizers: 3,
@@ -15,6 +25,7 @@ function contract(options: Partial<ResidualVQOptions>): void {
       initCodebook,
       ...options,
     })
+    return stir(q)
   }
   onEachBackend(`ResidualVQ ${JSON.stringify(options)}`, quantizerContract(make))
 }
@@ -24,3 +35,13 @@ contract({ codebookUpdate: 'gradient', estimator: 'rotation', deadCodeThreshold:
 contract({ codebookUpdate: 'learnable', quantizeDropout: 0.7, dim: 6 })
 contract({ sharedCodebook: true, deadCodeThreshold: 0.9, beamSize: 4, trainingBeamSize: 2 })
 contract({ estimatorScope: 'level', beamSize: 7, numQuantizers: 1 })
+contract({ implicitCodebook: { hiddenDim: 5, numBlocks: 2 }, commitmentCost: 0.5 })
+contract({
+  implicitCodebook: { hiddenDim: 17, numBlocks: 1 },
+  codebookUpdate: 'learnable',
+  dim: 6,
+  quantizeDropout: 0.7,
+  deadCodeThreshold: 0.9,
+  estimator: 'rotation',
+})
+contract({ implicitCodebook: {}, estimatorScope: 'level', numQuantizers: 2 })

@@ -353,3 +353,18 @@ describe('options of VectorQuantizer', () => {
     expect(() => make(options)).toThrow(message)
   })
 })
+
+it('cosine: vectors whose squares leave float32 quantize as they would at length 1', () => {
+  const values = new Random(5).fillNormal(new Float32Array(30 * 4))
+  const [plain, tiny] = [1, 2 ** -90].map(scale => {
+    const vq = new VectorQuantizer({
+      numEmbeddings: 8,
+      embeddingDim: 4,
+      metric: 'cosine',
+      random: new Random(1),
+    })
+    const { quantized, loss, indices } = vq.forward(tf.tensor2d(values.map(v => v * scale), [30, 4])) // biome-ignore format: one line
+    return [quantized, loss, indices].map(t => Array.from(t.dataSync()))
+  })
+  expect(tiny).toEqual(plain)
+})

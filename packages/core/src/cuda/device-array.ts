@@ -13,7 +13,7 @@ const forgotten = new FinalizationRegistry<{ handle: number }>(held => {
 })
 
 /**
- * Numbers that stay on the CUDA device between calls. `nearest`, `emaUpdate`, `residualEncode` and `kmeans` take it in place
+ * Numbers that stay on the CUDA device between calls. The functions that take `device: 'cuda'` take it in place
  * of a typed array; where their vectors are a DeviceArray, so are their results. Dispose of it when done: the garbage
  * collector sees only a few bytes of it.
  *

@@ -64,6 +64,54 @@ export interface CudaCore {
     dim: number,
     stays: boolean,
   ): unknown
+  /** what: as of fsqEncode. */
+  cudaFsqEncode(
+    device: number,
+    vectors: Floats,
+    levels: number[],
+    bound: number,
+    what: number,
+    stays: boolean,
+    async: boolean,
+  ): unknown
+  cudaFsqDecode(device: number, indices: Integers, levels: number[], bound: number, stays: boolean): unknown
+  cudaFsqGradient(
+    device: number,
+    z: Floats,
+    g: Floats,
+    levels: number[],
+    bound: number,
+    stays: boolean,
+  ): unknown
+  cudaLfqEncode(
+    device: number,
+    vectors: Floats,
+    dim: number,
+    scale: number,
+    what: number,
+    stays: boolean,
+    async: boolean,
+  ): unknown
+  cudaLfqDecode(device: number, indices: Integers, dim: number, scale: number, stays: boolean): unknown
+  cudaLfqEntropy(
+    device: number,
+    vectors: Floats,
+    dim: number,
+    group: number,
+    kappa: number,
+    stays: boolean,
+  ): unknown
+  cudaLfqEntropyGradient(
+    device: number,
+    vectors: Floats,
+    table: Floats,
+    dim: number,
+    group: number,
+    kappa: number,
+    byPerSample: number,
+    byOfMean: number,
+    stays: boolean,
+  ): unknown
   /** codebook, counts and sums are handles, changed in place. */
   cudaReplaceRows(
     device: number,

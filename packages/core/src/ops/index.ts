@@ -23,6 +23,7 @@ export * from './linear.js'
 export { type LstmOptions, type LstmResult, type LstmState, type LstmWeights, lstm } from './lstm.js'
 export * from './mean-squared-error.js'
 export { nearestCode } from './nearest-code.js'
+export { type ImplicitCodebook, nearestImplicitCode } from './nearest-implicit-code.js'
 export * from './no-grad.js'
 export { orderedLinear } from './ordered-linear.js'
 export {

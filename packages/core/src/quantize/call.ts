@@ -9,7 +9,7 @@ export interface CallOptions {
   /** Threads that the call may use. Default `device.threads`. The result does not depend on it. */
   threads?: number
   /**
-   * Where the call computes; the result is the same to the bit (but see {@link emaUpdate} on large codes). Default: 'cuda' where one of the arrays is a DeviceArray,
+   * Where the call computes; the result is the same to the bit (but see {@link emaUpdate} on large codes and {@link lfqEntropyRows}). Default: 'cuda' where one of the arrays is a DeviceArray,
    * else 'cpu'. 'cuda' throws a VqDeviceError with the reason where there is no GPU; typed arrays travel there and back,
    * the vectors of `nearest`, `residualEncode` and `kmeans` in blocks where they would take more than half of its free memory.
    */

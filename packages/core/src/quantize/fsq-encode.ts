@@ -1,15 +1,21 @@
 import { expectConfig } from '../check.js'
+import { DeviceArray, operand } from '../cuda/device-array.js'
+import { placeOf } from '../cuda/place.js'
 import { VqValueError } from '../errors.js'
-import { rowsOf, typedArray } from './arrays.js'
+import type { NativeCore } from '../native.js'
+import { rowsOf } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
+import { type CodesAndValues, type DeviceCodesAndValues, settled } from './lattice-result.js'
 import { codesOfLevels, type FsqBound, fsqBounds } from './levels.js'
 
-export interface FsqOptions extends Omit<CallOptions, 'device'> {
+export interface FsqOptions extends CallOptions {
   /** Levels of each dimension, 2 to 65536; their product, the number of codes, is at most 2^31 − 1. */
   levels: readonly number[]
   /** Default 'original'. */
   bound?: FsqBound
 }
+
+type Rows = Float32Array | DeviceArray
 
 /**
  * Codes of rows by finite scalar quantization. vectors: [N, D] row by row, D = levels.length. Dimension i is bounded and
@@ -17,7 +23,8 @@ export interface FsqOptions extends Omit<CallOptions, 'device'> {
  *
  * With 'original' the bound is tanh(z + tan(o/h))·h − o, h = (L − 1)(1 − 10⁻³)/2, o = ½ for even L, else 0, and the value of
  * what is rounded is divided by ⌊L/2⌋; with 'symmetric' (L − 1)(tanh(z) + 1)/2 is rounded and scaled to −1 … 1.
- * tanh is made of float32 additions, multiplications and divisions: the codes are the same on every machine.
+ * tanh is made of float32 additions, multiplications and divisions: the codes are the same on every machine and device.
+ * A DeviceArray as vectors gives one.
  *
  * Errors: VqConfigError, VqShapeError; VqValueError naming the first row with a NaN or an infinity.
  * Source: Mentzer et al. 2023, https://arxiv.org/abs/2309.15505, appendix A.1; 'symmetric': Parker et al. 2024,
@@ -26,42 +33,74 @@ export interface FsqOptions extends Omit<CallOptions, 'device'> {
  * @example
  * fsqEncode(Float32Array.of(-9, 0, 9, 9), { levels: [3, 5] }) // [6, 14]: levels (0, 2) and (2, 4)
  */
-export function fsqEncode(vectors: Float32Array, options: FsqOptions): Int32Array {
-  return encodeRows<Int32Array>('fsqEncode', vectors, options, 0)
+export function fsqEncode(vectors: Float32Array, options: FsqOptions): Int32Array
+export function fsqEncode(vectors: DeviceArray, options: FsqOptions): DeviceArray<Int32Array>
+export function fsqEncode(vectors: Rows, options: FsqOptions): Int32Array | DeviceArray<Int32Array> {
+  return encodeRows('fsqEncode', vectors, options, 0)
 }
 
-/** As {@link fsqEncode}, off the main thread. The vectors are copied when it is called. */
-export async function fsqEncodeAsync(
+/** As {@link fsqEncode}, off the main thread. Typed arrays are copied when it is called. */
+export function fsqEncodeAsync(
   vectors: Float32Array,
   options: FsqOptions & AsyncCallOptions,
-): Promise<Int32Array> {
-  const operation = 'fsqEncodeAsync'
-  const { levels, bound, x } = prepare(operation, vectors, options)
-  return callAsync(operation, options, (core, threads) => core.fsqEncode(x, levels, bound, 0, threads, true))
+): Promise<Int32Array>
+export function fsqEncodeAsync(
+  vectors: DeviceArray,
+  options: FsqOptions & AsyncCallOptions,
+): Promise<DeviceArray<Int32Array>>
+export async function fsqEncodeAsync(
+  vectors: Rows,
+  options: FsqOptions & AsyncCallOptions,
+): Promise<Int32Array | DeviceArray<Int32Array>> {
+  const call = prepare('fsqEncodeAsync', vectors, options, 0, true)
+  return call.finish(await callAsync('fsqEncodeAsync', options, call.run))
+}
+
+/**
+ * Codes and values in one pass; both are those of {@link fsqEncode} and {@link fsqDecode}.
+ *
+ * @example
+ * fsqQuantizeRows(Float32Array.of(-9, 0), { levels: [3, 5] }) // { indices: [6], quantized: [-1, 0] }
+ */
+export function fsqQuantizeRows(vectors: Float32Array, options: FsqOptions): CodesAndValues
+export function fsqQuantizeRows(vectors: DeviceArray, options: FsqOptions): DeviceCodesAndValues
+export function fsqQuantizeRows(vectors: Rows, options: FsqOptions): CodesAndValues | DeviceCodesAndValues {
+  return encodeRows('fsqQuantizeRows', vectors, options, 1)
+}
+
+/**
+ * What {@link fsqEncode} rounds, on the scale of the values, [N, D].
+ *
+ * @example
+ * fsqBoundRows(Float32Array.of(0.5), { levels: [3], bound: 'symmetric' }) // [0.46211714]: tanh(0.5)
+ */
+export function fsqBoundRows(vectors: Float32Array, options: FsqOptions): Float32Array
+export function fsqBoundRows(vectors: DeviceArray, options: FsqOptions): DeviceArray
+export function fsqBoundRows(vectors: Rows, options: FsqOptions): Rows {
+  return encodeRows('fsqBoundRows', vectors, options, 2)
 }
 
 /** What is asked of the rows: 0 their codes, 1 codes and values, 2 the bounded values that would be rounded. */
-export function encodeRows<T>(
-  operation: string,
-  vectors: Float32Array,
-  options: FsqOptions,
-  what: 0 | 1 | 2,
-): T {
-  const { levels, bound, x } = prepare(operation, vectors, options)
-  return callNow(operation, options, (core, threads) =>
-    core.fsqEncode(x, levels, bound, what, threads, false),
-  )
+export function encodeRows<T>(operation: string, vectors: Rows, options: FsqOptions, what: 0 | 1 | 2): T {
+  const call = prepare(operation, vectors, options, what, false)
+  return call.finish<T>(callNow(operation, options, call.run))
 }
 
 /** Values of codes, [N] to [N, levels.length]. Throws VqValueError for a code that there is not. */
-export function fsqDecode(indices: Int32Array, options: FsqOptions): Float32Array {
-  const { levels, bound = 'original' } = options ?? {}
-  const size = codesOfLevels('fsqDecode', levels, bound)
-  const codes = typedArray('fsqDecode', 'indices', indices, 'Int32Array')
-  expectCodes('fsqDecode', codes, size)
-  return callNow('fsqDecode', options, (core, threads) =>
-    core.fsqDecode(codes, levels as number[], fsqBounds.indexOf(bound), threads, false),
+export function fsqDecode(indices: Int32Array, options: FsqOptions): Float32Array
+export function fsqDecode(indices: DeviceArray<Int32Array>, options: FsqOptions): DeviceArray
+export function fsqDecode(indices: Int32Array | DeviceArray<Int32Array>, options: FsqOptions): Rows {
+  const { levels, number, dim, size } = settings('fsqDecode', options)
+  const place = placeOf('fsqDecode', options.device, [indices])
+  const codes = operand<Int32Array>('fsqDecode', 'indices', indices, 'Int32Array')
+  if (typeof codes.native !== 'number') expectCodes('fsqDecode', codes.native, size)
+  const stays = indices instanceof DeviceArray
+  const found = callNow('fsqDecode', options, (core, threads) =>
+    place === undefined
+      ? core.fsqDecode(codes.native as Int32Array, levels, number, threads, false)
+      : core.cudaFsqDecode(place, codes.native, levels, number, stays),
   )
+  return settled(found, codes.length, dim, stays, 2)
 }
 
 /** Throws VqValueError unless every code is from 0 to size − 1. */
@@ -76,11 +115,11 @@ export function expectCodes(operation: string, codes: Int32Array, size: number):
     })
 }
 
-function prepare(
+/** The levels, checked, as native code takes them. */
+export function settings(
   operation: string,
-  vectors: Float32Array,
   options: FsqOptions,
-): { levels: number[]; bound: number; x: Float32Array } {
+): { levels: number[]; number: number; dim: number; size: number } {
   expectConfig(
     typeof options === 'object' && options !== null,
     operation,
@@ -89,8 +128,27 @@ function prepare(
     'Pass { levels: [8, 5, 5, 5] }.',
   )
   const { levels, bound = 'original' } = options
-  codesOfLevels(operation, levels, bound)
-  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
-  rowsOf(operation, 'vectors', x, levels.length)
-  return { levels: [...levels], bound: fsqBounds.indexOf(bound), x }
+  const size = codesOfLevels(operation, levels, bound)
+  return { levels: [...levels], number: fsqBounds.indexOf(bound), dim: levels.length, size }
+}
+
+function prepare(
+  operation: string,
+  vectors: Rows,
+  options: FsqOptions,
+  what: 0 | 1 | 2,
+  async: boolean,
+): { run(core: NativeCore, threads: number): unknown; finish<T>(found: unknown): T } {
+  const { levels, number, dim } = settings(operation, options)
+  const place = placeOf(operation, options.device, [vectors])
+  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
+  const n = rowsOf(operation, 'vectors', x, dim)
+  const stays = vectors instanceof DeviceArray
+  return {
+    run: (core, threads) =>
+      place === undefined
+        ? core.fsqEncode(x.native as Float32Array, levels, number, what, threads, async)
+        : core.cudaFsqEncode(place, x.native, levels, number, what, stays, async),
+    finish: found => settled(found, n, dim, stays, what),
+  }
 }

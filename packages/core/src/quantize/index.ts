@@ -6,10 +6,26 @@ export {
   type EstimatorGradientOptions,
   estimatorGradient,
 } from './estimator-gradient.js'
-export { type FsqOptions, fsqDecode, fsqEncode, fsqEncodeAsync } from './fsq-encode.js'
+export {
+  type FsqOptions,
+  fsqBoundRows,
+  fsqDecode,
+  fsqEncode,
+  fsqEncodeAsync,
+  fsqQuantizeRows,
+} from './fsq-encode.js'
+export { fsqGradient } from './fsq-gradient.js'
 export * from './kmeans.js'
+export type { CodesAndValues, DeviceCodesAndValues } from './lattice-result.js'
 export { codesOfLevels, type FsqBound } from './levels.js'
-export { type LfqOptions, lfqDecode, lfqEncode, lfqEncodeAsync } from './lfq-encode.js'
+export {
+  type LfqOptions,
+  lfqDecode,
+  lfqEncode,
+  lfqEncodeAsync,
+  lfqQuantizeRows,
+} from './lfq-encode.js'
+export * from './lfq-entropy.js'
 export {
   type DeviceNearestResult,
   type Metric,

@@ -1,18 +1,24 @@
 import { expectConfig, expectInteger, expectNumber } from '../check.js'
-import { rowsOf, typedArray } from './arrays.js'
+import { DeviceArray, operand } from '../cuda/device-array.js'
+import { placeOf } from '../cuda/place.js'
+import type { NativeCore } from '../native.js'
+import { rowsOf } from './arrays.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
 import { expectCodes } from './fsq-encode.js'
+import { type CodesAndValues, type DeviceCodesAndValues, settled } from './lattice-result.js'
 
-export interface LfqOptions extends Omit<CallOptions, 'device'> {
+export interface LfqOptions extends CallOptions {
   /** Bits of a code, one per dimension, 1 to 31. */
   dim: number
   /** What a bit stands for: +scale or −scale. Default 1. */
   scale?: number
 }
 
+type Rows = Float32Array | DeviceArray
+
 /**
  * Codes of rows by lookup-free quantization. vectors: [N, D] row by row; bit j of a code is z_j > 0, the first dimension
- * being the highest bit.
+ * being the highest bit. A DeviceArray as vectors gives one.
  *
  * Errors: VqConfigError, VqShapeError; VqValueError naming the first row with a NaN or an infinity.
  * Source: Yu et al. 2023, https://arxiv.org/abs/2310.05737, equations 3 and 4.
@@ -20,33 +26,62 @@ export interface LfqOptions extends Omit<CallOptions, 'device'> {
  * @example
  * lfqEncode(Float32Array.of(0.3, -2, 0, 5), { dim: 2 }) // [2, 1]
  */
-export function lfqEncode(vectors: Float32Array, options: LfqOptions): Int32Array {
-  return lfqRows<Int32Array>('lfqEncode', vectors, options, 0)
+export function lfqEncode(vectors: Float32Array, options: LfqOptions): Int32Array
+export function lfqEncode(vectors: DeviceArray, options: LfqOptions): DeviceArray<Int32Array>
+export function lfqEncode(vectors: Rows, options: LfqOptions): Int32Array | DeviceArray<Int32Array> {
+  return lfqRows('lfqEncode', vectors, options, 0)
 }
 
-/** As {@link lfqEncode}, off the main thread. The vectors are copied when it is called. */
-export async function lfqEncodeAsync(
+/** As {@link lfqEncode}, off the main thread. Typed arrays are copied when it is called. */
+export function lfqEncodeAsync(
   vectors: Float32Array,
   options: LfqOptions & AsyncCallOptions,
-): Promise<Int32Array> {
-  const { dim, scale, x } = prepare('lfqEncodeAsync', vectors, options)
-  return callAsync('lfqEncodeAsync', options, (core, threads) =>
-    core.lfqEncode(x, dim, scale, 0, threads, true),
-  )
+): Promise<Int32Array>
+export function lfqEncodeAsync(
+  vectors: DeviceArray,
+  options: LfqOptions & AsyncCallOptions,
+): Promise<DeviceArray<Int32Array>>
+export async function lfqEncodeAsync(
+  vectors: Rows,
+  options: LfqOptions & AsyncCallOptions,
+): Promise<Int32Array | DeviceArray<Int32Array>> {
+  const call = prepare('lfqEncodeAsync', vectors, options, 0, true)
+  return call.finish(await callAsync('lfqEncodeAsync', options, call.run))
+}
+
+/**
+ * Codes and values in one pass; both are those of {@link lfqEncode} and {@link lfqDecode}.
+ *
+ * @example
+ * lfqQuantizeRows(Float32Array.of(0.3, -2), { dim: 2, scale: 0.5 }) // { indices: [2], quantized: [0.5, -0.5] }
+ */
+export function lfqQuantizeRows(vectors: Float32Array, options: LfqOptions): CodesAndValues
+export function lfqQuantizeRows(vectors: DeviceArray, options: LfqOptions): DeviceCodesAndValues
+export function lfqQuantizeRows(vectors: Rows, options: LfqOptions): CodesAndValues | DeviceCodesAndValues {
+  return lfqRows('lfqQuantizeRows', vectors, options, 1)
 }
 
 /** What is asked of the rows: 0 their codes, 1 codes and values. */
-export function lfqRows<T>(operation: string, vectors: Float32Array, options: LfqOptions, what: 0 | 1): T {
-  const { dim, scale, x } = prepare(operation, vectors, options)
-  return callNow(operation, options, (core, threads) => core.lfqEncode(x, dim, scale, what, threads, false))
+export function lfqRows<T>(operation: string, vectors: Rows, options: LfqOptions, what: 0 | 1): T {
+  const call = prepare(operation, vectors, options, what, false)
+  return call.finish<T>(callNow(operation, options, call.run))
 }
 
 /** Values of codes, [N] to [N, dim], each +scale or −scale. Throws VqValueError for a code that there is not. */
-export function lfqDecode(indices: Int32Array, options: LfqOptions): Float32Array {
+export function lfqDecode(indices: Int32Array, options: LfqOptions): Float32Array
+export function lfqDecode(indices: DeviceArray<Int32Array>, options: LfqOptions): DeviceArray
+export function lfqDecode(indices: Int32Array | DeviceArray<Int32Array>, options: LfqOptions): Rows {
   const { dim, scale } = settings('lfqDecode', options)
-  const codes = typedArray('lfqDecode', 'indices', indices, 'Int32Array')
-  expectCodes('lfqDecode', codes, 2 ** dim)
-  return callNow('lfqDecode', options, (core, threads) => core.lfqDecode(codes, dim, scale, threads, false))
+  const place = placeOf('lfqDecode', options.device, [indices])
+  const codes = operand<Int32Array>('lfqDecode', 'indices', indices, 'Int32Array')
+  if (typeof codes.native !== 'number') expectCodes('lfqDecode', codes.native, 2 ** dim)
+  const stays = indices instanceof DeviceArray
+  const found = callNow('lfqDecode', options, (core, threads) =>
+    place === undefined
+      ? core.lfqDecode(codes.native as Int32Array, dim, scale, threads, false)
+      : core.cudaLfqDecode(place, codes.native, dim, scale, stays),
+  )
+  return settled(found, codes.length, dim, stays, 2)
 }
 
 function settings(operation: string, options: LfqOptions): { dim: number; scale: number } {
@@ -70,11 +105,21 @@ export function expectBits(operation: string, dim: unknown): asserts dim is numb
 
 function prepare(
   operation: string,
-  vectors: Float32Array,
+  vectors: Rows,
   options: LfqOptions,
-): { dim: number; scale: number; x: Float32Array } {
+  what: 0 | 1,
+  async: boolean,
+): { run(core: NativeCore, threads: number): unknown; finish<T>(found: unknown): T } {
   const { dim, scale } = settings(operation, options)
-  const x = typedArray(operation, 'vectors', vectors, 'Float32Array')
-  rowsOf(operation, 'vectors', x, dim)
-  return { dim, scale, x }
+  const place = placeOf(operation, options.device, [vectors])
+  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
+  const n = rowsOf(operation, 'vectors', x, dim)
+  const stays = vectors instanceof DeviceArray
+  return {
+    run: (core, threads) =>
+      place === undefined
+        ? core.lfqEncode(x.native as Float32Array, dim, scale, what, threads, async)
+        : core.cudaLfqEncode(place, x.native, dim, scale, what, stays, async),
+    finish: found => settled(found, n, dim, stays, what),
+  }
 }

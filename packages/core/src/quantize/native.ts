@@ -25,6 +25,17 @@ export interface QuantizeCore {
     threads: number,
     async: boolean,
   ): unknown
+  nearestImplicitCode(
+    z: Float32Array,
+    shift: Float32Array,
+    start: Float32Array,
+    up: Float32Array,
+    down: Float32Array,
+    dim: number,
+    hidden: number,
+    threads: number,
+    async: boolean,
+  ): unknown
   emaUpdate(
     vectors: Float32Array,
     indices: Int32Array,
@@ -72,6 +83,24 @@ export interface QuantizeCore {
     async: boolean,
   ): unknown
   lfqDecode(indices: Int32Array, dim: number, scale: number, threads: number, async: boolean): unknown
+  fsqGradient(
+    z: Float32Array,
+    g: Float32Array,
+    levels: number[],
+    bound: number,
+    threads: number,
+  ): Float32Array
+  lfqEntropy(vectors: Float32Array, dim: number, group: number, kappa: number, threads: number): unknown
+  lfqEntropyGradient(
+    vectors: Float32Array,
+    table: Float32Array,
+    dim: number,
+    group: number,
+    kappa: number,
+    byPerSample: number,
+    byOfMean: number,
+    threads: number,
+  ): Float32Array
   /** The last four arrays before the threads are written to. */
   kmeansBlock(
     vectors: Float32Array,

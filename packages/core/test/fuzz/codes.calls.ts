@@ -4,7 +4,7 @@ import { type Rng, sizeOf, type Values } from './rng.js'
 /** Kernels of quantization. Their answers are compared elsewhere; here no call of them may do harm. */
 
 const alone =
-  'tfjs has none; codes, lfq-entropies, gumbel-softmax, estimator-gradient and ordered-linear.test.ts compare it with float64'
+  'tfjs has none; codes, lfq-entropies, gumbel-softmax, estimator-gradient, nearest-implicit-code and ordered-linear.test.ts compare it with float64'
 const fuzz = (call: (r: Rng) => Call): Fuzz => ({ call, alone })
 
 const lattice = (r: Rng) => {
@@ -73,6 +73,13 @@ export const codes: FuzzTable = {
     const [inputs, outputs] = [r.int(1, 37), r.int(1, 37)]
     return {
       inputs: { x: rows(r, inputs), weight: r.tensor([inputs, outputs]), bias: r.tensor([outputs]) },
+    }
+  }),
+  VqNearestImplicitCode: fuzz(r => {
+    const [n, k, dim, hidden, blocks] = [r.int(0, 9), r.int(1, 30), r.int(1, 19), r.int(1, 19), r.int(1, 3)]
+    const given = { z: r.tensor([n, dim]), shift: r.tensor([n, dim]), start: r.tensor([k, dim]) }
+    return {
+      inputs: { ...given, up: r.tensor([blocks, dim, hidden]), down: r.tensor([blocks, hidden, dim]) },
     }
   }),
   VqEstimatorGradient: fuzz(r => {

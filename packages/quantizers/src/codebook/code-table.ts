@@ -1,11 +1,11 @@
 import { emaUpdateTensors, noGrad, type Random, random, tf } from '@vq/core'
+import { unitRows } from '../base/unit-rows.js'
 import { type DataInitializer, dataInitializers, kmeansInit } from '../initializers/index.js'
 import { type InitializerOptions, uniformInit } from '../initializers/uniform.js'
 import { expectDistributed, gatherRows } from './distributed.js'
 import { expectCodes } from './expect-codes.js'
 import type { CodebookOptions, ResolvedCodebook } from './options.js'
 import { reviveDead, setRows } from './revival.js'
-import { unitRows } from './unit-rows.js'
 
 /** Where a table puts what has to be saved: a module's own `addParameter`, `addBuffer` and `addCounter`. */
 export interface Registrar {

@@ -49,3 +49,28 @@ export function passToCodes(quantized: tf.Tensor2D, codes: tf.Tensor2D, indices:
     (dy, [at]) => [tf.clone(dy), tf.unsortedSegmentSum(dy, at as tf.Tensor1D, count)],
   )
 }
+
+/** mean((sg(z) − q)²), given the mean and difference = z − q [N, D]: moves q, as it came about. */
+export function reconstructionLoss(
+  q: tf.Tensor2D,
+  difference: tf.Tensor2D,
+  meanSquare: tf.Scalar,
+): tf.Scalar {
+  return customGradient<tf.Scalar>(
+    [q],
+    save => {
+      save([difference])
+      return tf.clone(meanSquare)
+    },
+    (dy, [d]) => [tf.mul(d, tf.mul(dy, -2 / d.size))],
+  )
+}
+
+/** `quantized` [N, D] itself, its gradient also given to q [N, D], as it came about. */
+export function passToReconstruction(quantized: tf.Tensor2D, q: tf.Tensor2D): tf.Tensor2D {
+  return customGradient<tf.Tensor2D>(
+    [quantized, q],
+    () => tf.clone(quantized),
+    dy => [tf.clone(dy), tf.clone(dy)],
+  )
+}

@@ -17,11 +17,12 @@ import {
   tf,
 } from '@vq/core'
 import { expectOptions } from '../base/expect-options.js'
+import { QuantizeDropout, type QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import type { RowsOutput } from '../base/quantizer.js'
+import { sumOfStages } from '../base/stages.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { QuantizeDropout, type QuantizeDropoutOptions } from '../lattice/dropout.js'
 import { type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
-import { expectScales, sumOfStages } from '../lattice/stages.js'
+import { expectScales } from '../lattice/scales.js'
 
 export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Levels of each dimension, the same at every stage. */

@@ -6,38 +6,15 @@
 // entropies follow from the bits' probabilities alone (lfqEntropies of @vq/core). They are exact: nothing is clamped.
 // Zhao et al. 2024, "Image and video tokenization with binary spherical quantization", https://arxiv.org/abs/2406.07548:
 //   u = z/‖z‖,  q = sign(u)/√D, everything else of u instead of z                    (equations 5 to 7)
-import {
-  customGradient,
-  detach,
-  lfqEntropies,
-  lfqQuantize,
-  meanSquaredError,
-  orderedLinear,
-  type Random,
-  tf,
-} from '@vq/core'
+import { detach, lfqEntropies, lfqQuantize, meanSquaredError, type Random, tf } from '@vq/core'
 import { selectRows } from '../base/rows.js'
+import { unitRows } from '../base/unit-rows.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import type { LFQSettings } from './options.js'
 
 /** u: z itself, or on the unit sphere; rows of norm 0 stay 0. z: [M, D]. */
 export function onSphere(z: tf.Tensor2D, { spherical }: LFQSettings): tf.Tensor2D {
-  if (!spherical) return z
-  return customGradient<tf.Tensor2D>(
-    [z],
-    save => {
-      // By the largest number first: squares of very large and very small ones leave float32.
-      const most = tf.max(tf.abs(z), 1, true) // [M, 1]
-      const near1 = tf.divNoNan(z, most)
-      // Added in order: residual codes hang on u's last bits.
-      const length = tf.sqrt(orderedLinear(tf.square(near1), tf.ones([z.shape[1], 1])))
-      const u = tf.divNoNan(near1, length) as tf.Tensor2D
-      const inverse = tf.divNoNan(tf.divNoNan(1, length), most)
-      save([u, inverse])
-      return u
-    },
-    (dy, [u, inverse]) => [tf.mul(tf.sub(dy, tf.mul(u, tf.sum(tf.mul(u, dy), 1, true))), inverse)],
-  )
+  return spherical ? unitRows(z) : z
 }
 
 /** Values with the gradient of u, and codes. The codes are of z itself: dividing by the norm could lose a tiny number's sign. */

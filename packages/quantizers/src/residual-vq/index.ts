@@ -1,2 +1,2 @@
-export type { ResidualVQOptions } from './options.js'
+export type { ImplicitCodebookOptions, ResidualVQOptions } from './options.js'
 export { ResidualVQ } from './residual-vq.js'

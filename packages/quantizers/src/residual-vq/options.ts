@@ -1,8 +1,16 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf } from '@vq/core'
+import type { QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import { type CodebookOptions, type ResolvedCodebook, resolveCodebook } from '../codebook/options.js'
 import { type EstimatorName, estimators } from '../estimators/index.js'
 
-export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'> {
+export interface ImplicitCodebookOptions {
+  /** h, the width inside a block. Default 256. */
+  hiddenDim?: number
+  /** L, the residual blocks of each level's network. Default 2. */
+  numBlocks?: number
+}
+
+export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'>, QuantizeDropoutOptions {
   /** Q, the number of codes of a vector. Default 4. */
   numQuantizers?: number
   /** Whether all levels use one codebook. Default false. */
@@ -20,24 +28,28 @@ export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'> {
    */
   estimatorScope?: 'sum' | 'level'
   /**
-   * Probability that a training batch keeps only its first levels, 1 … Q of them, every number equally likely; the indices
-   * of the others are −1 (Zeghidour et al. 2021, SoundStream, https://arxiv.org/abs/2107.03312, section III-C). Default 0.
+   * Codebooks that networks make for each vector from the codes chosen before (QINCo, Huijben et al. 2024,
+   * https://arxiv.org/abs/2401.14732); the codebooks are the first level's codes and the base codes of the others. Everything
+   * learns by gradient: `codebookUpdate` is 'gradient' (the default here) or 'learnable'. Encoding costs each vector and
+   * level about 2·K·D·h·L multiply-adds. Neither a shared codebook nor a beam search goes with it: the search follows fixed
+   * codebooks, and here every path would have its own. Default: fixed codebooks.
    */
-  quantizeDropout?: number
-  /** The least number of levels that quantizeDropout keeps. Default 1. */
-  quantizeDropoutMin?: number
+  implicitCodebook?: ImplicitCodebookOptions
   /** Paths that encoding keeps at each level; the one with the smallest final error wins. Default 1. */
   beamSize?: number
   /** The same in training. Default 1. */
   trainingBeamSize?: number
 }
 
-type Own = Required<Omit<ResidualVQOptions, keyof CodebookOptions>>
-export type Resolved = ResolvedCodebook & Own
+type Own = Required<Omit<ResidualVQOptions, keyof CodebookOptions | 'implicitCodebook'>>
+export type Resolved = ResolvedCodebook &
+  Own & { implicitCodebook: Required<ImplicitCodebookOptions> | undefined }
 
 export function resolve(options: ResidualVQOptions): Resolved {
   const name = 'ResidualVQ'
-  const codebook = resolveCodebook(name, { ...options, metric: 'l2' })
+  const implicitCodebook = resolveImplicit(name, options)
+  const { codebookUpdate = implicitCodebook === undefined ? 'ema' : 'gradient' } = options
+  const codebook = resolveCodebook(name, { ...options, codebookUpdate, metric: 'l2' })
   const { numQuantizers = 4, sharedCodebook = false, commitmentCost = 0.25, estimator = 'ste' } = options
   const { dim = codebook.embeddingDim, estimatorScope = 'sum', quantizeDropout = 0 } = options
   const { quantizeDropoutMin = 1, beamSize = 1, trainingBeamSize = 1 } = options
@@ -53,8 +65,6 @@ export function resolve(options: ResidualVQOptions): Resolved {
   expectNumber(name, 'commitmentCost', commitmentCost, 0, Number.MAX_VALUE)
   expectOneOf(name, 'estimator', estimator, Object.keys(estimators) as EstimatorName[])
   expectOneOf(name, 'estimatorScope', estimatorScope, ['sum', 'level'])
-  expectNumber(name, 'quantizeDropout', quantizeDropout, 0, 1)
-  expectInteger(name, 'quantizeDropoutMin', quantizeDropoutMin, 1, numQuantizers)
   expectInteger(name, 'beamSize', beamSize, 1, 1 << 20)
   expectInteger(name, 'trainingBeamSize', trainingBeamSize, 1, 1 << 20)
   return {
@@ -67,7 +77,47 @@ export function resolve(options: ResidualVQOptions): Resolved {
     estimatorScope,
     quantizeDropout,
     quantizeDropoutMin,
+    implicitCodebook,
     beamSize,
     trainingBeamSize,
   }
+}
+
+function resolveImplicit(
+  name: string,
+  { implicitCodebook, codebookUpdate, sharedCodebook, beamSize = 1, trainingBeamSize = 1 }: ResidualVQOptions,
+): Required<ImplicitCodebookOptions> | undefined {
+  if (implicitCodebook === undefined) return undefined
+  const refuse = (fine: boolean, expected: string, received: unknown, remedy: string): void =>
+    expectConfig(fine, name, `${expected} with implicitCodebook`, received, remedy)
+  expectConfig(
+    typeof implicitCodebook === 'object' && implicitCodebook !== null,
+    name,
+    'implicitCodebook to be an object',
+    implicitCodebook,
+    'Pass { hiddenDim: 256, numBlocks: 2 }, or leave it out.',
+  )
+  const { hiddenDim = 256, numBlocks = 2 } = implicitCodebook
+  expectInteger(name, 'implicitCodebook.hiddenDim', hiddenDim, 1, 2 ** 24)
+  expectInteger(name, 'implicitCodebook.numBlocks', numBlocks, 1, 1024)
+  refuse(
+    codebookUpdate !== 'ema',
+    "codebookUpdate to be 'gradient' or 'learnable'",
+    codebookUpdate,
+    'Leave it out: a network stands between base codes and vectors, so that no average of vectors is a base code.',
+  )
+  refuse(
+    sharedCodebook !== true,
+    'sharedCodebook to be false',
+    sharedCodebook,
+    'Leave it out: each level’s base codes belong to its own network.',
+  )
+  for (const [option, beam] of Object.entries({ beamSize, trainingBeamSize }))
+    refuse(
+      beam === 1,
+      `${option} to be 1`,
+      beam,
+      'Leave it out: the search follows codebooks that are the same for every path, and here each path has its own.',
+    )
+  return { hiddenDim, numBlocks }
 }

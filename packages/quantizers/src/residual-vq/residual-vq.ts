@@ -5,11 +5,20 @@ import { detach, nearestCode, noGrad, type Random, random, residualEncode, tf } 
 import { ModuleList } from '@vq/core/nn'
 import { blamingRows, expectFiniteRows } from '../base/finite.js'
 import { Projection } from '../base/projection.js'
+import { QuantizeDropout } from '../base/quantize-dropout.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
+import { sumOfStages } from '../base/stages.js'
 import type { CodeTable } from '../codebook/code-table.js'
 import { CodebookLevel } from '../codebook/level.js'
-import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
+import {
+  codebookLoss,
+  commitmentLoss,
+  passToCodes,
+  passToReconstruction,
+  reconstructionLoss,
+} from '../codebook/loss.js'
 import { estimators } from '../estimators/index.js'
+import { type Codewords, ImplicitNetwork } from './implicit-network.js'
 import { type ResidualVQOptions, type Resolved, resolve } from './options.js'
 
 interface Level {
@@ -22,17 +31,30 @@ interface Level {
   q: tf.Tensor2D
   difference: tf.Tensor2D
   meanSquare: tf.Scalar
+  /** The sum of the codes up to here; with networks, as they made it. */
+  total: tf.Tensor2D
 }
+
+/** Between two levels of a start from data. A type, not an interface: tf.tidy wants an index signature. */
+type Passed = { rest: tf.Tensor2D; total?: tf.Tensor2D }
 
 /**
  * Q codebooks, each for what the ones before have left over: indices [..., Q], vectors the sums of their codes. `decode`
  * also takes the first codes of vectors alone, [..., q] with q ≤ Q, or −1 from some level on.
  *
- * State: that of a codebook per level, `levels.0.codebook` and so on; with a shared codebook `levels.0` alone.
+ * With `implicitCodebook` (QINCo) a network makes each later level's codes for each vector, from the codes chosen before and
+ * from the level's base codes; see implicit-network.ts. It starts as the plain quantizer of the base codes. The codebook loss
+ * is then the mean over levels of ‖sg(z) − x̂_d‖², x̂_d the sum of the first d codes, whose gradient reaches all networks and
+ * base codes that x̂_d came from; the codes are chosen outside of it.
+ *
+ * State: that of a codebook per level, `levels.0.codebook` and so on; with a shared codebook `levels.0` alone; with
+ * `implicitCodebook` also `networks.0.concat.weight` and so on for the level after the first.
  *
  * @example
  * const rvq = new ResidualVQ({ numEmbeddings: 1024, embeddingDim: 64, numQuantizers: 8 })
  * const codes = rvq.encode(tf.zeros([2, 16, 64]))   // int32 [2, 16, 8]
+ *
+ * new ResidualVQ({ numEmbeddings: 64, embeddingDim: 32, implicitCodebook: { hiddenDim: 256, numBlocks: 2 } })
  */
 export class ResidualVQ extends BaseQuantizer {
   protected override readonly refusesRows: boolean = true
@@ -42,28 +64,37 @@ export class ResidualVQ extends BaseQuantizer {
   readonly codebookSize: number
   readonly options: Readonly<Resolved>
   readonly levels: ModuleList<CodebookLevel>
+  /** With `implicitCodebook` what makes the codes of each level after the first. */
+  readonly networks: ModuleList<ImplicitNetwork> | undefined
   private readonly projectIn: Projection | undefined
   private readonly projectOut: Projection | undefined
+  private readonly dropout: QuantizeDropout
   private readonly random: Random
 
   constructor(options: ResidualVQOptions) {
     super()
     this.options = resolve(options)
-    const { dim, embeddingDim, numEmbeddings, numQuantizers, sharedCodebook } = this.options
+    const { dim, embeddingDim, numEmbeddings, numQuantizers, sharedCodebook, implicitCodebook } = this.options
     this.dim = dim
     this.codebookSize = numEmbeddings
     this.codesPerVector = numQuantizers
     this.random = options.random ?? random
+    this.dropout = new QuantizeDropout('ResidualVQ', numQuantizers, options, this.random)
     const made = Array.from(
       { length: sharedCodebook ? 1 : numQuantizers },
       () => new CodebookLevel(this.options, options),
     )
     this.levels = this.addModule('levels', new ModuleList(made))
-    if (dim === embeddingDim) return
-    const layer = (inFeatures: number, outFeatures: number): Projection =>
-      new Projection({ inFeatures, outFeatures, random: this.random })
-    this.projectIn = this.addModule('project_in', layer(dim, embeddingDim))
-    this.projectOut = this.addModule('project_out', layer(embeddingDim, dim))
+    if (dim !== embeddingDim) {
+      const layer = (inFeatures: number, outFeatures: number): Projection =>
+        new Projection({ inFeatures, outFeatures, random: this.random })
+      this.projectIn = this.addModule('project_in', layer(dim, embeddingDim))
+      this.projectOut = this.addModule('project_out', layer(embeddingDim, dim))
+    }
+    if (implicitCodebook === undefined) return
+    // Last, so that a generator gives the codes and projections that it gives without.
+    const networks = made.slice(1).map(() => new ImplicitNetwork(embeddingDim, implicitCodebook, this.random))
+    this.networks = this.addModule('networks', new ModuleList(networks))
   }
 
   private tableOf(level: number): CodeTable {
@@ -78,25 +109,43 @@ export class ResidualVQ extends BaseQuantizer {
   /** Makes the first codes from vectors [..., dim], level by level, as `initCodebook` says: 'kmeans' where that needs no data. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    let rest = tf.tidy(() => this.inner(tf.clone(tf.reshape(vectors, [-1, this.dim])) as tf.Tensor2D))
+    const rest = tf.tidy(() => this.inner(tf.clone(tf.reshape(vectors, [-1, this.dim])) as tf.Tensor2D))
+    let at: Passed = { rest }
     try {
-      for (const { table } of this.levels) {
-        await table.startAsync(await rest.data<'float32'>())
-        const next = tf.tidy(() => tf.sub<tf.Tensor2D>(rest, gatherNearest(rest, table)))
-        rest.dispose()
-        rest = next
+      for (const [l, { table }] of [...this.levels].entries()) {
+        await table.startAsync(await at.rest.data<'float32'>())
+        const next = tf.tidy(() => this.pass(l, at))
+        tf.dispose(at)
+        at = next
       }
     } finally {
-      rest.dispose()
+      tf.dispose(at)
     }
   }
 
   // As `initialize`, on the first training batch.
   private start(z: tf.Tensor2D): void {
-    let rest = z
-    for (const { table } of this.levels) {
-      table.start(rest.dataSync() as Float32Array)
-      rest = tf.sub(rest, gatherNearest(rest, table))
+    let at: Passed = { rest: z }
+    for (const [l, { table }] of [...this.levels].entries()) {
+      table.start(at.rest.dataSync() as Float32Array)
+      at = this.pass(l, at)
+    }
+  }
+
+  // What level l leaves of the rest, and the sum of codes up to it.
+  private pass(l: number, { rest, total }: Passed): Required<Passed> {
+    const words = this.codewords(l, this.tableOf(l).weight, total)
+    const q = words.of(words.nearest(rest))
+    return { rest: tf.sub(rest, q), total: total === undefined ? q : tf.add(total, q) }
+  }
+
+  // What level l offers to vectors whose levels before sum up to `total`.
+  private codewords(l: number, codes: tf.Tensor2D, total: tf.Tensor2D | undefined): Codewords {
+    if (this.networks !== undefined && total !== undefined)
+      return this.networks.modules[l - 1].codewords(codes, total)
+    return {
+      nearest: rest => nearestCode(rest, codes) as tf.Tensor1D,
+      of: chosen => tf.gather(codes, chosen),
     }
   }
 
@@ -109,23 +158,30 @@ export class ResidualVQ extends BaseQuantizer {
     const learning = this.training && !this.frozen
     const z = this.inner(rows)
     if (learning && !this.ready) noGrad(() => this.start(z))
-    const kept = learning ? this.drawLevels() : numQuantizers
+    const kept = this.dropout.draw(learning)
     const beam = this.training ? trainingBeamSize : beamSize
-    const { levels, total } = this.passLevels('forward', rows, z, kept, beam)
+    const levels = this.passLevels('forward', rows, z, kept, beam)
     const commitment = levels.map(l => this.commitment(z, l, kept))
     const losses: Record<string, tf.Scalar> = { commitment: tf.addN(commitment) }
-    if (codebookUpdate !== 'ema')
-      losses.codebook = tf.div(
-        tf.addN(levels.map(l => codebookLoss(l.codes, l.chosen, l.difference, l.meanSquare))),
-        kept,
-      )
-    let quantized = this.estimate(z, levels, total)
-    if (codebookUpdate === 'learnable')
-      for (const { codes, chosen } of levels) quantized = passToCodes(quantized, codes, chosen)
+    if (codebookUpdate !== 'ema') losses.codebook = tf.div(tf.addN(levels.map(l => this.codeLoss(l))), kept)
+    const quantized = this.passGradient(this.estimate(z, levels), levels)
     if (learning) this.learn(levels)
     const dropped = Array.from({ length: numQuantizers - kept }, () => tf.fill([z.shape[0]], -1, 'int32'))
     const indices = tf.stack([...levels.map(l => l.chosen), ...dropped], 1)
     return { quantized: this.projectOut?.forward(quantized) ?? quantized, indices, losses }
+  }
+
+  private codeLoss({ codes, chosen, difference, meanSquare, total }: Level): tf.Scalar {
+    return this.networks === undefined
+      ? codebookLoss(codes, chosen, difference, meanSquare)
+      : reconstructionLoss(total, difference, meanSquare)
+  }
+
+  // Where codes are learnable, the gradient of what is computed from them.
+  private passGradient(quantized: tf.Tensor2D, levels: Level[]): tf.Tensor2D {
+    if (this.options.codebookUpdate !== 'learnable') return quantized
+    if (this.networks !== undefined) return passToReconstruction(quantized, levels[levels.length - 1].total)
+    return levels.reduce((q, { codes, chosen }) => passToCodes(q, codes, chosen), quantized)
   }
 
   private commitment(z: tf.Tensor2D, { difference, meanSquare }: Level, kept: number): tf.Scalar {
@@ -133,45 +189,38 @@ export class ResidualVQ extends BaseQuantizer {
     return commitmentLoss(z, difference, meanSquare, this.options.commitmentCost / kept)
   }
 
-  private drawLevels(): number {
-    const { numQuantizers, quantizeDropout, quantizeDropoutMin } = this.options
-    if (quantizeDropout === 0 || this.random.uniform() >= quantizeDropout) return numQuantizers
-    return quantizeDropoutMin + this.random.integer(numQuantizers - quantizeDropoutMin + 1)
-  }
-
-  // The first `kept` levels of z [N, D], and the sum of their codes.
-  private passLevels(
-    method: string,
-    rows: tf.Tensor2D,
-    z: tf.Tensor2D,
-    kept: number,
-    beam: number,
-  ): { levels: Level[]; total: tf.Tensor2D } {
+  // The first `kept` levels of z [N, D].
+  private passLevels(method: string, rows: tf.Tensor2D, z: tf.Tensor2D, kept: number, beam: number): Level[] {
     const levels: Level[] = []
     const given = beam > 1 ? this.search(method, rows, z, kept, beam) : undefined
+    // Fixed codes get their gradient from the losses; what networks make is recorded.
+    const recorded = this.networks === undefined ? noGrad : <T>(f: () => T): T => f()
     let rest = detach(z)
-    let total: tf.Tensor2D | undefined
+    let before: tf.Tensor2D | undefined
     for (let l = 0; l < kept; l++) {
       const table = this.tableOf(l)
       const codes = table.codes()
+      const words = this.codewords(l, codes, before)
+      const chosen = given?.[l] ?? noGrad(() => this.nearest(method, rows, rest, words))
+      const made = recorded(() => words.of(chosen))
+      const total = recorded(() => (before === undefined ? made : tf.add<tf.Tensor2D>(before, made)))
       const level = noGrad(() => {
-        const chosen = given?.[l] ?? this.nearest(method, rows, rest, table)
-        const q = tf.gather<tf.Tensor2D>(table.weight, chosen)
+        const q = detach(made)
         const difference = tf.sub<tf.Tensor2D>(rest, q)
         const meanSquare = tf.mean<tf.Scalar>(tf.square(difference))
-        total = total === undefined ? q : tf.add<tf.Tensor2D>(total, q)
-        return { table, codes, rest, chosen, q, difference, meanSquare }
+        return { table, codes, rest, chosen, q, difference, meanSquare, total }
       })
       // Before anything moves: a NaN would stay in the averages for ever.
       if (l === 0) expectFiniteRows(`ResidualVQ.${method}`, rows, level.meanSquare.dataSync()[0])
       levels.push(level)
       rest = level.difference
+      before = total
     }
-    return { levels, total: total as tf.Tensor2D }
+    return levels
   }
 
-  private nearest(method: string, rows: tf.Tensor2D, z: tf.Tensor2D, table: CodeTable): tf.Tensor1D {
-    return blamingRows(`ResidualVQ.${method}`, rows, () => nearestCode(z, table.weight) as tf.Tensor1D)
+  private nearest(method: string, rows: tf.Tensor2D, rest: tf.Tensor2D, words: Codewords): tf.Tensor1D {
+    return blamingRows(`ResidualVQ.${method}`, rows, () => words.nearest(rest))
   }
 
   // Codes by beam search, one tensor [N] per level.
@@ -189,10 +238,10 @@ export class ResidualVQ extends BaseQuantizer {
     return tf.unstack(tf.tensor2d(codes, [z.shape[0], kept], 'int32'), 1) as tf.Tensor1D[]
   }
 
-  private estimate(z: tf.Tensor2D, levels: Level[], total: tf.Tensor2D): tf.Tensor2D {
+  private estimate(z: tf.Tensor2D, levels: Level[]): tf.Tensor2D {
     const { estimator, estimatorScope } = this.options
     const through = estimators[estimator]
-    if (estimatorScope === 'sum') return through(z, total)
+    if (estimatorScope === 'sum') return through(z, detach(levels[levels.length - 1].total))
     let before: tf.Tensor2D | undefined
     let quantized: tf.Tensor2D | undefined
     for (const { q } of levels) {
@@ -216,7 +265,7 @@ export class ResidualVQ extends BaseQuantizer {
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
     const { numQuantizers, beamSize } = this.options
     return noGrad(() => {
-      const { levels } = this.passLevels('encode', rows, this.inner(rows), numQuantizers, beamSize)
+      const levels = this.passLevels('encode', rows, this.inner(rows), numQuantizers, beamSize)
       return tf.stack(
         levels.map(l => l.chosen),
         1,
@@ -226,18 +275,14 @@ export class ResidualVQ extends BaseQuantizer {
 
   protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
     return noGrad(() => {
-      const [n, given] = indices.shape as [number, number]
-      let total: tf.Tensor2D | undefined
-      for (let l = 0; l < given; l++) {
-        const chosen = tf.reshape(tf.slice(indices, [0, l], [n, 1]), [n]) as tf.Tensor1D
-        const q = gatherKnown(this.tableOf(l).weight, chosen)
-        total = total === undefined ? q : tf.add<tf.Tensor2D>(total, q)
-      }
-      return this.projectOut?.forward(total as tf.Tensor2D) ?? (total as tf.Tensor2D)
+      const total = sumOfStages(indices, (l, codes, before) =>
+        this.codewords(l, this.tableOf(l).weight, before).of(codes),
+      )
+      return this.projectOut?.forward(total) ?? total
     })
   }
 
-  /** [Q, K, D], also where all levels share one codebook. */
+  /** [Q, K, D], also where all levels share one codebook; with `implicitCodebook` the base codes from level 2 on. */
   codebook(): tf.Tensor3D {
     const { numQuantizers } = this.options
     return tf.tidy(
@@ -246,8 +291,7 @@ export class ResidualVQ extends BaseQuantizer {
   }
 
   override extraState(): unknown {
-    if (this.options.quantizeDropout === 0) return undefined
-    return { random: this.random.state }
+    return this.dropout.on ? { random: this.random.state } : undefined
   }
 
   override loadExtraState(state: unknown): void {
@@ -257,15 +301,4 @@ export class ResidualVQ extends BaseQuantizer {
 
 function values(x: tf.Tensor): Float32Array {
   return x.dataSync<'float32'>()
-}
-
-function gatherNearest(rest: tf.Tensor2D, table: CodeTable): tf.Tensor2D {
-  return tf.gather<tf.Tensor2D>(table.weight, nearestCode(rest, table.weight))
-}
-
-// Rows of a table, zeros for −1.
-function gatherKnown(table: tf.Tensor2D, chosen: tf.Tensor1D): tf.Tensor2D {
-  const rows = tf.gather<tf.Tensor2D>(table, tf.maximum(chosen, tf.scalar(0, 'int32')))
-  const known = tf.greaterEqual(chosen, tf.scalar(0, 'int32'))
-  return tf.where(tf.reshape(known, [-1, 1]), rows, tf.zerosLike(rows))
 }

@@ -1,6 +1,6 @@
 import { type Random, tf } from '@vq/core'
+import { unitRows } from '../base/unit-rows.js'
 import { orthogonalLoss, usageEntropy } from '../codebook/soft-assignment.js'
-import { unitRows } from '../codebook/unit-rows.js'
 import type { Resolved } from './options.js'
 
 /** The rows and codes of a codebook, and the codes that the rows chose in it. */

@@ -6,10 +6,10 @@ import { nearestCode, noGrad, type Random, random, tf } from '@vq/core'
 import { blamingRows, expectFiniteRows } from '../base/finite.js'
 import { Projection } from '../base/projection.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
+import { unitRows } from '../base/unit-rows.js'
 import { CodeTable } from '../codebook/code-table.js'
 import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
 import { assignmentCrossEntropy, sampleCodes } from '../codebook/soft-assignment.js'
-import { unitRows } from '../codebook/unit-rows.js'
 import { estimators } from '../estimators/index.js'
 import { fromGroups, toGroups } from './heads.js'
 import { type Resolved, resolve, type VectorQuantizerOptions } from './options.js'
@@ -90,25 +90,25 @@ export class VectorQuantizer extends BaseQuantizer {
     this.codes.set(codes)
   }
 
-  // Rows [N, dim] as what codes are sought for: [G·M, D], G the number of codebooks.
+  // Rows [N, dim] as what codes are sought for: [G·M, D], G the number of codebooks; for cosine of unit length.
   private toHeads(rows: tf.Tensor2D): tf.Tensor2D {
-    const { heads } = this.options
-    return toGroups(this.projectIn?.forward(rows) ?? rows, heads, this.codes.groups)
+    const { heads, metric } = this.options
+    const parts = toGroups(this.projectIn?.forward(rows) ?? rows, heads, this.codes.groups)
+    return metric === 'cosine' ? unitRows(parts) : parts
   }
 
   protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
-    const { estimator, codebookUpdate, metric, sampleTemperature } = this.options
+    const { estimator, codebookUpdate, sampleTemperature } = this.options
     const learning = this.training && !this.frozen
-    const raw = this.toHeads(rows)
+    const z = this.toHeads(rows)
     if (learning && !this.ready) {
       this.expectFinite('forward', rows)
-      this.codes.start(raw.dataSync() as Float32Array)
+      this.codes.start(z.dataSync() as Float32Array)
     }
-    const z = metric === 'cosine' ? unitRows(raw) : raw
     const codes = this.codes.codes()
     const { chosen, q, difference, meanSquare } = noGrad(() => {
       const sampled = learning && sampleTemperature > 0
-      const chosen = sampled ? this.sample(z, codes) : this.nearest('forward', rows, raw)
+      const chosen = sampled ? this.sample(z, codes) : this.nearest('forward', rows, z)
       const q = tf.gather<tf.Tensor2D>(codes, chosen)
       const difference = tf.sub<tf.Tensor2D>(z, q)
       return { chosen, q, difference, meanSquare: tf.mean(tf.square(difference)) as tf.Scalar }
@@ -212,8 +212,7 @@ export class VectorQuantizer extends BaseQuantizer {
     return tf.tidy(() => {
       this.expectLength('getDistanceMatrix', z)
       const { metric, heads } = this.options
-      const raw = this.toHeads(tf.reshape(z, [-1, this.dim]) as tf.Tensor2D)
-      const rows = metric === 'cosine' ? unitRows(raw) : raw
+      const rows = this.toHeads(tf.reshape(z, [-1, this.dim]) as tf.Tensor2D)
       const parts = this.codes.split(rows, undefined, this.codes.codes()).map(({ z, codes }) => {
         const products = tf.matMul(z, codes, false, true) // [M, K]
         if (metric === 'cosine') return tf.sub(1, products)

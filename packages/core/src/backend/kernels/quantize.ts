@@ -13,6 +13,13 @@ export const quantize: KernelTable = {
     backend.run('VqNearestCode', rowsOf(z, dim), k, dim, metric as number, z, codebook, indices)
     return indices
   },
+  VqNearestImplicitCode: ({ z, shift, start, up, down }, _attrs, backend) => {
+    const [blocks, dim, hidden] = up.shape
+    const [n, k] = [z.shape[0], start.shape[0]]
+    const indices = backend.allocate([n], 'int32')
+    backend.run('VqNearestImplicitCode', n, k, dim, hidden, blocks, z, shift, start, up, down, indices)
+    return indices
+  },
   VqOrderedLinear: ({ x, weight, bias }, _attrs, backend) => {
     const [inputs, outputs] = weight.shape
     const lead = x.shape.slice(0, -1)
