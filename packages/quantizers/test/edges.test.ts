@@ -3,6 +3,7 @@ import { valueAndGradients } from '@vq/core/optim'
 import {
   GroupedResidualVQ,
   LatentQuantizer,
+  LFQ,
   ProductQuantizer,
   RandomProjectionQuantizer,
   SimVQ,
@@ -196,4 +197,19 @@ it('what is no tensor is refused by name', () => {
   expect(() => q.decode([1] as never)).toThrow(/VectorQuantizer\.decode: expected a tensor/)
   expect(() => q.encode(normal(3, 2), { mask: [1, 0, 1] as never })).toThrow(/mask as a tensor/)
   q.dispose()
+})
+
+it('on the sphere a row too small for its gradient gets none, and spoils nothing', () => {
+  for (const q of [
+    new VectorQuantizer({ numEmbeddings: 4, embeddingDim: 3, metric: 'cosine', random: new Random(1) }),
+    new LFQ({ codebookSize: 8, spherical: true }),
+  ]) {
+    const z = tf.variable(tf.mul(normal(2, 3), tf.tensor2d([1e-42, 1e-30], [2, 1])))
+    const { value, gradients } = valueAndGradients(() => q.forward(z).loss, [z])
+    const g = Array.from((gradients[0] as tf.Tensor).dataSync())
+    expect(g.slice(0, 3).every(x => x === 0)).toBe(true)
+    expect(g.slice(3).every(x => Number.isFinite(x) && x !== 0)).toBe(true)
+    tf.dispose([value, ...(gradients as tf.Tensor[]), z])
+    q.dispose()
+  }
 })

@@ -41,6 +41,15 @@ describe('data that is hardly any', () => {
     }
   })
 
+  it('a stage of mini-batches never raises the error, however few rows they saw', async () => {
+    for (const randomState of [13, 17, 49, 85]) {
+      const options = { nClusters: 1, nStages: 4, dim: 5, maxIter: 2, batchSize: 7, randomState }
+      const { stageErrors } = await new RQKMeans(options).fit(normal(200, 5).map(x => x ** 3))
+      for (const [s, e] of stageErrors.slice(1).entries())
+        expect(e).toBeLessThanOrEqual(stageErrors[s] * (1 + 1e-9))
+    }
+  })
+
   it('rows without numbers, and errors of no rows, are refused', async () => {
     await expect(new RQKMeans({ nClusters: 1 }).fit(tf.zeros([5, 0]))).rejects.toThrow(VqShapeError)
     const rq = await new RQKMeans({ nClusters: 2, nStages: 1, dim: 3 }).fit(normal(9, 3))
@@ -63,6 +72,19 @@ describe('no code holds more than its share', () => {
       expect(heaviest(rq.trainingCodes)).toBeLessThanOrEqual(most)
       expect(heaviest(await rq.getBalancedCodes(rows))).toBeLessThanOrEqual(most)
     }
+  })
+
+  it('after a refit as well, which still lowers the error', async () => {
+    const options = { nClusters: 8, nStages: 2, dim: 3, maxShare: 0.2 }
+    const rows = normal(150, 3).map(x => x ** 3)
+    const plain = await new RQKMeans(options).fit(rows)
+    const refitted = await new RQKMeans({ ...options, refit: 2 }).fit(rows)
+    for (const stage of [0, 1])
+      expect(heaviest(refitted.trainingCodes.filter((_, i) => i % 2 === stage))).toBeLessThanOrEqual(30)
+    expect(refitted.stageErrors[1]).toBeLessThan(plain.stageErrors[1])
+    const back = refitted.reconstructFromCodes(refitted.trainingCodes)
+    const error = rows.reduce((sum, x, i) => sum + (x - back[i]) ** 2, 0) / rows.length
+    expect(refitted.stageErrors[1]).toBeCloseTo(error, 6)
   })
 
   it('refuses shares that cannot be', async () => {

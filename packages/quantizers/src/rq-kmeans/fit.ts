@@ -199,10 +199,12 @@ async function refine(
   books: Float32Array[],
   codes: Int32Array[],
   stageErrors: number[],
-  { refit: rounds, beamSize }: Resolved,
+  { refit: rounds, beamSize, maxShare, nClusters }: Resolved,
   turn: Turn,
 ): Promise<void> {
-  const { dim } = rest
+  const { dim, count } = rest
+  // Codes found anew would forget the share.
+  const held = mostRows(maxShare, count, nClusters) < count
   let error = stageErrors.at(-1) as number
   const now = { books: books.map(b => b.slice()), codes: codes.map(c => c.slice()) }
   for (let round = 0; round < rounds; round++) {
@@ -211,7 +213,13 @@ async function refine(
     for (let b = 0; b < whole.blocks; b++) {
       await turn.pass()
       whole.visit(b, (rows, first) => {
-        const found = residualEncode(rows, now.books, { dim, beam: beamSize }).codes
+        const q = now.books.length
+        const found = held
+          ? Int32Array.from(
+              { length: (rows.length / dim) * q },
+              (_, i) => codes[i % q][first + Math.floor(i / q)],
+            )
+          : residualEncode(rows, now.books, { dim, beam: beamSize }).codes
         rest.visit(b, left => {
           left.set(rows)
           for (const [l, book] of now.books.entries())

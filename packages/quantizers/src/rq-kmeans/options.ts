@@ -19,11 +19,14 @@ export interface RQKMeansOptions {
   randomState?: number
   /** Length of a row, for typed arrays; tensors bring it along. */
   dim?: number
-  /** Mini-batch k-means (Sculley 2010): this many random rows per update. Default: every row. */
+  /** Mini-batch k-means (Sculley 2010): this many random rows per update, and every row for the last. Default: every row. */
   batchSize?: number
   /** No code of a stage holds more than this share of the rows that are fitted, at least 1/K (rounded up to a row). Default 1. */
   maxShare?: number
-  /** Rounds of solving for all codebooks at once, the codes as they are, and finding the codes anew. Default 0. */
+  /**
+   * Rounds of solving for all codebooks at once, the codes as they are, and finding the codes anew; with `maxShare` the codes stay.
+   * Default 0.
+   */
   refit?: number
   /** Paths that encoding keeps at each stage. Default 1. */
   beamSize?: number
