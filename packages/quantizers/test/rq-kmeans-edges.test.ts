@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf, VqConfigError, VqFormatError, VqShapeError } from '@vq/core'
@@ -137,6 +137,31 @@ describe('files', () => {
       expect(resumed.trainingCodes).toEqual(whole.trainingCodes)
     }
   })
+
+  it.skipIf(process.platform === 'win32')(
+    'rows on disk have no name, so that a kill leaves none',
+    async () => {
+      const names = (): string[] => readdirSync(tmpdir()).filter(f => f.startsWith('vq-rows-'))
+      const before = names()
+      const seen: string[][] = []
+      const dim = 1024 // blocks of 512 rows
+      const options = {
+        nClusters: 2,
+        nStages: 1,
+        dim,
+        maxIter: 2,
+        memoryLimit: 0,
+        init: 'k-means++' as const,
+      }
+      const onProgress = (): unknown => seen.push(names())
+      const rows = normal(1100, dim)
+      const rq = await new RQKMeans(options).fit(rows, { onProgress })
+      expect(seen.length).toBeGreaterThan(0)
+      for (const here of seen) expect(here).toEqual(before)
+      const held = await new RQKMeans({ ...options, memoryLimit: 1e9 }).fit(rows)
+      expect(rq.codebooks).toEqual(held.codebooks)
+    },
+  )
 
   it('a damaged model or checkpoint is refused, whatever it lacks', async () => {
     const options: RQKMeansOptions = { nClusters: 4, nStages: 2, dim: 3 }
