@@ -45,15 +45,15 @@ export class CodeTable {
     this.distributed = distributed
     const { codebookUpdate, initCodebook, deadCodeThreshold } = options
     const first = tf.keep(this.onSphere(this.firstCodes()))
-    const ones = (): tf.Tensor1D => tf.ones([this.size])
     if (codebookUpdate === 'ema') {
       this.weight = owner.buffer('codebook', tf.clone(first))
       // (1, the initial code): an unused code stays where it is.
-      this.counts = owner.buffer('counts', ones())
-      this.sums = owner.buffer('sums', first)
+      this.counts = owner.buffer('counts', this.firstCounts())
+      this.sums = owner.buffer('sums', this.firstSums(first))
+      first.dispose()
     } else {
       this.weight = owner.parameter('weight', first)
-      if (deadCodeThreshold > 0) this.counts = owner.buffer('counts', ones())
+      if (deadCodeThreshold > 0) this.counts = owner.buffer('counts', this.firstCounts())
     }
     if (fromData(initCodebook)) this.initialized = owner.counter('initialized')
   }
@@ -90,6 +90,20 @@ export class CodeTable {
       const table = tf.tensor2d(codes.slice(), this.shape)
       return this.options.metric === 'cosine' ? unitRows(table) : table
     })
+  }
+
+  // 1, but where that would be dead already: as a revived code, or the first step would throw the initial codes away.
+  private get firstCount(): number {
+    const { deadCodeThreshold, deadCodeReset } = this.options
+    return deadCodeThreshold > 1 ? deadCodeReset : 1
+  }
+
+  private firstCounts(): tf.Tensor1D {
+    return tf.fill([this.size], this.firstCount)
+  }
+
+  private firstSums(codes: tf.Tensor2D): tf.Tensor2D {
+    return this.firstCount === 1 ? tf.clone(codes) : tf.tidy(() => tf.mul(codes, this.firstCount))
   }
 
   /** The codes that vectors become, [G·K, D]: the table, or for cosine its rows by their direction. */
@@ -179,8 +193,8 @@ export class CodeTable {
     tf.tidy(() => {
       const value = this.onSphere(codes)
       this.weight.assign(value)
-      this.sums?.assign(value)
-      this.counts?.assign(tf.ones([this.size]))
+      this.sums?.assign(this.firstSums(value))
+      this.counts?.assign(this.firstCounts())
     })
     if (this.initialized !== undefined) this.initialized.value = 1
   }

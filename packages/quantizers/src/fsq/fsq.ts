@@ -17,9 +17,10 @@ import {
   randomUniform,
   tf,
 } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { levelSteps } from './levels.js'
 
 export interface FSQOptions extends LatticeOptions {
