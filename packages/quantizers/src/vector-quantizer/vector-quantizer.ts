@@ -129,6 +129,10 @@ export class VectorQuantizer extends BaseQuantizer {
     return { quantized: this.fromHeads(quantized), indices: this.toIndices(chosen), losses }
   }
 
+  override learnFromNothing(): void {
+    this.codes.learnFromNothing()
+  }
+
   // Whether a loss looks at the rows of each codebook.
   private get needsGroups(): boolean {
     const { commitment, diversityWeight, orthogonalWeight } = this.options
