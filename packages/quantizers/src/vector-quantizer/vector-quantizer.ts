@@ -9,11 +9,12 @@ import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { unitRows } from '../base/unit-rows.js'
 import { CodeTable } from '../codebook/code-table.js'
 import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
-import { assignmentCrossEntropy, sampleCodes } from '../codebook/soft-assignment.js'
+import { crossEntropyCommitment, regularizers } from '../codebook/regularizers.js'
+import { sampleCodes } from '../codebook/soft-assignment.js'
+import { drawsInTraining, looksAtAllCodes } from '../codebook/training-options.js'
 import { estimators } from '../estimators/index.js'
 import { fromGroups, toGroups } from './heads.js'
 import { type Resolved, resolve, type VectorQuantizerOptions } from './options.js'
-import { type Group, regularizers } from './regularizers.js'
 
 /**
  * One codebook of K vectors of length D; each vector, or each head of it, becomes its nearest code.
@@ -116,31 +117,17 @@ export class VectorQuantizer extends BaseQuantizer {
     // Before anything moves: a NaN would stay in the averages for ever.
     expectFiniteRows('VectorQuantizer.forward', rows, meanSquare.dataSync()[0])
     const losses: Record<string, tf.Scalar> = {}
-    const groups = this.needsGroups ? this.codes.split(z, chosen, codes) : []
+    const groups = looksAtAllCodes(this.options) ? this.codes.split(z, chosen, codes) : []
     losses.commitment =
       this.options.commitment === 'mse'
         ? commitmentLoss(z, difference, meanSquare, this.options.commitmentCost)
-        : this.crossEntropy(groups)
+        : crossEntropyCommitment(groups, this.options)
     if (codebookUpdate !== 'ema') losses.codebook = codebookLoss(codes, chosen, difference, meanSquare)
     Object.assign(losses, regularizers(groups, this.options, learning ? this.random : undefined))
     const estimated = estimators[estimator](z, q)
     const quantized = codebookUpdate === 'learnable' ? passToCodes(estimated, codes, chosen) : estimated
     if (learning) this.codes.learn(z, chosen)
     return { quantized: this.fromHeads(quantized), indices: this.toIndices(chosen), losses }
-  }
-
-  // Whether a loss looks at the rows of each codebook.
-  private get needsGroups(): boolean {
-    const { commitment, diversityWeight, orthogonalWeight } = this.options
-    return commitment === 'cross-entropy' || diversityWeight > 0 || orthogonalWeight > 0
-  }
-
-  private crossEntropy(groups: Group[]): tf.Scalar {
-    const { commitmentCost, metric } = this.options
-    const parts = groups.map(({ z, codes, chosen }) =>
-      assignmentCrossEntropy(z, codes, chosen, { metric, temperature: 1 }),
-    )
-    return tf.mul(tf.addN(parts), commitmentCost / parts.length)
   }
 
   // Codes of rows [G·M, D], as places in the table of all groups.
@@ -227,13 +214,8 @@ export class VectorQuantizer extends BaseQuantizer {
 
   override extraState(): unknown {
     const codes = this.codes.extraState()
-    return codes ?? (this.draws ? { random: this.random.state } : undefined)
-  }
-
-  // Whether training draws numbers besides those of the table.
-  private get draws(): boolean {
-    const { sampleTemperature, orthogonalWeight, orthogonalMaxCodes, numEmbeddings } = this.options
-    return sampleTemperature > 0 || (orthogonalWeight > 0 && orthogonalMaxCodes < numEmbeddings)
+    const draws = drawsInTraining(this.options, this.codebookSize)
+    return codes ?? (draws ? { random: this.random.state } : undefined)
   }
 
   override loadExtraState(state: unknown): void {
