@@ -69,6 +69,31 @@ onBackends(backend => {
       }
     })
 
+    it('residual, with noise moves a share of the numbers by up to half a level of the last stage', () => {
+      for (const bound of ['original', 'symmetric'] as const) {
+        const own = { levels: [5, 3], bound, numQuantizers: 3 }
+        const plain = new ResidualFSQ(own)
+        const q = new ResidualFSQ({ ...own, noiseDropout: 0.3, random: new Random(2) })
+        within(q, () => {
+          const [z, w] = [normal([4000, 2], 1), normal([4000, 2], 2)]
+          const out = q.forward(z)
+          const { quantized, indices } = plain.forward(z)
+          expect(numbers(out.indices)).toEqual(numbers(indices))
+          // A third stage of L levels has steps of the first one's over L².
+          const steps = own.levels.map(
+            l => (bound === 'original' ? 1 / Math.floor(l / 2) : 2 / (l - 1)) / l ** 2,
+          )
+          const moved = tf.div(tf.abs(tf.sub(out.quantized, quantized)), tf.tensor1d(steps))
+          const share = numbers(tf.mean(tf.cast(tf.greater(moved, 1e-6), 'float32')))[0]
+          expect(Math.abs(share - 0.3)).toBeLessThan(5 * Math.sqrt((0.3 * 0.7) / 8000))
+          expect(numbers(tf.max(moved))[0]).toBeLessThan(1 + 1e-3)
+          expect(gradientsOf(q, z, w)).toEqual(gradientsOf(plain, z, w))
+          q.eval()
+          expect(numbers(q.forward(z).quantized)).toEqual(numbers(quantized))
+        })
+      }
+    })
+
     it('lists all its codes, and each is its own code', () => {
       for (const bound of ['original', 'symmetric'] as const) {
         const q = new FSQ({ levels: [4, 3, 5], bound })

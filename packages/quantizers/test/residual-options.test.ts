@@ -284,6 +284,33 @@ onBackends(() => {
     masked.dispose()
   })
 
+  it('takes as many numbers from its generator whatever the batch, so that processes stay alike', () => {
+    const states = [N, 5, 0].map(n => {
+      const own = { ...cases.all, quantizeDropout: 0.5, orthogonalActiveOnly: true, deadCodeThreshold: 0 }
+      const [rvq, vq] = [
+        residual(own),
+        single({ ...cases.all, orthogonalActiveOnly: true, deadCodeThreshold: 0 }),
+      ]
+      const mask = tf.tensor1d(
+        Array.from({ length: N }, (_, i) => i < n),
+        'bool',
+      )
+      const z = tf.tensor2d(zs.slice(), [N, D])
+      const state = [rvq, vq].map(q => {
+        tf.tidy(() => {
+          for (let i = 0; i < 3; i++) q.forward(z, { mask })
+        })
+        const extra = q.extraState()
+        q.dispose()
+        return extra
+      })
+      tf.dispose([mask, z])
+      return state
+    })
+    expect(states[0]).toEqual([{ random: expect.anything() }, { random: expect.anything() }])
+    expect(states.slice(1)).toEqual([states[0], states[0]])
+  })
+
   it('resumed training draws on where it was saved', () => {
     const own = { ...gradient, sampleTemperature: 2, orthogonalWeight: 1, orthogonalMaxCodes: 2 }
     const [first, second] = [residual(own), residual(own)]

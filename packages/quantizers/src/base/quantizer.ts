@@ -67,7 +67,10 @@ export abstract class BaseQuantizer extends Module {
   forward(z: tf.Tensor, options: QuantizeOptions = {}): QuantizerOutput {
     return tf.tidy(() => {
       const { rows, valid, lead } = this.toRows('forward', z, options)
-      if (rows === undefined) return this.nothing(z, lead)
+      if (rows === undefined) {
+        if (this.training && !this.frozen) this.learnFromNothing()
+        return this.nothing(z, lead)
+      }
       if (!this.refusesRows) this.expectFinite('forward', rows)
       const { quantized, indices, losses } = this.quantizeRows(rows)
       const chosen = this.count(indices)
@@ -81,6 +84,9 @@ export abstract class BaseQuantizer extends Module {
       }
     })
   }
+
+  /** A training step without any vector: it takes part in what processes that train together sum up. `forward` calls it. */
+  learnFromNothing(): void {}
 
   /** Codes of z [..., D]: int32 [...] or [..., Q]. Nothing moves, no gradient. */
   encode(z: tf.Tensor, options: QuantizeOptions = {}): tf.Tensor {

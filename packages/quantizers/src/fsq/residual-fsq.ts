@@ -8,6 +8,7 @@
 import {
   codesOfLevels,
   expectInteger,
+  expectNumber,
   type FsqBound,
   fsqBounded,
   fsqQuantize,
@@ -23,6 +24,8 @@ import { sumOfStages } from '../base/stages.js'
 import { straightThrough } from '../estimators/straight-through.js'
 import { type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { expectScales } from '../lattice/scales.js'
+import { levelSteps } from './levels.js'
+import { withNoise } from './noise.js'
 
 export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>, QuantizeDropoutOptions {
   /** Levels of each dimension, the same at every stage. */
@@ -31,6 +34,11 @@ export interface ResidualFSQOptions extends Omit<LatticeOptions, 'numCodebooks'>
   numQuantizers: number
   /** Default 'original'. */
   bound?: FsqBound
+  /**
+   * Probability with which, in training, a number is not rounded but moved by uniform noise of up to half a level of the last
+   * stage that is kept, in [0, 1]. Its codes are those of the rounded one. Default 0.
+   */
+  noiseDropout?: number
 }
 
 /**
@@ -44,16 +52,19 @@ export class ResidualFSQ extends LatticeQuantizer {
   readonly levels: readonly number[]
   readonly bound: FsqBound
   readonly numQuantizers: number
+  readonly noiseDropout: number
   private readonly dropout: QuantizeDropout
   // float32 [D] per stage.
   private readonly scales: Float32Array[]
 
   constructor(options: ResidualFSQOptions) {
     expectOptions('ResidualFSQ', options, '{ levels: [8, 5, 5, 5], numQuantizers: 4 }')
-    const { levels, numQuantizers, bound = 'original' } = options
+    const { levels, numQuantizers, bound = 'original', noiseDropout = 0 } = options
     const size = codesOfLevels('ResidualFSQ', levels, bound)
     expectInteger('ResidualFSQ', 'numQuantizers', numQuantizers, 1)
     super('ResidualFSQ', levels.length, size, { ...options, numCodebooks: 1 }, { stages: numQuantizers })
+    expectNumber('ResidualFSQ', 'noiseDropout', noiseDropout, 0, 1)
+    this.noiseDropout = noiseDropout
     this.numQuantizers = numQuantizers
     this.levels = [...levels]
     this.bound = bound
@@ -71,8 +82,14 @@ export class ResidualFSQ extends LatticeQuantizer {
 
   protected quantizeCodes(z: tf.Tensor2D): RowsOutput {
     const bounded = fsqBounded(z, this) as tf.Tensor2D
-    const { sum, indices } = noGrad(() => this.stages(z, bounded, this.dropout.draw(this.training)))
-    return { quantized: straightThrough(bounded, sum), indices, losses: {} }
+    const kept = this.dropout.draw(this.training)
+    const { sum, indices } = noGrad(() => this.stages(z, bounded, kept))
+    if (!this.training || this.noiseDropout === 0)
+      return { quantized: straightThrough(bounded, sum), indices, losses: {} }
+    const { noiseDropout: rate, random: generator, levels, bound } = this
+    const steps = levelSteps(levels, bound).map((step, d) => step * this.scales[kept - 1][d])
+    const noisy = noGrad(() => withNoise(bounded, sum, { rate, steps, generator }))
+    return { quantized: straightThrough(bounded, noisy), indices, losses: {} }
   }
 
   protected encodeCodes(z: tf.Tensor2D): tf.Tensor {
@@ -119,7 +136,7 @@ export class ResidualFSQ extends LatticeQuantizer {
   }
 
   override extraState(): unknown {
-    return this.dropout.on ? { random: this.random.state } : undefined
+    return this.dropout.on || this.noiseDropout > 0 ? { random: this.random.state } : undefined
   }
 
   override loadExtraState(state: unknown): void {

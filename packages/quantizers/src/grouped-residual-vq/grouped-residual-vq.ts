@@ -91,6 +91,10 @@ export class GroupedResidualVQ extends BaseQuantizer {
     }
   }
 
+  override learnFromNothing(): void {
+    for (const group of this.groups) group.learnFromNothing()
+  }
+
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
     const parts = this.split(rows)
     return joined([...this.groups].map((group, g) => group.encode(parts[g])))

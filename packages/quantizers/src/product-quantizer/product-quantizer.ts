@@ -244,6 +244,10 @@ export class ProductQuantizer extends BaseQuantizer {
     return { quantized: this.turnBack(quantized as tf.Tensor2D), indices: this.asCodes(indices), losses }
   }
 
+  override learnFromNothing(): void {
+    this.parts.learnFromNothing()
+  }
+
   // A single part has no axis of codes of its own.
   private asCodes(indices: tf.Tensor): tf.Tensor {
     return tf.reshape(indices, [-1, this.codesPerVector])

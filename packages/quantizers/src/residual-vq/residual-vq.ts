@@ -20,6 +20,7 @@ import {
 } from '../codebook/loss.js'
 import { crossEntropyCommitment, type Group, regularizers } from '../codebook/regularizers.js'
 import { sampleCodes } from '../codebook/soft-assignment.js'
+import { stepDraws } from '../codebook/step-draws.js'
 import { drawsInTraining, looksAtAllCodes } from '../codebook/training-options.js'
 import { estimators, straightThrough } from '../estimators/index.js'
 import { type Codewords, ImplicitNetwork } from './implicit-network.js'
@@ -39,11 +40,11 @@ interface Level {
   total: tf.Tensor2D
 }
 
-/** How many levels are passed, and how each finds its codes: as the nearest, along `beam` paths, or drawn. */
+/** How many levels are passed, and how each finds its codes: as the nearest, along `beam` paths, or by what is `drawn`. */
 interface Way {
   kept: number
   beam: number
-  drawn: boolean
+  drawn?: Random | undefined
 }
 
 /** Between two levels of a start from data. A type, not an interface: tf.tidy wants an index signature. */
@@ -81,6 +82,7 @@ export class ResidualVQ extends BaseQuantizer {
   private readonly projectOut: Projection | undefined
   private readonly dropout: QuantizeDropout
   private readonly random: Random
+  private readonly rank: number | undefined
 
   constructor(options: ResidualVQOptions) {
     super()
@@ -90,6 +92,7 @@ export class ResidualVQ extends BaseQuantizer {
     this.codebookSize = numEmbeddings
     this.codesPerVector = numQuantizers
     this.random = options.random ?? random
+    this.rank = options.distributed?.rank
     this.dropout = new QuantizeDropout('ResidualVQ', numQuantizers, options, this.random)
     const made = Array.from(
       { length: sharedCodebook ? 1 : numQuantizers },
@@ -178,12 +181,13 @@ export class ResidualVQ extends BaseQuantizer {
     }
     const kept = this.dropout.draw(learning)
     const beam = this.training ? trainingBeamSize : beamSize
-    const drawn = learning && sampleTemperature > 0
+    const draws = learning ? stepDraws(this.random, this.options, this.rank) : undefined
+    const drawn = sampleTemperature > 0 ? draws?.codes : undefined
     const levels = this.passLevels('forward', rows, z, { kept, beam, drawn })
     const groups = looksAtAllCodes(this.options) ? this.groups(z, levels) : []
     const losses: Record<string, tf.Scalar> = { commitment: this.commitment(z, levels, groups) }
     if (codebookUpdate !== 'ema') losses.codebook = tf.div(tf.addN(levels.map(l => this.codeLoss(l))), kept)
-    Object.assign(losses, regularizers(groups, this.options, learning ? this.random : undefined))
+    Object.assign(losses, regularizers(groups, this.options, draws?.losses))
     const quantized = this.passGradient(this.estimate(z, levels), levels)
     if (learning) this.learn(levels)
     const dropped = Array.from({ length: numQuantizers - kept }, () => tf.fill([z.shape[0]], -1, 'int32'))
@@ -233,7 +237,7 @@ export class ResidualVQ extends BaseQuantizer {
       const codes = table.codes()
       const words = this.codewords(l, codes, before)
       const find = (): tf.Tensor1D =>
-        drawn ? this.sample(rest, codes) : this.nearest(method, rows, rest, words)
+        drawn ? this.sample(rest, codes, drawn) : this.nearest(method, rows, rest, words)
       const chosen = given?.[l] ?? noGrad(find)
       const made = recorded(() => words.of(chosen))
       const total = recorded(() => (before === undefined ? made : tf.add<tf.Tensor2D>(before, made)))
@@ -256,9 +260,9 @@ export class ResidualVQ extends BaseQuantizer {
     return blamingRows(`ResidualVQ.${method}`, rows, () => words.nearest(rest))
   }
 
-  private sample(rest: tf.Tensor2D, codes: tf.Tensor2D): tf.Tensor1D {
+  private sample(rest: tf.Tensor2D, codes: tf.Tensor2D, drawn: Random): tf.Tensor1D {
     const { metric, sampleTemperature: temperature } = this.options
-    return sampleCodes(rest, codes, { metric, temperature }, this.random)
+    return sampleCodes(rest, codes, { metric, temperature }, drawn)
   }
 
   // Codes by beam search, one tensor [N] per level.
@@ -300,10 +304,18 @@ export class ResidualVQ extends BaseQuantizer {
     )
   }
 
+  override learnFromNothing(): void {
+    // The order of `quantizeRows`: the same numbers are drawn as where there are vectors, and as many levels kept.
+    for (const { table } of this.levels) table.startFromNothing()
+    const kept = this.dropout.draw(true)
+    stepDraws(this.random, this.options)
+    for (const { table } of [...this.levels].slice(0, kept)) table.learnFromNothing()
+  }
+
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
     const { numQuantizers, beamSize } = this.options
     return noGrad(() => {
-      const way = { kept: numQuantizers, beam: beamSize, drawn: false }
+      const way = { kept: numQuantizers, beam: beamSize }
       const levels = this.passLevels('encode', rows, this.inner(rows), way)
       return tf.stack(
         levels.map(l => l.chosen),

@@ -11,6 +11,7 @@ import { CodeTable } from '../codebook/code-table.js'
 import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
 import { crossEntropyCommitment, regularizers } from '../codebook/regularizers.js'
 import { sampleCodes } from '../codebook/soft-assignment.js'
+import { type StepDraws, stepDraws } from '../codebook/step-draws.js'
 import { drawsInTraining, looksAtAllCodes } from '../codebook/training-options.js'
 import { estimators } from '../estimators/index.js'
 import { fromGroups, toGroups } from './heads.js'
@@ -37,6 +38,7 @@ export class VectorQuantizer extends BaseQuantizer {
   private readonly projectIn: Projection | undefined
   private readonly projectOut: Projection | undefined
   private readonly random: Random
+  private readonly rank: number | undefined
 
   constructor(options: VectorQuantizerOptions) {
     super()
@@ -46,6 +48,7 @@ export class VectorQuantizer extends BaseQuantizer {
     this.codebookSize = numEmbeddings
     this.codesPerVector = heads > 1 ? heads : 0
     this.random = options.random ?? random
+    this.rank = options.distributed?.rank
     const own = {
       parameter: (name: string, value: tf.Tensor2D) => this.addParameter(name, value),
       buffer: <R extends tf.Rank>(name: string, value: tf.Tensor<R>) => this.addBuffer(name, value),
@@ -107,9 +110,10 @@ export class VectorQuantizer extends BaseQuantizer {
       this.codes.start(z.dataSync() as Float32Array)
     }
     const codes = this.codes.codes()
+    const draws = learning ? stepDraws(this.random, this.options, this.rank) : undefined
     const { chosen, q, difference, meanSquare } = noGrad(() => {
-      const sampled = learning && sampleTemperature > 0
-      const chosen = sampled ? this.sample(z, codes) : this.nearest('forward', rows, z)
+      const drawn = draws !== undefined && sampleTemperature > 0
+      const chosen = drawn ? this.sample(z, codes, draws) : this.nearest('forward', rows, z)
       const q = tf.gather<tf.Tensor2D>(codes, chosen)
       const difference = tf.sub<tf.Tensor2D>(z, q)
       return { chosen, q, difference, meanSquare: tf.mean(tf.square(difference)) as tf.Scalar }
@@ -123,18 +127,24 @@ export class VectorQuantizer extends BaseQuantizer {
         ? commitmentLoss(z, difference, meanSquare, this.options.commitmentCost)
         : crossEntropyCommitment(groups, this.options)
     if (codebookUpdate !== 'ema') losses.codebook = codebookLoss(codes, chosen, difference, meanSquare)
-    Object.assign(losses, regularizers(groups, this.options, learning ? this.random : undefined))
+    Object.assign(losses, regularizers(groups, this.options, draws?.losses))
     const estimated = estimators[estimator](z, q)
     const quantized = codebookUpdate === 'learnable' ? passToCodes(estimated, codes, chosen) : estimated
     if (learning) this.codes.learn(z, chosen)
     return { quantized: this.fromHeads(quantized), indices: this.toIndices(chosen), losses }
   }
 
+  override learnFromNothing(): void {
+    this.codes.startFromNothing()
+    stepDraws(this.random, this.options)
+    this.codes.learnFromNothing()
+  }
+
   // Codes of rows [G·M, D], as places in the table of all groups.
-  private sample(z: tf.Tensor2D, codes: tf.Tensor2D): tf.Tensor1D {
+  private sample(z: tf.Tensor2D, codes: tf.Tensor2D, draws: StepDraws): tf.Tensor1D {
     const { metric, sampleTemperature: temperature } = this.options
     return this.codes.eachGroup(z, codes, (part, book) =>
-      sampleCodes(part, book, { metric, temperature }, this.random),
+      sampleCodes(part, book, { metric, temperature }, draws.codes),
     )
   }
 
