@@ -5,8 +5,8 @@ import { centredColumns, dot, type Features, pairedRows, type Rows } from './row
  * Linear centred kernel alignment of two sets of features of the same N inputs, 0 to 1, 1 where one is the other turned,
  * moved or scaled as a whole: ‖YᵀX‖² / (‖XᵀX‖·‖YᵀY‖) of centred columns, in Frobenius norms. a: [N, D1], b: [N, D2].
  *
- * Source: Kornblith et al. 2019, "Similarity of neural network representations revisited", arXiv 1905.00414, equations 3
- * and 5 (the biased estimate). Takes N·D² or N²·D multiplications, whichever are fewer (10,000 × 256: a second or so), and
+ * Source: Kornblith et al. 2019, "Similarity of neural network representations revisited", arXiv 1905.00414, equations 1,
+ * 3 and 4. Takes N·D² or N²·D multiplications, whichever are fewer (10,000 × 256: a second or so), and
  * no memory beyond copies of the features, in float64.
  *
  * Throws VqConfigError, VqShapeError (lengths; fewer than two rows), and VqValueError for numbers that are not finite, and

@@ -135,7 +135,10 @@ function crossEntropy(x: Design, targets: Int32Array, count: number, penalty: nu
       let most = Number.NEGATIVE_INFINITY
       for (let c = 0; c < count; c++) most = Math.max(most, logits[from + c])
       let total = 0
-      for (let c = 0; c < count; c++) total += logits[from + c] = Math.exp(logits[from + c] - most)
+      for (let c = 0; c < count; c++) {
+        logits[from + c] = Math.exp(logits[from + c] - most)
+        total += logits[from + c]
+      }
       sum += Math.log(total) + most - target
       // From here on the logits' gradient: (p − y) / N.
       for (let c = 0; c < count; c++) logits[from + c] /= total * x.n

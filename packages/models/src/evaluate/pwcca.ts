@@ -16,8 +16,9 @@ export interface PwccaOptions {
 /**
  * Projection-weighted canonical correlation of two sets of features of the same N inputs, 0 to 1, 1 where each is a linear
  * map of the other: Σ αᵢ·ρᵢ with αᵢ ∝ Σⱼ |⟨hᵢ, xⱼ⟩|, ρᵢ the canonical correlations, hᵢ the canonical variates of `a` (or
- * `b`) and xⱼ its centred columns. a: [N, D1], b: [N, D2]. N should be several times D1 + D2: with fewer rows any features
- * correlate.
+ * `b`) and xⱼ its centred columns. a: [N, D1], b: [N, D2]. It does change when `a` itself is turned, as the
+ * weights are sums over its columns. N should be several times D1 + D2: with fewer rows any features correlate, and where
+ * correlations repeat (several are 1), the paper's weights of these are not determined.
  *
  * Source: Morcos et al. 2018, "Insights on representational similarity in neural networks with canonical correlation",
  * arXiv 1806.05759, section 2.1. Correlations are the singular values of QaᵀQb, Qa and Qb orthonormal bases of the centred

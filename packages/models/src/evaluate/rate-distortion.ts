@@ -74,7 +74,7 @@ export interface LevelPoint extends RatePoint {
  * What each further level of residual codes costs and gains: for the first 1, 2, … Q levels the bits of a vector and the
  * mean squared error per number of what these levels add up to. vectors: [N, dim]; codes: [N, Q]; codebooks: Q of [K, dim],
  * all row by row; sums in float64 in the order of the levels. Codes may not be masked. Source: Chen et al. 2010,
- * "Approximate nearest neighbor search by residual vector quantization", equation 3.
+ * "Approximate nearest neighbor search by residual vector quantization", https://doi.org/10.3390/s101211259.
  *
  * Throws VqConfigError, VqShapeError, and VqValueError for numbers that are not finite and for codes that no codebook has.
  *
@@ -109,7 +109,10 @@ export function residualRatePoints(
     for (let i = 0; i < n; i++) {
       const code = whole[i * q + level]
       if (code < 0) refuse(operation, code, i)
-      for (let d = 0; d < dim; d++) sum += (residual[i * dim + d] -= values[code * dim + d]) ** 2
+      for (let d = 0; d < dim; d++) {
+        residual[i * dim + d] -= values[code * dim + d]
+        sum += residual[i * dim + d] ** 2
+      }
     }
     bits += levels[level].entropy
     nominal += Math.log2(size)

@@ -10,7 +10,7 @@ export interface SsimOptions {
   gaussianWeights?: boolean
   /** Of the Gaussian, in pixels. Default 1.5. */
   sigma?: number
-  /** The Gaussian ends at `truncate · sigma`, rounded. Default 3.5: a window of 11. */
+  /** The Gaussian ends at `truncate · sigma`, rounded. Default 3.5, scikit-image's fixed value: a window of 11. */
   truncate?: number
   /** Difference between the largest and the smallest value there can be. Default 1. */
   dataRange?: number
