@@ -69,7 +69,7 @@ describe('properties', () => {
   ]
   const drawn = fc.record({
     seed: fc.nat(1000),
-    n: fc.integer({ min: 8, max: 40 }),
+    n: fc.integer({ min: 16, max: 40 }),
     dim: fc.integer({ min: 3, max: 6 }),
     angle: fc.double({ min: 0, max: 6, noNaN: true }),
   })
@@ -178,6 +178,11 @@ describe('bad input', () => {
     expect(() => pwcca({ features: new Float64Array(2049 ** 2), dim: 2049 }, many(2049))).toThrow(
       VqMemoryError,
     )
+  })
+
+  test('too few rows for canonical correlations to mean anything', () => {
+    expect(() => pwcca(random(1, 9, 5), random(2, 9, 4))).toThrow(VqShapeError)
+    expect(pwcca(random(1, 10, 5), random(2, 10, 4))).toBeLessThan(1)
   })
 
   test('options out of range', () => {

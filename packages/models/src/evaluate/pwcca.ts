@@ -1,4 +1,4 @@
-import { expectOneOf, symmetricEigen, VqMemoryError } from '@vq/core'
+import { expectOneOf, expectShape, symmetricEigen, VqMemoryError } from '@vq/core'
 import { expectVariation } from './linear-cka.js'
 import { centredColumns, dot, type Features, pairedRows } from './rows.js'
 
@@ -17,14 +17,15 @@ export interface PwccaOptions {
  * Projection-weighted canonical correlation of two sets of features of the same N inputs, 0 to 1, 1 where each is a linear
  * map of the other: Σ αᵢ·ρᵢ with αᵢ ∝ Σⱼ |⟨hᵢ, xⱼ⟩|, ρᵢ the canonical correlations, hᵢ the canonical variates of `a` (or
  * `b`) and xⱼ its centred columns. a: [N, D1], b: [N, D2]. It does change when `a` itself is turned, as the
- * weights are sums over its columns. N should be several times D1 + D2: with fewer rows any features correlate, and where
- * correlations repeat (several are 1), the paper's weights of these are not determined.
+ * weights are sums over its columns. N must exceed the directions of both, and should several times: with fewer rows any
+ * features correlate. Where correlations repeat (part of `a` is in `b` as it is), the paper's weights of these are not
+ * determined, and the result depends a little on the order of rows and columns.
  *
  * Source: Morcos et al. 2018, "Insights on representational similarity in neural networks with canonical correlation",
  * arXiv 1806.05759, section 2.1. Correlations are the singular values of QaᵀQb, Qa and Qb orthonormal bases of the centred
  * columns (Björck and Golub 1973), so that covariances are never inverted; columns that depend on others are left out.
  *
- * Throws VqConfigError, VqShapeError (lengths; fewer than two rows), VqValueError for numbers that are not finite and rows
+ * Throws VqConfigError, VqShapeError (lengths; no more rows than directions), VqValueError for numbers that are not finite and rows
  * that are all the same, and VqMemoryError where min(N, D) is over 2048.
  *
  * @example
@@ -43,6 +44,13 @@ export function pwcca(a: Features, b: Features, options: PwccaOptions = {}): num
     return { columns, basis: orthonormalBasis(columns.slice(), n) }
   })
   const [rx, ry] = [x.basis.length / n, y.basis.length / n]
+  expectShape(
+    n > rx + ry || (rx === 1 && ry === 1),
+    'pwcca',
+    `more rows than the ${rx} + ${ry} directions of both sets`,
+    `${n} rows`,
+    'Pass several times as many, or project the features on their principal components first.',
+  )
   const { correlations, directions } = canonical(x.basis, rx, y.basis, ry, n)
   // ⟨hᵢ, xⱼ⟩ = uᵢᵀ·(Qxᵀ·xⱼ)
   const projected = new Float64Array(rx)
