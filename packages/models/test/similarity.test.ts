@@ -152,6 +152,8 @@ describe('bad input', () => {
       expect(() => measure(a, random(1, 9, 3))).toThrow(VqShapeError)
       expect(() => measure({ features: [1, 2], dim: 2 }, { features: [1], dim: 1 })).toThrow(VqShapeError)
       expect(() => measure({ ...a, dim: 0 }, a)).toThrow(VqConfigError)
+      expect(() => measure(undefined as never, a)).toThrow(VqConfigError)
+      expect(() => measure(a, { dim: 3 } as never)).toThrow(/no numbers/)
       expect(() => measure({ ...a, dim: 4 }, a)).toThrow(/rows of 4 numbers/)
     }
   })

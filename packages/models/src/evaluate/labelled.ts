@@ -40,12 +40,12 @@ export interface Codes {
 /** Codes as int32, at least one row. */
 export function codesOf(operation: string, name: string, { codes, levels = 1 }: LabelledCodes): Codes {
   expectInteger(operation, `levels of ${name}`, levels, 1)
-  const n = codes.length / levels
+  const n = (codes?.length ?? 0) / levels
   expectShape(
     Number.isInteger(n) && n > 0,
     operation,
     `${name} to be at least one row of ${levels} codes`,
-    `${codes.length} codes`,
+    `${codes?.length ?? 'no'} codes`,
     'Pass the codes of a row behind one another, and their number as levels.',
   )
   return { codes: wholeCodes(operation, codes), n, levels }
@@ -64,7 +64,7 @@ export function expectSameLength(operation: string, train: number, test: number)
 
 /** Throws VqShapeError unless both are codes, or both are features. */
 export function expectSameKind(operation: string, train: Labelled, test: Labelled): void {
-  const kind = (of: Labelled): string => ('codes' in of ? 'codes' : 'features')
+  const kind = (of: Labelled): string => ('codes' in (of ?? {}) ? 'codes' : 'features')
   expectShape(
     kind(train) === kind(test),
     operation,

@@ -25,10 +25,10 @@ export function normalizedMutualInformation(
   const { levels = 1 } = options
   expectInteger(operation, 'levels', levels, 1)
   expectShape(
-    labels.length > 0 && codes.length === labels.length * levels,
+    labels?.length > 0 && codes?.length === labels.length * levels,
     operation,
     `${levels} codes for each label, at least one label`,
-    `${codes.length} codes and ${labels.length} labels`,
+    `${codes?.length ?? 'no'} codes and ${labels?.length ?? 'no'} labels`,
     'Pass the codes of a vector behind one another, and one label for each vector.',
   )
   const whole = wholeCodes(operation, codes)

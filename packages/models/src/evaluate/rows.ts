@@ -16,7 +16,8 @@ export interface Rows {
 }
 
 /** Rows as float64. Throws VqConfigError, VqShapeError, and VqValueError that names the first row with a NaN or infinity. */
-export function rowsOf(operation: string, name: string, { features, dim }: Features, least = 1): Rows {
+export function rowsOf(operation: string, name: string, given: Features, least = 1): Rows {
+  const { features, dim } = given ?? {}
   expectInteger(operation, `dim of ${name}`, dim, 1)
   const n = (features?.length ?? 0) / dim
   expectShape(
