@@ -2,7 +2,16 @@
 // below runs in a process of its own there, in one state of the installation after another.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { prepareTensorflow, versions } from './prepare.mjs'
@@ -20,7 +29,13 @@ for (const name of ['core', 'quantizers']) {
   rmSync(to, { recursive: true, force: true })
   mkdirSync(to, { recursive: true })
   const parts = name === 'core' ? ['dist', 'generated', 'package.json'] : ['dist', 'package.json']
-  for (const part of parts) cpSync(join(root, 'packages', name, part), join(to, part), { recursive: true })
+  const from = join(root, 'packages', name)
+  for (const part of parts) cpSync(join(from, part), join(to, part), { recursive: true })
+  const { dependencies } = JSON.parse(readFileSync(join(from, 'package.json'), 'utf8'))
+  for (const other of Object.keys(dependencies).filter(d => !d.startsWith('@vq/'))) {
+    mkdirSync(join(to, 'node_modules'), { recursive: true })
+    symlinkSync(realpathSync(join(from, 'node_modules', other)), join(to, 'node_modules', other))
+  }
 }
 for (const left of [gpuPackage, hidden]) rmSync(left, { recursive: true, force: true })
 

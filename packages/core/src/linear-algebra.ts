@@ -1,6 +1,7 @@
 // Small dense decompositions in float64, for rotations and initial codebooks.
 import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-matrix'
 import { expectInteger, expectShape } from './check.js'
+import { VqValueError } from './errors.js'
 
 export interface SymmetricEigen {
   /** Descending. */
@@ -11,7 +12,8 @@ export interface SymmetricEigen {
 
 /**
  * Eigenvalues and eigenvectors of a symmetric matrix [n, n] (its lower half counts). The eigenvector's largest element is
- * positive, so that equal matrices give equal vectors. Throws VqShapeError for other lengths.
+ * positive, so that equal matrices give equal vectors. Throws VqShapeError for other lengths, VqValueError for a matrix that is
+ * not finite.
  */
 export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen {
   expectSquare('symmetricEigen', matrix, n)
@@ -30,7 +32,8 @@ export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen 
 
 /**
  * The orthogonal matrix R [n, n] nearest to `matrix`, which maximises tr(Rᵀ·matrix): U·Vᵀ of its singular value
- * decomposition (Schönemann 1966, the orthogonal Procrustes problem). Throws VqShapeError for other lengths.
+ * decomposition (Schönemann 1966, the orthogonal Procrustes problem). Throws VqShapeError for other lengths, VqValueError for a
+ * matrix that is not finite.
  */
 export function nearestOrthogonal(matrix: Float64Array, n: number): Float64Array {
   expectSquare('nearestOrthogonal', matrix, n)
@@ -84,4 +87,12 @@ function expectSquare(operation: string, matrix: Float64Array, n: number): void 
     `${matrix.length} numbers`,
     'Pass all rows behind one another.',
   )
+  const bad = matrix.findIndex(x => !Number.isFinite(x))
+  if (bad >= 0)
+    throw new VqValueError({
+      operation,
+      expected: 'a finite matrix',
+      received: `${matrix[bad]} in row ${Math.floor(bad / n)}, column ${bad % n}`,
+      remedy: 'Look for NaN, infinity or very large numbers in what it was made of.',
+    })
 }

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { Random, tf, VqConfigError } from '@vq/core'
 import type { StateDict } from '@vq/core/io'
-import { VectorQuantizer, type VectorQuantizerOptions } from '@vq/quantizers'
+import * as quantizers from '@vq/quantizers'
+import { type BaseQuantizer, VectorQuantizer, type VectorQuantizerOptions } from '@vq/quantizers'
 import { expect, it } from 'vitest'
 
 // Threads run the built package: a worker thread loads what Node itself can load.
@@ -10,12 +11,17 @@ const built = existsSync(new URL('../dist/index.js', import.meta.url))
 const program = new URL('fixtures/distributed-worker.mjs', import.meta.url)
 const [size, steps, n, dim] = [3, 4, 30, 4]
 
-async function together(options: VectorQuantizerOptions, rows: Float32Array): Promise<StateDict[]> {
+async function together(
+  options: object,
+  rows: Float32Array,
+  more: { type?: string; empty?: number[] } = {},
+): Promise<StateDict[]> {
   const workerData = {
     size,
     steps,
     rows,
     options,
+    ...more,
     shared: new SharedArrayBuffer(1 << 16),
     flags: new SharedArrayBuffer(8),
   }
@@ -81,6 +87,59 @@ it.skipIf(!built)('revived codes are the same everywhere, and rows of some threa
   for (let k = 1; k < 6; k++)
     expect(
       Array.from({ length: n }, (_, i) => last.subarray(i * dim, (i + 1) * dim)).some(r =>
+        r.every((x, d) => x === codes[k * dim + d]),
+      ),
+      `code ${k}`,
+    ).toBe(true)
+})
+
+const kept = (rows: Float32Array): Float32Array => {
+  // What the threads 0 and 2 have of each step.
+  const each = n / size
+  const parts = Array.from({ length: steps }, (_, s) => [0, 2].map(r => (s * size + r) * each * dim))
+  return Float32Array.from(parts.flat().flatMap(at => Array.from(rows.subarray(at, at + each * dim))))
+}
+it.skipIf(!built).each<[string, object]>([
+  ['VectorQuantizer', { initCodebook: 'kmeans' }],
+  ['ResidualVQ', { numQuantizers: 3, initCodebook: 'kmeans' }],
+  ['GroupedResidualVQ', { groups: 2, numQuantizers: 2, dim, embeddingDim: dim / 2 }],
+  ['ProductQuantizer', { parts: 2, dim }],
+])('%s: a thread whose batches are masked wholly changes nothing, and keeps up', async (type, own) => {
+  const options = { numEmbeddings: 5, embeddingDim: dim, decay: 0.7, ...own }
+  const rows = new Random(2).fillNormal(new Float32Array(steps * n * dim))
+  const [first, ...others] = await together(options, rows, { type, empty: [1] })
+  for (const state of others) expect(state).toEqual(first)
+  const alone = new (quantizers as unknown as Record<string, new (o: object) => BaseQuantizer>)[type]({
+    ...options,
+    random: new Random(1),
+  })
+  const each = (n / size) * 2
+  const theirs = kept(rows)
+  for (let step = 0; step < steps; step++)
+    tf.tidy(() => {
+      alone.forward(tf.tensor2d(theirs.slice(step * each * dim, (step + 1) * each * dim), [each, dim]))
+    })
+  close(first, alone.stateDict())
+  alone.dispose()
+})
+
+it.skipIf(!built)('codes are revived from the threads that have vectors', async () => {
+  const options = {
+    numEmbeddings: 6,
+    embeddingDim: dim,
+    initCodebook: Float32Array.from({ length: 6 * dim }, (_, i) => (i < dim ? 0 : 100)),
+    deadCodeThreshold: 0.9,
+    decay: 0.5,
+    revivalInterval: steps,
+  }
+  const rows = new Random(3).fillNormal(new Float32Array(steps * n * dim))
+  const [first, ...others] = await together(options, rows, { empty: [1] })
+  for (const state of others) expect(state).toEqual(first)
+  const codes = first.codebook.data as Float32Array
+  const last = kept(rows).subarray(-(n / size) * 2 * dim)
+  for (let k = 1; k < 6; k++)
+    expect(
+      Array.from({ length: (n / size) * 2 }, (_, i) => last.subarray(i * dim, (i + 1) * dim)).some(r =>
         r.every((x, d) => x === codes[k * dim + d]),
       ),
       `code ${k}`,

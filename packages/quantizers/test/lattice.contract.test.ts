@@ -21,6 +21,8 @@ const cases: Record<string, () => BaseQuantizer> = {
   'FSQ of 7 numbers by linear layers': () => new FSQ({ levels, dim: 7, random: random() }),
   'ResidualFSQ with dropout': () =>
     new ResidualFSQ({ levels, numQuantizers: 3, quantizeDropout: 0.7, random: random() }),
+  'ResidualFSQ with noise and dropout': () =>
+    new ResidualFSQ({ levels, numQuantizers: 3, quantizeDropout: 0.4, noiseDropout: 0.5, random: random() }),
   'ResidualFSQ symmetric, of 6 numbers': () =>
     new ResidualFSQ({ levels, numQuantizers: 2, bound: 'symmetric', dim: 6, random: random() }),
   LFQ: () => new LFQ({ codebookSize: 64, inverseTemperature: 1 }),

@@ -1,4 +1,4 @@
-import { lfqEncode, native, Random, tf, VqConfigError, VqMemoryError } from '@vq/core'
+import { fsqBounded, lfqEncode, native, Random, tf, VqConfigError, VqMemoryError } from '@vq/core'
 import { valueAndGradients } from '@vq/core/optim'
 import {
   type BaseQuantizer,
@@ -62,6 +62,31 @@ onBackends(backend => {
           // On average by nothing.
           const mean = numbers(tf.mean(tf.div(tf.sub(out.quantized, quantized), tf.tensor1d(steps)), 0))
           for (const m of mean) expect(Math.abs(m)).toBeLessThan(0.02)
+          expect(gradientsOf(q, z, w)).toEqual(gradientsOf(plain, z, w))
+          q.eval()
+          expect(numbers(q.forward(z).quantized)).toEqual(numbers(quantized))
+        })
+      }
+    })
+
+    it('residual, with noise moves a share of the numbers by up to half a level of the last stage', () => {
+      for (const bound of ['original', 'symmetric'] as const) {
+        const own = { levels: [5, 3], bound, numQuantizers: 3 }
+        const plain = new ResidualFSQ(own)
+        const q = new ResidualFSQ({ ...own, noiseDropout: 0.3, random: new Random(2) })
+        within(q, () => {
+          const [z, w] = [normal([4000, 2], 1), normal([4000, 2], 2)]
+          const out = q.forward(z)
+          const { quantized, indices } = plain.forward(z)
+          expect(numbers(out.indices)).toEqual(numbers(indices))
+          // A third stage of L levels has steps of the first one's over L².
+          const steps = own.levels.map(
+            l => (bound === 'original' ? 1 / Math.floor(l / 2) : 2 / (l - 1)) / l ** 2,
+          )
+          const moved = tf.div(tf.abs(tf.sub(out.quantized, quantized)), tf.tensor1d(steps))
+          const share = numbers(tf.mean(tf.cast(tf.greater(moved, 1e-6), 'float32')))[0]
+          expect(Math.abs(share - 0.3)).toBeLessThan(5 * Math.sqrt((0.3 * 0.7) / 8000))
+          expect(numbers(tf.max(moved))[0]).toBeLessThan(1 + 1e-3)
           expect(gradientsOf(q, z, w)).toEqual(gradientsOf(plain, z, w))
           q.eval()
           expect(numbers(q.forward(z).quantized)).toEqual(numbers(quantized))
@@ -149,6 +174,39 @@ onBackends(backend => {
         // Digits in base 2: what is left of |z| ≤ 2 is at most 2^(1 − Q).
         for (const [i, e] of signs.entries()) expect(e).toBeLessThanOrEqual(2 ** (1 - [1, 2, 4][i]!) + 1e-6)
       })
+    })
+
+    it('FSQ: every stage meets the bounded vector as many times nearer as it has levels, however many there are', () => {
+      const z = normal([2000, 1], 5)
+      for (const bound of ['original', 'symmetric'] as const)
+        for (const l of [3, 4, 5, 8]) {
+          const q = (numQuantizers: number): ResidualFSQ =>
+            new ResidualFSQ({ levels: [l], numQuantizers, bound })
+          tf.tidy(() => {
+            const bounded = fsqBounded(z, { levels: [l], bound })
+            const error = (n: number): number =>
+              numbers(tf.sqrt(tf.mean(tf.square(tf.sub(q(n).forward(z).quantized, bounded)))))[0]!
+            const parts = bound === 'original' && l % 2 === 0 ? l - 1 : l
+            // Left after n stages is at most half a step of the last one, of which the deviation is 1/√3.
+            const step = bound === 'original' ? 1 / Math.floor(l / 2) : 2 / (l - 1)
+            for (const n of [1, 2, 4]) expect(error(n)).toBeLessThan((0.7 * step) / 2 / parts ** (n - 1))
+          })
+        }
+      tf.dispose(z)
+    })
+
+    it('FSQ: one stage is FSQ', () => {
+      const z = normal([500, 3], 5)
+      for (const bound of ['original', 'symmetric'] as const)
+        tf.tidy(() => {
+          const [one, plain] = [
+            new ResidualFSQ({ levels: [8, 5, 2], numQuantizers: 1, bound }).forward(z),
+            new FSQ({ levels: [8, 5, 2], bound }).forward(z),
+          ]
+          expect(numbers(one!.indices)).toEqual(numbers(plain!.indices))
+          expect(numbers(one!.quantized)).toEqual(numbers(plain!.quantized))
+        })
+      tf.dispose(z)
     })
 
     it('refuse stages finer than float32', () => {

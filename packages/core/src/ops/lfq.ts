@@ -139,7 +139,8 @@ function composedEntropies(
       const high = outer(zeros, ones, first, middle) // [N, 2^half]
       const low = outer(zeros, ones, middle, first + held)
       const mean = tf.div(tf.matMul(high, low, true, false), n)
-      ofMean = tf.sub(ofMean, tf.sum(tf.mul(mean, tf.log(tf.maximum(mean, 1e-38)))))
+      // A normal number: TensorFlow takes denormal ones for 0.
+      ofMean = tf.sub(ofMean, tf.sum(tf.mul(mean, tf.log(tf.maximum(mean, 1.2e-38)))))
     }
     return { perSample, ofMean: ofMean as tf.Scalar }
   })

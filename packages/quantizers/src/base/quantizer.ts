@@ -1,4 +1,4 @@
-import { expectShape, tf } from '@vq/core'
+import { expectConfig, expectShape, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { expectFiniteRows } from './finite.js'
 import { indexValues, scatterRows, selectRows } from './rows.js'
@@ -55,6 +55,8 @@ export abstract class BaseQuantizer extends Module {
   protected readonly codesPerVector: number = 0
   /** Whether `decode` also takes the first few codes of each vector alone. */
   protected readonly takesFirstCodes: boolean = false
+  /** Of how many codes, one behind another, the last ones may be −1, those of the other codes of a vector or not; 0: of none. */
+  protected readonly runOfCodes: number = 0
   /** Whether `quantizeRows` refuses rows with NaN or infinity itself, having looked at them anyway. */
   protected readonly refusesRows: boolean = false
 
@@ -65,7 +67,10 @@ export abstract class BaseQuantizer extends Module {
   forward(z: tf.Tensor, options: QuantizeOptions = {}): QuantizerOutput {
     return tf.tidy(() => {
       const { rows, valid, lead } = this.toRows('forward', z, options)
-      if (rows === undefined) return this.nothing(z, lead)
+      if (rows === undefined) {
+        if (this.training && !this.frozen) this.learnFromNothing()
+        return this.nothing(z, lead)
+      }
       if (!this.refusesRows) this.expectFinite('forward', rows)
       const { quantized, indices, losses } = this.quantizeRows(rows)
       const chosen = this.count(indices)
@@ -79,6 +84,9 @@ export abstract class BaseQuantizer extends Module {
       }
     })
   }
+
+  /** A training step without any vector: it takes part in what processes that train together sum up. `forward` calls it. */
+  learnFromNothing(): void {}
 
   /** Codes of z [..., D]: int32 [...] or [..., Q]. Nothing moves, no gradient. */
   encode(z: tf.Tensor, options: QuantizeOptions = {}): tf.Tensor {
@@ -94,10 +102,17 @@ export abstract class BaseQuantizer extends Module {
 
   /** Vectors of codes: int32 [...] (or [..., Q]) to [..., D]; −1 gives 0. Throws VqValueError for codes out of range. */
   decode(indices: tf.Tensor): tf.Tensor {
+    const operation = `${this.constructor.name}.decode`
+    expectConfig(
+      indices instanceof tf.Tensor,
+      operation,
+      'a tensor of indices',
+      indices,
+      'Pass what `encode` gave.',
+    )
     const given = indices.shape[indices.rank - 1] ?? 0
     const all = this.codesPerVector
     const q = this.takesFirstCodes ? given : all
-    const operation = `${this.constructor.name}.decode`
     expectShape(
       all === 0 || given === all || (this.takesFirstCodes && given > 0 && given < all),
       operation,
@@ -107,7 +122,8 @@ export abstract class BaseQuantizer extends Module {
     )
     return tf.tidy(() => {
       const width = all === 0 ? 1 : q
-      const kind = { size: this.codebookSize, width, part: this.takesFirstCodes }
+      const run = this.runOfCodes > 0 ? this.runOfCodes : width
+      const kind = { size: this.codebookSize, width, run, part: this.takesFirstCodes || this.runOfCodes > 0 }
       const values = indexValues(operation, indices, kind)
       const lead = all === 0 ? indices.shape : indices.shape.slice(0, -1)
       const n = sizeOf(lead)
@@ -135,8 +151,8 @@ export abstract class BaseQuantizer extends Module {
     const width = indices.size / indices.shape[0]
     this.counts = histogram(values, this.codebookSize, { into: this.counts })
     const each: Counts[] = []
-    for (let q = 0; q < width && values[q] >= 0; q++)
-      each.push(histogram(values, this.codebookSize, { first: q, step: width }))
+    for (let q = 0; q < width; q++)
+      if (values[q] >= 0) each.push(histogram(values, this.codebookSize, { first: q, step: width }))
     return each
   }
 
@@ -147,9 +163,11 @@ export abstract class BaseQuantizer extends Module {
   }
 
   protected expectLength(method: string, z: tf.Tensor): void {
+    const operation = `${this.constructor.name}.${method}`
+    expectConfig(z instanceof tf.Tensor, operation, 'a tensor of vectors', z, 'Make one: tf.tensor(values).')
     expectShape(
       z.rank >= 1 && z.shape[z.rank - 1] === this.dim && z.dtype === 'float32',
-      `${this.constructor.name}.${method}`,
+      operation,
       `float32 vectors [..., ${this.dim}]`,
       `a tensor [${z.shape.join(', ')}] of ${z.dtype}`,
       'Put the channels last, and give the quantizer their number.',

@@ -29,12 +29,12 @@ export function scatterRows(x: tf.Tensor2D, rows: Int32Array, n: number): tf.Ten
 
 /**
  * The values of an index tensor of `width` codes per vector, each −1 or in [0, size). −1 stands for all codes of a vector,
- * or, where a part is allowed, for all from some code on.
+ * or, where a part is allowed, for all from some code on of each `run` of them.
  */
 export function indexValues(
   operation: string,
   indices: tf.Tensor,
-  { size, width, part }: { size: number; width: number; part: boolean },
+  { size, width, part, run = width }: { size: number; width: number; part: boolean; run?: number },
 ): Int32Array {
   if (indices.dtype !== 'int32')
     throw new VqShapeError({
@@ -52,9 +52,13 @@ export function indexValues(
       received: `${values[bad]} at place ${bad}`,
       remedy: 'Use the quantizer that made the codes.',
     })
-  const odd = values.findIndex(
-    (v, i) => i % width > 0 && (v < 0 ? !part && values[i - 1] >= 0 : values[i - 1] < 0),
-  )
+  const odd = values.findIndex((v, i) => {
+    const at = i % width
+    if (at === 0) return false
+    const begins = at % run === 0
+    const before = values[begins ? i - at : i - 1]
+    return v < 0 ? before >= 0 && (begins || !part) : before < 0
+  })
   if (odd >= 0)
     throw new VqValueError({
       operation,

@@ -1,4 +1,4 @@
-import { type tf, VqShapeError, VqValueError } from '@vq/core'
+import { expectConfig, tf, VqShapeError, VqValueError } from '@vq/core'
 import type { QuantizeOptions } from './quantizer.js'
 
 /** Which of the vectors [...lead] count, ascending; undefined where all do. */
@@ -16,6 +16,13 @@ export function validRows(
 }
 
 function flagsOf(operation: string, lead: readonly number[], mask: tf.Tensor): ArrayLike<number> {
+  expectConfig(
+    mask instanceof tf.Tensor,
+    operation,
+    'the mask as a tensor',
+    mask,
+    'Make one: tf.tensor(flags).',
+  )
   const fits = mask.shape.length === lead.length && mask.shape.every((n, i) => n === lead[i])
   if (fits) return mask.dataSync()
   throw new VqShapeError({

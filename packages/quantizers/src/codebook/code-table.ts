@@ -45,15 +45,15 @@ export class CodeTable {
     this.distributed = distributed
     const { codebookUpdate, initCodebook, deadCodeThreshold } = options
     const first = tf.keep(this.onSphere(this.firstCodes()))
-    const ones = (): tf.Tensor1D => tf.ones([this.size])
     if (codebookUpdate === 'ema') {
       this.weight = owner.buffer('codebook', tf.clone(first))
       // (1, the initial code): an unused code stays where it is.
-      this.counts = owner.buffer('counts', ones())
-      this.sums = owner.buffer('sums', first)
+      this.counts = owner.buffer('counts', this.firstCounts())
+      this.sums = owner.buffer('sums', this.firstSums(first))
+      first.dispose()
     } else {
       this.weight = owner.parameter('weight', first)
-      if (deadCodeThreshold > 0) this.counts = owner.buffer('counts', ones())
+      if (deadCodeThreshold > 0) this.counts = owner.buffer('counts', this.firstCounts())
     }
     if (fromData(initCodebook)) this.initialized = owner.counter('initialized')
   }
@@ -90,6 +90,20 @@ export class CodeTable {
       const table = tf.tensor2d(codes.slice(), this.shape)
       return this.options.metric === 'cosine' ? unitRows(table) : table
     })
+  }
+
+  // 1, but where that would be dead already: as a revived code, or the first step would throw the initial codes away.
+  private get firstCount(): number {
+    const { deadCodeThreshold, deadCodeReset } = this.options
+    return deadCodeThreshold > 1 ? deadCodeReset : 1
+  }
+
+  private firstCounts(): tf.Tensor1D {
+    return tf.fill([this.size], this.firstCount)
+  }
+
+  private firstSums(codes: tf.Tensor2D): tf.Tensor2D {
+    return this.firstCount === 1 ? tf.clone(codes) : tf.tidy(() => tf.mul(codes, this.firstCount))
   }
 
   /** The codes that vectors become, [G·K, D]: the table, or for cosine its rows by their direction. */
@@ -179,8 +193,8 @@ export class CodeTable {
     tf.tidy(() => {
       const value = this.onSphere(codes)
       this.weight.assign(value)
-      this.sums?.assign(value)
-      this.counts?.assign(tf.ones([this.size]))
+      this.sums?.assign(this.firstSums(value))
+      this.counts?.assign(this.firstCounts())
     })
     if (this.initialized !== undefined) this.initialized.value = 1
   }
@@ -188,8 +202,9 @@ export class CodeTable {
   /** Moves the averages by the rows [G·M, D] and the codes [G·M] in 0 … G·K − 1 that they chose, and revives dead codes. */
   learn(rows: tf.Tensor2D, chosen: tf.Tensor1D): void {
     noGrad(() => {
-      if (this.distributed !== undefined) this.learnTogether(rows, chosen)
-      else if (this.sums !== undefined && this.counts !== undefined) {
+      if (this.distributed !== undefined) {
+        if (!this.learnTogether(rows, chosen)) return
+      } else if (this.sums !== undefined && this.counts !== undefined) {
         const { decay, epsilon } = this.options
         const state = { codebook: this.weight, counts: this.counts, sums: this.sums }
         emaUpdateTensors(rows, chosen, state, { decay, epsilon })
@@ -197,6 +212,18 @@ export class CodeTable {
       this.backOnSphere()
       this.revive(rows)
     })
+  }
+
+  /** The part in the sums of processes that train together of one whose batch has no vector. */
+  learnFromNothing(): void {
+    if (this.distributed === undefined) return
+    this.startFromNothing()
+    tf.tidy(() => this.learn(tf.zeros([0, this.options.embeddingDim]), tf.tensor1d([], 'int32')))
+  }
+
+  /** The same where a start from data is due. */
+  startFromNothing(): void {
+    if (this.distributed !== undefined && !this.ready) this.start(new Float32Array(0))
   }
 
   private backOnSphere(): void {
@@ -209,17 +236,18 @@ export class CodeTable {
     this.counts?.assign(tf.add<tf.Tensor1D>(tf.mul(this.counts, decay), tf.mul(n, 1 - decay)))
   }
 
-  // The statistics of the batch are summed over the processes, then every process makes the same step.
-  private learnTogether(rows: tf.Tensor2D, chosen: tf.Tensor1D): void {
+  // The statistics of the batch are summed over the processes, then every process makes the same step. Whether there was one.
+  private learnTogether(rows: tf.Tensor2D, chosen: tf.Tensor1D): boolean {
     const { weight, counts, sums, distributed } = this
-    if (counts === undefined || distributed === undefined) return
-    tf.tidy(() => {
+    if (counts === undefined || distributed === undefined) return true
+    return tf.tidy(() => {
       const parts = [uses(chosen, this.size)] as tf.Tensor[]
       if (sums !== undefined) parts.push(tf.unsortedSegmentSum(rows, chosen, this.size))
       const arrays = parts.map(t => Float32Array.from(t.dataSync()))
       distributed.sum(arrays)
+      if (arrays[0].every(n => n === 0)) return false
       this.countUses(tf.tensor1d(arrays[0]))
-      if (sums === undefined) return
+      if (sums === undefined) return true
       const { decay, epsilon } = this.options
       sums.assign(
         tf.add<tf.Tensor2D>(tf.mul(sums, decay), tf.mul(tf.tensor(arrays[1], sums.shape), 1 - decay)),
@@ -231,6 +259,7 @@ export class CodeTable {
       weight.assign(
         tf.where(tf.broadcastTo(tf.greater(divisor, 0), sums.shape), moved, weight) as tf.Tensor2D,
       )
+      return true
     })
   }
 

@@ -34,7 +34,10 @@ export interface CodebookOptions {
    * it off. Default 0.
    */
   deadCodeThreshold?: number
-  /** The moving average with which a revived code starts again. Default: twice the threshold, at least 1. */
+  /**
+   * The moving average with which a revived code starts again, and with a threshold above 1 every code at first. Default: twice
+   * the threshold, at least 1.
+   */
   deadCodeReset?: number
   /** Training steps between two looks for dead codes. Default 1. */
   revivalInterval?: number

@@ -23,18 +23,35 @@ export function reviveDead(
   random: Random,
   distributed?: Distributed,
 ): Revived | undefined {
-  const { codes, rows: picks } = drawDeadCodes(counts, threshold, rows.shape[0], random, groups)
+  const n = rows.shape[0]
+  // A process without rows draws too, so that all generators stay alike.
+  const { codes, rows: picks } = drawDeadCodes(counts, threshold, Math.max(n, groups), random, groups)
   if (codes.length === 0) return undefined
+  const vectors = n === 0 ? new Float32Array(codes.length * rows.shape[1]) : rowsAt(rows, picks)
+  if (distributed === undefined) return { codes, vectors }
+  return { codes, vectors: share(vectors, codes.length, n > 0, distributed) }
+}
+
+function rowsAt(rows: tf.Tensor2D, picks: Int32Array): Float32Array {
   const gathered = tf.tidy(() => tf.gather(rows, tf.tensor1d(picks, 'int32')))
   const vectors = gathered.dataSync() as Float32Array
   gathered.dispose()
-  return { codes, vectors: distributed === undefined ? vectors : share(vectors, codes.length, distributed) }
+  return vectors
 }
 
-// Every process gives the vectors of some of the codes.
-function share(vectors: Float32Array, codes: number, { rank, size, sum }: Distributed): Float32Array {
+// Every process that has rows gives the vectors of some of the codes.
+function share(
+  vectors: Float32Array,
+  codes: number,
+  gives: boolean,
+  { rank, size, sum }: Distributed,
+): Float32Array {
   const dim = vectors.length / codes
-  const shared = vectors.map((v, i) => (Math.floor(i / dim) % size === rank ? v : 0))
+  const givers = new Float32Array(size)
+  givers[rank] = gives ? 1 : 0
+  sum([givers])
+  const ranks = Array.from(givers.keys()).filter(r => givers[r] > 0)
+  const shared = vectors.map((v, i) => (ranks[Math.floor(i / dim) % ranks.length] === rank ? v : 0))
   sum([shared])
   return shared
 }

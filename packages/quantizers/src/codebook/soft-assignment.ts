@@ -66,7 +66,9 @@ export function assignmentCrossEntropy(
         tf.tidy(() => {
           const part = rowsOf(z as tf.Tensor2D, start, rows)
           const p = tf.softmax(logitsOf(part, codes as tf.Tensor2D, logits))
-          const hot = tf.oneHot(tf.slice(chosen as tf.Tensor1D, [start], [rows]), k)
+          // tfjs has no oneHot of a single class.
+          const hot =
+            k === 1 ? tf.onesLike(p) : tf.oneHot(tf.slice(chosen as tf.Tensor1D, [start], [rows]), k)
           const d = tf.mul<tf.Tensor2D>(tf.sub(p, hot), tf.div(dy, n))
           return throughLogits(d, part, codes as tf.Tensor2D, logits)
         }),
@@ -87,7 +89,7 @@ export function usageEntropy(z: tf.Tensor2D, codes: tf.Tensor2D, logits: Logits)
       )
       const mean = tf.div(tf.addN(sums), n)
       // −log p, finite where p has become 0.
-      const surprise = tf.neg(tf.log(tf.maximum(mean, 1e-38)))
+      const surprise = tf.neg(tf.log(tf.maximum(mean, 1.2e-38)))
       save([z, codes, surprise])
       return tf.sum(tf.mul(mean, surprise)) as tf.Scalar
     },
@@ -133,12 +135,21 @@ export function sampleCodes(z: tf.Tensor2D, codes: tf.Tensor2D, logits: Logits, 
   )
 }
 
+// Codes of which all products are taken.
+const mostProducts = 2048
+
 /**
  * How far codes are from orthogonal, ‖ÊÊᵀ − I‖²_F / K² with unit codes Ê (Shin et al. 2021, "Translation-equivariant image
  * quantizer", https://arxiv.org/abs/2112.00384, equation 5). codes: [K, D].
  */
 export function orthogonalLoss(unitCodes: tf.Tensor2D): tf.Scalar {
-  const k = unitCodes.shape[0]
+  const [k, dim] = unitCodes.shape
+  // K × K numbers of many codes are too many: ‖ÊÊᵀ − I‖² = ‖ÊᵀÊ‖² − 2‖Ê‖² + K.
+  if (k > mostProducts && k > dim) {
+    const squares = tf.sum(tf.square(tf.matMul(unitCodes, unitCodes, true, false)))
+    const own = tf.sub(tf.mul(tf.sum(tf.square(unitCodes)), 2), k)
+    return tf.div(tf.sub(squares, own), k * k)
+  }
   const products = tf.matMul(unitCodes, unitCodes, false, true)
   return tf.div(tf.sum(tf.square(tf.sub(products, tf.eye(k)))), k * k)
 }

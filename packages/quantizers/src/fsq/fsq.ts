@@ -5,7 +5,6 @@
 //   q = 2/(L − 1)·round((L − 1)(tanh(z) + 1)/2) − 1, symmetric about 0 for any L                      (section 3.2)
 //   in training, at random places, tanh(z) + U(−1, 1)/(L − 1) instead
 import {
-  bernoulli,
   codesOfLevels,
   expectNumber,
   type FsqBound,
@@ -14,13 +13,14 @@ import {
   fsqValues,
   noGrad,
   type Random,
-  randomUniform,
-  tf,
+  type tf,
 } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { levelSteps } from './levels.js'
+import { withNoise } from './noise.js'
 
 export interface FSQOptions extends LatticeOptions {
   /** Levels of each dimension, each at least 2; their product is the number of codes, below 2^31. */
@@ -62,16 +62,12 @@ export class FSQ extends LatticeQuantizer {
   protected quantizeCodes(z: tf.Tensor2D): RowsOutput {
     const { quantized, indices } = fsqQuantize(z, this) as { quantized: tf.Tensor2D; indices: tf.Tensor }
     if (!this.training || this.noiseDropout === 0) return { quantized, indices, losses: {} }
-    const noisy = noGrad(() => this.disturb(z, quantized))
+    const { noiseDropout: rate, random: generator } = this
+    const steps = levelSteps(this.levels, this.bound)
+    const noisy = noGrad(() =>
+      withNoise(fsqBounded(z, this) as tf.Tensor2D, quantized, { rate, steps, generator }),
+    )
     return { quantized: straightThrough(quantized, noisy), indices, losses: {} }
-  }
-
-  private disturb(z: tf.Tensor2D, quantized: tf.Tensor2D): tf.Tensor2D {
-    const { random: generator, noiseDropout, levels, bound } = this
-    const chosen = bernoulli(z.shape, noiseDropout, { generator })
-    const noise = randomUniform(z.shape, -0.5, 0.5, { generator })
-    const moved = tf.add(fsqBounded(z, this), tf.mul(noise, tf.tensor1d(levelSteps(levels, bound))))
-    return tf.where(tf.cast(chosen, 'bool'), moved, quantized) as tf.Tensor2D
   }
 
   protected encodeCodes(z: tf.Tensor2D): tf.Tensor {

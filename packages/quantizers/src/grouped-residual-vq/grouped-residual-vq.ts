@@ -2,6 +2,7 @@
 // https://arxiv.org/abs/2305.02765, section 3.1: the channels in G groups, each with a residual quantizer of its own.
 import { expectConfig, expectInteger, tf } from '@vq/core'
 import { ModuleList } from '@vq/core/nn'
+import { expectOptions } from '../base/expect-options.js'
 import { meanLosses } from '../base/losses.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import type { ResidualVQOptions } from '../residual-vq/options.js'
@@ -18,7 +19,7 @@ export interface GroupedResidualVQOptions extends Omit<ResidualVQOptions, 'dim' 
 
 /**
  * A {@link ResidualVQ} per group of dim/groups neighbouring channels: indices [..., groups·Q], group by group. The losses are
- * means over the groups. State: `groups.0.levels.0.codebook` and so on.
+ * means over the groups. With quantizeDropout each group draws its own number of levels. State: `groups.0.levels.0.codebook` and so on.
  *
  * @example
  * new GroupedResidualVQ({ dim: 64, groups: 2, numEmbeddings: 256, numQuantizers: 4 })
@@ -26,12 +27,14 @@ export interface GroupedResidualVQOptions extends Omit<ResidualVQOptions, 'dim' 
 export class GroupedResidualVQ extends BaseQuantizer {
   protected override readonly refusesRows: boolean = true
   protected override readonly codesPerVector: number
+  protected override readonly runOfCodes: number
   readonly dim: number
   readonly codebookSize: number
   readonly groups: ModuleList<ResidualVQ>
 
   constructor(options: GroupedResidualVQOptions) {
     super()
+    expectOptions('GroupedResidualVQ', options, '{ dim: 64, groups: 2, numEmbeddings: 256 }')
     const { dim, groups = 1, embeddingDim = dim / groups, ...rest } = options
     expectInteger('GroupedResidualVQ', 'dim', dim, 1, 2 ** 31 - 1)
     expectInteger('GroupedResidualVQ', 'groups', groups, 1, dim)
@@ -49,7 +52,8 @@ export class GroupedResidualVQ extends BaseQuantizer {
     )
     this.groups = this.addModule('groups', new ModuleList(made))
     this.codebookSize = made[0].codebookSize
-    this.codesPerVector = groups * made[0].options.numQuantizers
+    this.runOfCodes = made[0].options.numQuantizers
+    this.codesPerVector = groups * this.runOfCodes
   }
 
   /** False while a start from data still waits for `initialize`. */
@@ -60,9 +64,11 @@ export class GroupedResidualVQ extends BaseQuantizer {
   /** Makes the first codes from vectors [..., dim], as {@link ResidualVQ.initialize}. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    const parts = tf.tidy(() =>
-      this.split(tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D).map(p => tf.clone(p)),
-    )
+    const parts = tf.tidy(() => {
+      const rows = tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D
+      this.expectFinite('initialize', rows)
+      return this.split(rows).map(p => tf.clone(p))
+    })
     try {
       for (const [g, group] of [...this.groups].entries()) await group.initialize(parts[g])
     } finally {
@@ -85,13 +91,17 @@ export class GroupedResidualVQ extends BaseQuantizer {
     }
   }
 
+  override learnFromNothing(): void {
+    for (const group of this.groups) group.learnFromNothing()
+  }
+
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
     const parts = this.split(rows)
     return joined([...this.groups].map((group, g) => group.encode(parts[g])))
   }
 
   protected decodeRows(indices: tf.Tensor): tf.Tensor2D {
-    const each = this.codesPerVector / this.groups.length
+    const each = this.runOfCodes
     const parts = [...this.groups].map((group, g) =>
       group.decode(tf.slice(indices, [0, g * each], [indices.shape[0], each])),
     )

@@ -17,8 +17,8 @@ import {
   tf,
 } from '@vq/core'
 import { Linear, Module } from '@vq/core/nn'
+import { expectOptions } from '../base/expect-options.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
-import { expectOptions } from '../lattice/lattice-quantizer.js'
 
 export interface GumbelQuantizerOptions {
   /** K, the number of codes. */

@@ -4,9 +4,10 @@
 // The first term moves the values, the second the vectors.
 import { codesOfLevels, detach, expectNumber, meanSquaredError, noGrad, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
+import { expectOptions } from '../base/expect-options.js'
 import type { RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { expectOptions, type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { type LatticeOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 
 export interface LatentQuantizerOptions extends LatticeOptions {
   /** Values of each dimension, each at least 2; their product is the number of codes, below 2^31. */
@@ -87,11 +88,13 @@ export class LatentQuantizer extends LatticeQuantizer {
     return this.gather(levels)
   }
 
-  // The level of every dimension, [M] each: subtraction and comparison of float32, the same bits on every backend.
+  // The level of every dimension, [M] each: subtraction and comparison of float32, the same bits on every backend. Numbers
+  // beyond the outermost values are taken there first: of very large ones the differences would be alike.
   private nearest(z: tf.Tensor2D): tf.Tensor1D[] {
     return this.values.of.map((values, d) => {
       const own = tf.slice(z, [0, d], [z.shape[0], 1]) // [M, 1]
-      return tf.argMin(tf.abs(tf.sub(own, values)), 1) as tf.Tensor1D
+      const within = tf.maximum(tf.minimum(own, tf.max(values)), tf.min(values))
+      return tf.argMin(tf.abs(tf.sub(within, values)), 1) as tf.Tensor1D
     })
   }
 

@@ -1,4 +1,4 @@
-import { expectConfig, expectInteger, noGrad, type Random, random, tf, VqMemoryError } from '@vq/core'
+import { expectInteger, noGrad, type Random, random, tf, VqMemoryError } from '@vq/core'
 import { Projection } from '../base/projection.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 
@@ -116,15 +116,4 @@ export abstract class LatticeQuantizer extends BaseQuantizer {
   private perVector(indices: tf.Tensor): tf.Tensor {
     return this.numCodebooks === 1 ? indices : tf.reshape(indices, [-1, this.numCodebooks])
   }
-}
-
-/** Throws VqConfigError unless `options` is an object. */
-export function expectOptions(operation: string, options: unknown, example: string): void {
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    operation,
-    'options',
-    options,
-    `Pass ${example}.`,
-  )
 }

@@ -1,6 +1,7 @@
 import { lfqQuantize, lfqValues, type Random, type tf } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import type { RowsOutput } from '../base/quantizer.js'
-import { expectOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { type LFQOptions, type LFQSettings, settingsOf } from './options.js'
 import { draws, lfqLosses, onSphere, signs } from './terms.js'
 

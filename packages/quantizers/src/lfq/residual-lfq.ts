@@ -3,12 +3,13 @@
 //   r_0 = u,  q_i = s_i·sign(r_i),  s_i = s·2^−i,  r_{i+1} = r_i − q_i,  q = Σ q_i
 // which are the digits of u in base 2 within ±2s. The gradient of q goes straight through to u, once.
 import { expectInteger, lfqQuantize, lfqValues, noGrad, type Random, tf } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import { meanLosses } from '../base/losses.js'
 import { QuantizeDropout, type QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import type { RowsOutput } from '../base/quantizer.js'
 import { sumOfStages } from '../base/stages.js'
 import { straightThrough } from '../estimators/straight-through.js'
-import { expectOptions, LatticeQuantizer } from '../lattice/lattice-quantizer.js'
+import { LatticeQuantizer } from '../lattice/lattice-quantizer.js'
 import { expectScales } from '../lattice/scales.js'
 import { type LFQOptions, type LFQSettings, settingsOf } from './options.js'
 import { draws, lfqLosses, onSphere } from './terms.js'

@@ -15,6 +15,7 @@ import {
   symmetricEigen,
   tf,
 } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { kmeansInit } from '../initializers/kmeans.js'
 import type { VectorQuantizerOptions } from '../vector-quantizer/options.js'
@@ -56,6 +57,7 @@ export class ProductQuantizer extends BaseQuantizer {
 
   constructor(options: ProductQuantizerOptions) {
     super()
+    expectOptions('ProductQuantizer', options, '{ dim: 128, parts: 8, numEmbeddings: 256 }')
     const { dim, parts, rotate = false, ...rest } = options
     expectInteger('ProductQuantizer', 'dim', dim, 1, 2 ** 31 - 1)
     expectInteger('ProductQuantizer', 'parts', parts, 1, dim)
@@ -83,7 +85,11 @@ export class ProductQuantizer extends BaseQuantizer {
   /** Makes the first codes from vectors [..., dim], as {@link VectorQuantizer.initialize}. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    const turned = tf.tidy(() => this.turn(tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D))
+    const turned = tf.tidy(() => {
+      const rows = tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D
+      this.expectFinite('initialize', rows)
+      return this.turn(rows)
+    })
     try {
       await this.parts.initialize(turned)
     } finally {
@@ -94,7 +100,7 @@ export class ProductQuantizer extends BaseQuantizer {
   /**
    * Sets the codebooks, and the rotation, to what is best for vectors [N, dim], row by row or as a tensor [..., dim], N at
    * least K: k-means of each part. The rotation starts as none, and as the vectors' principal axes dealt out to the parts
-   * (Ge et al., section 4.2); the better goes on. Returns the mean squared error per element.
+   * (Ge et al., section 4.2); the better goes on. `usage()` starts anew. Returns the mean squared error per element.
    */
   async fit(
     vectors: Float32Array | tf.Tensor,
@@ -109,6 +115,9 @@ export class ProductQuantizer extends BaseQuantizer {
       else await this.findRotation(x, this.rotation, rotations, iterations)
       return tf.tidy(() => this.errorOf(x))
     } finally {
+      // What was counted were other codes.
+      this.resetUsage()
+      this.parts.resetUsage()
       x.dispose()
     }
   }
@@ -233,6 +242,10 @@ export class ProductQuantizer extends BaseQuantizer {
   protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
     const { quantized, indices, losses } = this.parts.forward(this.turn(rows))
     return { quantized: this.turnBack(quantized as tf.Tensor2D), indices: this.asCodes(indices), losses }
+  }
+
+  override learnFromNothing(): void {
+    this.parts.learnFromNothing()
   }
 
   // A single part has no axis of codes of its own.

@@ -10,6 +10,7 @@ import {
   symmetricEigen,
   tf,
 } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import { blamingRows } from '../base/finite.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { straightThrough } from '../estimators/straight-through.js'
@@ -48,6 +49,7 @@ export class RandomProjectionQuantizer extends BaseQuantizer {
 
   constructor(options: RandomProjectionQuantizerOptions) {
     super()
+    expectOptions('RandomProjectionQuantizer', options, '{ dim: 80, numEmbeddings: 8192 }')
     const { dim, numEmbeddings: k, numCodebooks: heads = 1, random: generator = random } = options
     const name = 'RandomProjectionQuantizer'
     expectInteger(name, 'dim', dim, 1, 2 ** 31 - 1)

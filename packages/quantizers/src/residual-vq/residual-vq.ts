@@ -262,6 +262,13 @@ export class ResidualVQ extends BaseQuantizer {
     )
   }
 
+  override learnFromNothing(): void {
+    // As many levels as the processes that have vectors keep.
+    const kept = this.dropout.draw(true)
+    for (const { table } of this.levels) table.startFromNothing()
+    for (const { table } of [...this.levels].slice(0, kept)) table.learnFromNothing()
+  }
+
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
     const { numQuantizers, beamSize } = this.options
     return noGrad(() => {

@@ -2,9 +2,18 @@
 // rows out nearly evenly while the centroids settle (the dual of the transport problem, by subgradient steps); what is still
 // too much is then moved where it costs least.
 import { ClusterSums } from '@vq/core'
+import { Heap, type Move } from './heap.js'
 import type { Stage, StageOptions } from './lloyd.js'
 import type { RowStore } from './row-store.js'
 import type { Turn } from './turn.js'
+
+/**
+ * How many of n rows a code may hold: the whole rows of its share, but as many as it takes to share all out among k codes. (A
+ * share such as 0.07 of 100 rows is 7 of them, though the product is above that.)
+ */
+export function mostRows(share: number, n: number, k: number): number {
+  return Math.max(Math.floor(share * n * (1 + 1e-12)), Math.ceil(n / k))
+}
 
 /** k-means whose codes hold at most `most` rows each. */
 export async function balancedStage(
@@ -44,23 +53,17 @@ export async function balancedStage(
   return meansOf(store, centroids, codes, turn)
 }
 
-// Rows with a 1 behind, and centroids with 1 + √price: their squared distance is the rows' own plus the price.
+// Rows with a 0 behind, and centroids with √price: their squared distance is the rows' own plus the price.
 function lifted(rows: Float32Array, dim: number): Float32Array {
   const n = rows.length / dim
-  const out = new Float32Array(n * (dim + 1)).fill(1)
+  const out = new Float32Array(n * (dim + 1))
   for (let i = 0; i < n; i++) out.set(rows.subarray(i * dim, (i + 1) * dim), i * (dim + 1))
   return out
 }
 function withPrices(centroids: Float32Array, prices: Float64Array, dim: number): Float32Array {
   const out = lifted(centroids, dim)
-  for (let c = 0; c < prices.length; c++) out[c * (dim + 1) + dim] = 1 + Math.sqrt(prices[c])
+  for (let c = 0; c < prices.length; c++) out[c * (dim + 1) + dim] = Math.sqrt(prices[c])
   return out
-}
-
-interface Move {
-  row: number
-  to: number
-  cost: number
 }
 
 /** Changes codes until none has more than `most` rows, each time the row whose way to a code with room is cheapest. */
@@ -89,12 +92,12 @@ export async function moveExcess(
       for (let c = 0; c < k; c++) if (held[c] < most && (to < 0 || all[c] < all[to])) to = c
       return { row: i, to, cost: all[to] - all[from] }
     }
-    const moves = Array.from(rows, (_, i) => cheapest(i)).sort(byCost)
-    while (held[from] > most) {
-      const move = moves.shift() as Move
+    const moves = new Heap(Array.from(rows, (_, i) => cheapest(i)))
+    for (let steps = 1; held[from] > most; steps++) {
+      if (steps % 1024 === 0) await turn.pass()
+      const move = moves.pop()
       if (held[move.to] >= most) {
-        const again = cheapest(move.row)
-        insert(moves, again)
+        moves.push(cheapest(move.row))
         continue
       }
       codes[rows[move.row]] = move.to
@@ -102,18 +105,6 @@ export async function moveExcess(
       held[from]--
     }
   }
-}
-
-const byCost = (a: Move, b: Move): number => a.cost - b.cost || a.row - b.row
-
-function insert(moves: Move[], move: Move): void {
-  let [low, high] = [0, moves.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (byCost(moves[middle], move) < 0) low = middle + 1
-    else high = middle
-  }
-  moves.splice(low, 0, move)
 }
 
 function distances(rows: Float32Array, centroids: Float32Array, dim: number): Float64Array {

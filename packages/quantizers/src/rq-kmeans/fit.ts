@@ -1,5 +1,5 @@
 import { Random, residualEncode, VqConfigError, VqValueError } from '@vq/core'
-import { balancedStage } from './balance.js'
+import { balancedStage, mostRows } from './balance.js'
 import { type LloydProgress, type LloydStart, lloyd, type Stage } from './lloyd.js'
 import { miniBatch } from './mini-batch.js'
 import type { Resolved } from './options.js'
@@ -150,7 +150,7 @@ async function fitStage(
 ): Promise<Stage> {
   const { nClusters: k, nStages, nInit, init, maxIter, tol, maxShare, batchSize, randomState } = options
   const stage = done.length
-  const most = Math.ceil(maxShare * store.count)
+  const most = mostRows(maxShare, store.count, k)
   // Only Lloyd's algorithm goes on in the middle of a stage.
   const plain = batchSize === undefined && most >= store.count
   let best = from?.best
@@ -199,10 +199,12 @@ async function refine(
   books: Float32Array[],
   codes: Int32Array[],
   stageErrors: number[],
-  { refit: rounds, beamSize }: Resolved,
+  { refit: rounds, beamSize, maxShare, nClusters }: Resolved,
   turn: Turn,
 ): Promise<void> {
-  const { dim } = rest
+  const { dim, count } = rest
+  // Codes found anew would forget the share.
+  const held = mostRows(maxShare, count, nClusters) < count
   let error = stageErrors.at(-1) as number
   const now = { books: books.map(b => b.slice()), codes: codes.map(c => c.slice()) }
   for (let round = 0; round < rounds; round++) {
@@ -211,7 +213,13 @@ async function refine(
     for (let b = 0; b < whole.blocks; b++) {
       await turn.pass()
       whole.visit(b, (rows, first) => {
-        const found = residualEncode(rows, now.books, { dim, beam: beamSize }).codes
+        const q = now.books.length
+        const found = held
+          ? Int32Array.from(
+              { length: (rows.length / dim) * q },
+              (_, i) => codes[i % q][first + Math.floor(i / q)],
+            )
+          : residualEncode(rows, now.books, { dim, beam: beamSize }).codes
         rest.visit(b, left => {
           left.set(rows)
           for (const [l, book] of now.books.entries())

@@ -26,6 +26,8 @@ export interface LloydStart {
   iteration: number
   /** Squared shift at which the run ends; undefined before the first assignment. */
   close?: number
+  /** The run ends with the next assignment. */
+  last?: boolean
 }
 
 export interface Stage {
@@ -44,8 +46,7 @@ export async function lloyd(
   const { dim, count } = store
   const sums = new ClusterSums({ k, dim })
   const codes = new Int32Array(count).fill(-1)
-  let { centroids, close } = start
-  let converged = false
+  let { centroids, close, last: converged = false } = start
   for (let { iteration } = start; ; iteration++) {
     sums.reset()
     let changed = false
@@ -63,11 +64,13 @@ export async function lloyd(
     }
     const { inertia } = sums
     close ??= tol > 0 ? tol * meanVariance(sums, centroids, count) : -1
-    await onIteration({ iteration: iteration + 1, inertia, next: { centroids, iteration, close } })
-    if (converged || iteration >= maxIter || !changed) return { centroids, codes, inertia }
-    const next = await moved(store, sums, centroids, codes, turn)
-    converged = squaredShift(centroids, next) <= close
-    centroids = next
+    const last = converged || iteration >= maxIter || !changed
+    const next: LloydStart = { centroids, iteration, close, ...(last ? { last } : {}) }
+    await onIteration({ iteration: iteration + 1, inertia, next })
+    if (last) return { centroids, codes, inertia }
+    const updated = await moved(store, sums, centroids, codes, turn)
+    converged = squaredShift(centroids, updated) <= close
+    centroids = updated
   }
 }
 

@@ -9,7 +9,7 @@ import { varianceOf } from './variance.js'
 // Batches whose smoothed shift decides about the end.
 const patience = 10
 
-/** `maxIter` batches of random rows, or until the centroids' smoothed shift is at most tol times their variance. */
+/** `maxIter` batches of random rows, or until the centroids' smoothed shift is at most tol times their variance; then all rows. */
 export async function miniBatch(
   store: RowStore,
   start: Float32Array,
@@ -48,10 +48,10 @@ export async function miniBatch(
     calm = shift <= close ? calm + 1 : 0
     centroids = next
   }
-  // One assignment of every row, no update.
+  // One update by every row: means of all their rows are never worse than no stage at all, which those of batches can be.
   return lloyd(
     store,
     { centroids, iteration: 0 },
-    { k, maxIter: 0, tol: 0, turn, onIteration: async () => {} },
+    { k, maxIter: 1, tol: 0, turn, onIteration: async () => {} },
   )
 }

@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import { type StageStart, starts } from './start.js'
 
 export interface RQKMeansOptions {
@@ -18,11 +19,14 @@ export interface RQKMeansOptions {
   randomState?: number
   /** Length of a row, for typed arrays; tensors bring it along. */
   dim?: number
-  /** Mini-batch k-means (Sculley 2010): this many random rows per update. Default: every row. */
+  /** Mini-batch k-means (Sculley 2010): this many random rows per update, and every row for the last. Default: every row. */
   batchSize?: number
-  /** No code of a stage holds more than this share of the rows that are fitted, at least 1/K. Default 1. */
+  /** No code of a stage holds more than this share of the rows that are fitted, at least 1/K (rounded up to a row). Default 1. */
   maxShare?: number
-  /** Rounds of solving for all codebooks at once, the codes as they are, and finding the codes anew. Default 0. */
+  /**
+   * Rounds of solving for all codebooks at once, the codes as they are, and finding the codes anew; with `maxShare` the codes stay.
+   * Default 0.
+   */
   refit?: number
   /** Paths that encoding keeps at each stage. Default 1. */
   beamSize?: number
@@ -37,6 +41,7 @@ export type Resolved = Required<Omit<RQKMeansOptions, 'dim' | 'batchSize'>> &
 
 export function resolve(options: RQKMeansOptions): Resolved {
   const name = 'RQKMeans'
+  expectOptions(name, options, '{ nClusters: 256, nStages: 4 }')
   const { nClusters = 256, nStages = 4, maxIter = 300, tol = 1e-4, nInit = 1, randomState = 0 } = options
   const {
     dim,

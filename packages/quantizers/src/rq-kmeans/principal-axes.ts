@@ -8,7 +8,8 @@ const estimated = 128
 /**
  * Rows [N, dim] about their mean, by their coordinates [N, count] along the axes of largest variance, in descending order: all
  * `dim` axes of rows up to 256 long; of longer ones the leading 128, estimated from random projections (Halko, Martinsson, Tropp
- * 2011, "Finding structure with randomness", algorithms 4.3 and 5.1, https://arxiv.org/abs/0909.4061).
+ * 2011, "Finding structure with randomness", algorithms 4.3 and 5.1, https://arxiv.org/abs/0909.4061). The coordinates are on
+ * a scale of their own; equal rows have none at all, count 0.
  */
 export function alongPrincipalAxes(
   rows: Float32Array,
@@ -16,6 +17,7 @@ export function alongPrincipalAxes(
   random: Random,
 ): { values: Float32Array; count: number } {
   const centred = aboutMean(rows, dim)
+  if (!toUnitScale(centred)) return { values: new Float32Array(0), count: 0 }
   const coordinates = tf.tidy(() => {
     const x = tf.tensor2d(centred, [rows.length / dim, dim])
     const axes = dim <= exact ? eigenvectorsOf(gram(x)) : leadingAxes(x, random)
@@ -33,6 +35,16 @@ function aboutMean(rows: Float32Array, dim: number): Float32Array {
   const centred = new Float32Array(rows.length)
   for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++, at++) centred[at] = rows[at] - mean[d] / n
   return centred
+}
+
+// Divides by a power of 2, which changes no digits, so that squares neither overflow nor vanish; false where all is 0.
+function toUnitScale(values: Float32Array): boolean {
+  let most = 0
+  for (const x of values) most = Math.max(most, Math.abs(x))
+  if (most === 0) return false
+  const scale = 2 ** -Math.ceil(Math.log2(most))
+  for (let i = 0; i < values.length; i++) values[i] *= scale
+  return true
 }
 
 /** aᵀ·b, in the same bits on every machine. */

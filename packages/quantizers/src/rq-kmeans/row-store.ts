@@ -51,6 +51,12 @@ export class RowStore {
     if (this.file === undefined) {
       const folder = mkdtempSync(join(tmpdir(), 'vq-rows-'))
       this.file = { descriptor: openSync(join(folder, 'rows'), 'w+', 0o600), folder, blocks: 0 }
+      // Without a name at once, so that a process that is killed leaves nothing behind.
+      try {
+        rmSync(folder, { recursive: true })
+      } catch {
+        // Not on Windows, where `close` does it.
+      }
     }
     return this.file
   }

@@ -4,6 +4,8 @@
 import { existsSync } from 'node:fs'
 import {
   describe,
+  expectNumber,
+  expectShape,
   kmeans,
   type ResidualEncodeResult,
   residualEncode,
@@ -14,13 +16,23 @@ import {
   VqValueError,
 } from '@vq/core'
 import { ResidualVQ } from '../residual-vq/residual-vq.js'
-import { moveExcess } from './balance.js'
+import { mostRows, moveExcess } from './balance.js'
 import { type FitProgress, type FitState, fitStages } from './fit.js'
 import { type Resolved, type RQKMeansOptions, resolve } from './options.js'
 import { type QuantizationQuality, qualityOf } from './quality.js'
 import { RowStore } from './row-store.js'
 import { blockOf, blocksOf, type RowSource, type Rows } from './source.js'
-import { floats, loadFitState, readFile, saveFitState, writeFile } from './storage.js'
+import {
+  areNumbers,
+  expectStored,
+  floats,
+  isCount,
+  loadFitState,
+  readFile,
+  saveFitState,
+  storedFloats,
+  writeFile,
+} from './storage.js'
 import { Turn } from './turn.js'
 
 export interface RQKMeansFitOptions {
@@ -193,7 +205,9 @@ export class RQKMeans {
     const turn = new Turn('RQKMeans.getBalancedCodes', signal)
     const { values } = blockOf('RQKMeans.getBalancedCodes', rows, dim)
     const n = values.length / dim
-    const most = Math.max(Math.ceil(maxShare * n), Math.ceil(n / this.options.nClusters))
+    const { nClusters } = this.options
+    expectNumber('RQKMeans.getBalancedCodes', 'maxShare', maxShare, 1 / nClusters, 1)
+    const most = mostRows(maxShare, n, nClusters)
     const all = new Int32Array(n * books.length)
     const left = new RowStore(dim, Number.MAX_SAFE_INTEGER)
     try {
@@ -283,9 +297,16 @@ export class RQKMeans {
     return tf.tensor2d(values, [values.length / width, width], dtype) as Like<R, T>
   }
 
-  /** Mean squared error per element of rows [N, dim]. */
+  /** Mean squared error per element of rows [N, dim]. Throws VqShapeError where there are none. */
   calculateReconstructionError(rows: Rows): number {
     const { errors } = this.encode('calculateReconstructionError', rows)
+    expectShape(
+      errors.length > 0,
+      'RQKMeans.calculateReconstructionError',
+      `at least one row of ${this.dim} numbers`,
+      'none',
+      'An error is a mean over rows.',
+    )
     return errors.reduce((a, b) => a + b, 0) / (errors.length * this.dim)
   }
 
@@ -386,11 +407,13 @@ export class RQKMeans {
   /** Reads what `save` wrote. Throws VqFormatError for another file. */
   static async load(path: string): Promise<RQKMeans> {
     const { options, tensors, more } = await readFile(path, kind)
-    const { dim, stageErrors } = more as { dim: number; stageErrors: number[] }
+    const { dim, stageErrors } = more
     const rq = new RQKMeans(options)
-    const books = Array.from(
-      { length: options.nStages },
-      (_, s) => tensors[`codebooks.${s}`].data as Float32Array,
+    const { nClusters, nStages } = rq.options
+    expectStored(isCount(dim, 1), path, 'the length of a row')
+    expectStored(areNumbers(stageErrors, nStages), path, `the errors of ${nStages} stages`)
+    const books = Array.from({ length: nStages }, (_, s) =>
+      storedFloats(path, tensors, `codebooks.${s}`, [nClusters, dim]),
     )
     rq.fitted = { dim, books }
     rq.stageErrors = stageErrors

@@ -15,7 +15,7 @@ export interface Block {
 export function blockOf(operation: string, rows: unknown, dim: number | undefined): Block {
   if (rows instanceof tf.Tensor) {
     const [, width] = rows.shape
-    if (rows.rank !== 2 || rows.dtype !== 'float32' || (dim !== undefined && width !== dim))
+    if (rows.rank !== 2 || rows.dtype !== 'float32' || !width || (dim !== undefined && width !== dim))
       throw new VqShapeError({
         operation,
         expected: `float32 rows [N, ${dim ?? 'dim'}]`,

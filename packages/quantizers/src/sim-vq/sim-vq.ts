@@ -12,6 +12,7 @@ import {
   random,
   tf,
 } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import { blamingRows, expectFiniteRows } from '../base/finite.js'
 import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { expectCodes } from '../codebook/expect-codes.js'
@@ -51,6 +52,7 @@ export class SimVQ extends BaseQuantizer {
 
   constructor(options: SimVQOptions) {
     super()
+    expectOptions('SimVQ', options, '{ numEmbeddings: 1024, embeddingDim: 32 }')
     const { numEmbeddings: k, embeddingDim: dim, commitmentCost = 0.25, estimator = 'ste' } = options
     const { random: generator = random, initCodebook = normal } = options
     expectInteger('SimVQ', 'numEmbeddings', k, 1, 2 ** 31 - 1)

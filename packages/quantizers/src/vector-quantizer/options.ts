@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import { type CodebookOptions, type ResolvedCodebook, resolveCodebook } from '../codebook/options.js'
 import { type EstimatorName, estimators } from '../estimators/index.js'
 
@@ -40,6 +41,7 @@ export type Resolved = ResolvedCodebook & Own
 
 export function resolve(options: VectorQuantizerOptions): Resolved {
   const name = 'VectorQuantizer'
+  expectOptions(name, options, '{ numEmbeddings: 512, embeddingDim: 64 }')
   const codebook = resolveCodebook(name, options)
   const { heads = 1, separateCodebooks = false, commitmentCost = 0.25, commitment = 'mse' } = options
   const { estimator = 'ste', sampleTemperature = 0, orthogonalWeight = 0 } = options

@@ -73,7 +73,11 @@ export class VectorQuantizer extends BaseQuantizer {
   /** Makes the first codes from vectors [..., dim] as `initCodebook` says: 'kmeans' where that needs no data. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    const rows = tf.tidy(() => this.toHeads(tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D))
+    const rows = tf.tidy(() => {
+      const all = tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D
+      this.expectFinite('initialize', all)
+      return this.toHeads(all)
+    })
     try {
       await this.codes.startAsync(await rows.data<'float32'>())
     } finally {
@@ -97,7 +101,10 @@ export class VectorQuantizer extends BaseQuantizer {
     const { estimator, codebookUpdate, sampleTemperature } = this.options
     const learning = this.training && !this.frozen
     const z = this.toHeads(rows)
-    if (learning && !this.ready) this.codes.start(z.dataSync() as Float32Array)
+    if (learning && !this.ready) {
+      this.expectFinite('forward', rows)
+      this.codes.start(z.dataSync() as Float32Array)
+    }
     const codes = this.codes.codes()
     const { chosen, q, difference, meanSquare } = noGrad(() => {
       const sampled = learning && sampleTemperature > 0
@@ -120,6 +127,10 @@ export class VectorQuantizer extends BaseQuantizer {
     const quantized = codebookUpdate === 'learnable' ? passToCodes(estimated, codes, chosen) : estimated
     if (learning) this.codes.learn(z, chosen)
     return { quantized: this.fromHeads(quantized), indices: this.toIndices(chosen), losses }
+  }
+
+  override learnFromNothing(): void {
+    this.codes.learnFromNothing()
   }
 
   // Whether a loss looks at the rows of each codebook.
