@@ -73,7 +73,10 @@ export function expectPairs(operation: string, n: number, most: number): void {
 
 /** Σ a·b over `length` numbers, in four partial sums. */
 export function dot(a: Float64Array, from: number, b: Float64Array, at: number, length: number): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0]
+  let s0 = 0
+  let s1 = 0
+  let s2 = 0
+  let s3 = 0
   let d = 0
   for (; d + 4 <= length; d += 4) {
     s0 += a[from + d] * b[at + d]
@@ -93,7 +96,10 @@ export function squaredDistance(
   at: number,
   length: number,
 ): number {
-  let [s0, s1, s2, s3] = [0, 0, 0, 0]
+  let s0 = 0
+  let s1 = 0
+  let s2 = 0
+  let s3 = 0
   let d = 0
   for (; d + 4 <= length; d += 4) {
     const d0 = a[from + d] - b[at + d]
