@@ -13,7 +13,7 @@ const mostRows = 65_536
  *
  * Source: Jaccard 1912, "The distribution of the flora in the alpine zone"; mean over neighbourhoods as in Klabunde et al.
  * 2023, "Similarity of neural network models", arXiv 2305.06329, section 3.4. Takes N²·(D1 + D2)/2 steps (10,000 × 64:
- * about ten seconds) and N·k memory; up to 65,536 rows.
+ * about five seconds) and N·k memory; up to 65,536 rows.
  *
  * Throws VqConfigError (k from 1 to N − 1), VqShapeError (lengths; fewer than two rows), VqValueError for numbers that are
  * not finite, and VqMemoryError for more rows.
