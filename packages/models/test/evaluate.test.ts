@@ -69,7 +69,7 @@ describe('code statistics', () => {
 
   test('a code outside the codebook is named with its position', () => {
     expect(() => codeCounts([0, 4], 4)).toThrow(VqValueError)
-    expect(() => codeCounts([0, 4], 4)).toThrow(/4 at position 1/)
+    expect(() => codeCounts([0, 4], 4)).toThrow(/4 in vector 1/)
   })
 
   test('64 codes of 8 bits on 32×32 pixels are half a bit per pixel', () => {

@@ -123,6 +123,17 @@ it.skipIf(!built).each<[string, object]>([
   alone.dispose()
 })
 
+it.skipIf(!built).each<[string, object]>([
+  ['VectorQuantizer', { orthogonalWeight: 1, orthogonalMaxCodes: 3, codebookUpdate: 'gradient' }],
+  ['ResidualVQ', { numQuantizers: 3, quantizeDropout: 1 }],
+])('%s: threads that draw codes keep up with one that has no vectors', async (type, own) => {
+  const shared = { initCodebook: 'kmeans', deadCodeThreshold: 1, decay: 0.7, sampleTemperature: 1 }
+  const options = { numEmbeddings: 5, embeddingDim: dim, ...shared, ...own }
+  const rows = new Random(2).fillNormal(new Float32Array(steps * n * dim))
+  const [first, ...others] = await together(options, rows, { type, empty: [1] })
+  for (const state of others) expect(state).toEqual(first)
+})
+
 it.skipIf(!built)('codes are revived from the threads that have vectors', async () => {
   const options = {
     numEmbeddings: 6,

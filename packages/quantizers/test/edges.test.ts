@@ -6,6 +6,7 @@ import {
   LFQ,
   ProductQuantizer,
   RandomProjectionQuantizer,
+  ResidualVQ,
   SimVQ,
   VectorQuantizer,
   type VectorQuantizerOptions,
@@ -25,10 +26,13 @@ describe('a start from data', () => {
       const z = tf.concat([normal(8, 6), tf.fill([1, 6], Number.NaN)])
       const start = { numEmbeddings: 4, initCodebook, random: new Random(1) }
       const vq = new VectorQuantizer({ ...start, embeddingDim: 6 })
-      const before = vq.stateDict()
+      const rvq = new ResidualVQ({ ...start, embeddingDim: 3, dim: 6, numQuantizers: 2 })
+      const [before, unmoved] = [vq.stateDict(), rvq.stateDict()]
       expect(() => vq.forward(z)).toThrow(/VectorQuantizer\.forward.*NaN in row 8/)
+      expect(() => rvq.forward(z)).toThrow(/ResidualVQ\.forward.*NaN in row 8/)
       for (const q of [
         vq,
+        rvq,
         new ProductQuantizer({ ...start, dim: 6, parts: 2 }),
         new GroupedResidualVQ({ ...start, dim: 6, groups: 2 }),
       ]) {
@@ -37,7 +41,7 @@ describe('a start from data', () => {
         expect(refused.message).toMatch(new RegExp(`${q.constructor.name}\\.initialize.*NaN in row 8`))
         expect(q.ready).toBe(false)
       }
-      expect(vq.stateDict()).toEqual(before)
+      expect([vq.stateDict(), rvq.stateDict()]).toEqual([before, unmoved])
     })
 })
 
@@ -48,7 +52,8 @@ it('decompositions refuse matrices that are not finite', () => {
 })
 
 it('constructors without options throw typed errors', () => {
-  const classes = [VectorQuantizer, ProductQuantizer, GroupedResidualVQ, SimVQ, RandomProjectionQuantizer]
+  const residual = [ResidualVQ, GroupedResidualVQ]
+  const classes = [VectorQuantizer, ProductQuantizer, ...residual, SimVQ, RandomProjectionQuantizer]
   for (const Class of classes)
     expect(() => new (Class as new (options?: unknown) => unknown)()).toThrow(VqConfigError)
 })

@@ -34,6 +34,20 @@ const cases: Record<string, () => BaseQuantizer> = {
       codebookUpdate: 'gradient',
       random: random(),
     }),
+  'GroupedResidualVQ, drawn codes and losses over all of them': () =>
+    new GroupedResidualVQ({
+      ...k,
+      dim: 6,
+      groups: 2,
+      numQuantizers: 2,
+      codebookUpdate: 'gradient',
+      commitment: 'cross-entropy',
+      sampleTemperature: 1,
+      diversityWeight: 0.1,
+      orthogonalWeight: 0.5,
+      orthogonalMaxCodes: 3,
+      random: random(),
+    }),
   'GroupedResidualVQ, 1 group': () => new GroupedResidualVQ({ ...k, dim: 4, random: random() }),
   'ProductQuantizer, 3 parts': () => new ProductQuantizer({ ...k, dim: 6, parts: 3, random: random() }),
   'ProductQuantizer, rotated, gradients': () =>

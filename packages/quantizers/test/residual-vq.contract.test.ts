@@ -45,3 +45,26 @@ contract({
   estimator: 'rotation',
 })
 contract({ implicitCodebook: {}, estimatorScope: 'level', numQuantizers: 2 })
+contract({ sampleTemperature: 0.7, beamSize: 3 })
+contract({ sampleTemperature: 1, codebookUpdate: 'learnable', quantizeDropout: 0.7, estimator: 'rotation' })
+contract({ sampleTemperature: 2, sharedCodebook: true, deadCodeThreshold: 0.9, dim: 6 })
+contract({ commitment: 'cross-entropy', diversityWeight: 0.2, trainingBeamSize: 2 })
+contract({
+  codebookUpdate: 'gradient',
+  commitment: 'cross-entropy',
+  diversityWeight: 0.2,
+  orthogonalWeight: 1,
+  orthogonalMaxCodes: 4,
+  quantizeDropout: 0.5,
+})
+contract({
+  codebookUpdate: 'learnable',
+  sharedCodebook: true,
+  commitment: 'cross-entropy',
+  diversityWeight: 0.1,
+  diversityTemperature: 0.5,
+  orthogonalWeight: 1,
+  orthogonalActiveOnly: true,
+  orthogonalMaxCodes: 3,
+  estimatorScope: 'level',
+})

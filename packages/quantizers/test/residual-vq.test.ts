@@ -115,6 +115,16 @@ describe('ResidualVQ', () => {
     [{ quantizeDropoutMin: 5 }, /quantizeDropoutMin/],
     [{ estimatorScope: 'all' as never }, /'sum', 'level'/],
     [{ sharedCodebook: 1 as never }, /sharedCodebook/],
+    [{ commitment: 'l1' as never }, /'mse', 'cross-entropy'/],
+    [{ sampleTemperature: -1 }, /sampleTemperature/],
+    [{ sampleTemperature: 1, trainingBeamSize: 2 }, /trainingBeamSize to be 1 with sampleTemperature/],
+    [{ orthogonalWeight: 1 }, /orthogonalWeight only with codebookUpdate/],
+    [{ orthogonalMaxCodes: 0 }, /orthogonalMaxCodes/],
+    [{ diversityTemperature: 0 }, /diversityTemperature/],
+    [{ implicitCodebook: {}, sampleTemperature: 1 }, /sampleTemperature to be 0 with implicitCodebook/],
+    [{ implicitCodebook: {}, diversityWeight: 1 }, /diversityWeight to be 0 with implicitCodebook/],
+    [{ implicitCodebook: {}, orthogonalWeight: 1 }, /orthogonalWeight to be 0 with implicitCodebook/],
+    [{ implicitCodebook: {}, commitment: 'cross-entropy' }, /commitment to be 'mse' with implicitCodebook/],
   ])('options are refused: %o', (options, message) => {
     const make = (): ResidualVQ => new ResidualVQ({ numEmbeddings: K, embeddingDim: D, ...options })
     expect(make).toThrow(VqConfigError)

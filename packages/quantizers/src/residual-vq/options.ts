@@ -1,7 +1,8 @@
-import { expectConfig, expectInteger, expectNumber, expectOneOf } from '@vq/core'
+import { expectConfig, expectInteger, expectOneOf } from '@vq/core'
+import { expectOptions } from '../base/expect-options.js'
 import type { QuantizeDropoutOptions } from '../base/quantize-dropout.js'
 import { type CodebookOptions, type ResolvedCodebook, resolveCodebook } from '../codebook/options.js'
-import { type EstimatorName, estimators } from '../estimators/index.js'
+import { type ResolvedTraining, resolveTraining, type TrainingOptions } from '../codebook/training-options.js'
 
 export interface ImplicitCodebookOptions {
   /** h, the width inside a block. Default 256. */
@@ -10,17 +11,21 @@ export interface ImplicitCodebookOptions {
   numBlocks?: number
 }
 
-export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'>, QuantizeDropoutOptions {
+/**
+ * The terms of {@link TrainingOptions} are means over the levels, each with the level's residual as its vectors and its codes;
+ * a shared codebook has one term, over the residuals of all levels. With `sampleTemperature` a level draws its codes for
+ * what the drawn codes before have left, which wants a `trainingBeamSize` of 1.
+ */
+export interface ResidualVQOptions
+  extends Omit<CodebookOptions, 'metric'>,
+    TrainingOptions,
+    QuantizeDropoutOptions {
   /** Q, the number of codes of a vector. Default 4. */
   numQuantizers?: number
   /** Whether all levels use one codebook. Default false. */
   sharedCodebook?: boolean
   /** Length of the vectors. Where it is not embeddingDim, linear layers lead there and back. Default embeddingDim. */
   dim?: number
-  /** β, the weight of the commitment loss. Default 0.25. */
-  commitmentCost?: number
-  /** How the gradient passes the quantizer. Default 'ste'. */
-  estimator?: EstimatorName
   /**
    * What the estimator is put around. 'sum': the vector and the sum of its codes, so that straight through the gradient
    * arrives once (Lee et al., equation 7). 'level': each level's residual and code, as in many implementations; straight
@@ -32,7 +37,9 @@ export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'>, Quan
    * https://arxiv.org/abs/2401.14732); the codebooks are the first level's codes and the base codes of the others. Everything
    * learns by gradient: `codebookUpdate` is 'gradient' (the default here) or 'learnable'. Encoding costs each vector and
    * level about 2·K·D·h·L multiply-adds. Neither a shared codebook nor a beam search goes with it: the search follows fixed
-   * codebooks, and here every path would have its own. Default: fixed codebooks.
+   * codebooks, and here every path would have its own. Nor does what looks at all codes of a level (`sampleTemperature`,
+   * `commitment: 'cross-entropy'`, `diversityWeight`, `orthogonalWeight`): every vector has its own, and all of them are never
+   * made at once. Default: fixed codebooks.
    */
   implicitCodebook?: ImplicitCodebookOptions
   /** Paths that encoding keeps at each level; the one with the smallest final error wins. Default 1. */
@@ -41,16 +48,21 @@ export interface ResidualVQOptions extends Omit<CodebookOptions, 'metric'>, Quan
   trainingBeamSize?: number
 }
 
-type Own = Required<Omit<ResidualVQOptions, keyof CodebookOptions | 'implicitCodebook'>>
+type Own = Required<
+  Omit<ResidualVQOptions, keyof CodebookOptions | keyof TrainingOptions | 'implicitCodebook'>
+>
 export type Resolved = ResolvedCodebook &
+  ResolvedTraining &
   Own & { implicitCodebook: Required<ImplicitCodebookOptions> | undefined }
 
 export function resolve(options: ResidualVQOptions): Resolved {
   const name = 'ResidualVQ'
+  expectOptions(name, options, '{ numEmbeddings: 1024, embeddingDim: 64, numQuantizers: 8 }')
   const implicitCodebook = resolveImplicit(name, options)
   const { codebookUpdate = implicitCodebook === undefined ? 'ema' : 'gradient' } = options
   const codebook = resolveCodebook(name, { ...options, codebookUpdate, metric: 'l2' })
-  const { numQuantizers = 4, sharedCodebook = false, commitmentCost = 0.25, estimator = 'ste' } = options
+  const training = resolveTraining(name, options, codebook)
+  const { numQuantizers = 4, sharedCodebook = false } = options
   const { dim = codebook.embeddingDim, estimatorScope = 'sum', quantizeDropout = 0 } = options
   const { quantizeDropoutMin = 1, beamSize = 1, trainingBeamSize = 1 } = options
   expectInteger(name, 'numQuantizers', numQuantizers, 1, 1024)
@@ -62,18 +74,22 @@ export function resolve(options: ResidualVQOptions): Resolved {
     'Pass one of these.',
   )
   expectInteger(name, 'dim', dim, 1, 2 ** 31 - 1)
-  expectNumber(name, 'commitmentCost', commitmentCost, 0, Number.MAX_VALUE)
-  expectOneOf(name, 'estimator', estimator, Object.keys(estimators) as EstimatorName[])
   expectOneOf(name, 'estimatorScope', estimatorScope, ['sum', 'level'])
   expectInteger(name, 'beamSize', beamSize, 1, 1 << 20)
   expectInteger(name, 'trainingBeamSize', trainingBeamSize, 1, 1 << 20)
+  expectConfig(
+    training.sampleTemperature === 0 || trainingBeamSize === 1,
+    name,
+    'trainingBeamSize to be 1 with sampleTemperature, since a search takes the best codes and draws none',
+    trainingBeamSize,
+    'Leave one of them out; beamSize, for evaluation, may be any.',
+  )
   return {
     ...codebook,
+    ...training,
     numQuantizers,
     sharedCodebook,
     dim,
-    commitmentCost,
-    estimator,
     estimatorScope,
     quantizeDropout,
     quantizeDropoutMin,
@@ -85,8 +101,9 @@ export function resolve(options: ResidualVQOptions): Resolved {
 
 function resolveImplicit(
   name: string,
-  { implicitCodebook, codebookUpdate, sharedCodebook, beamSize = 1, trainingBeamSize = 1 }: ResidualVQOptions,
+  options: ResidualVQOptions,
 ): Required<ImplicitCodebookOptions> | undefined {
+  const { implicitCodebook, codebookUpdate, sharedCodebook, beamSize = 1, trainingBeamSize = 1 } = options
   if (implicitCodebook === undefined) return undefined
   const refuse = (fine: boolean, expected: string, received: unknown, remedy: string): void =>
     expectConfig(fine, name, `${expected} with implicitCodebook`, received, remedy)
@@ -119,5 +136,11 @@ function resolveImplicit(
       beam,
       'Leave it out: the search follows codebooks that are the same for every path, and here each path has its own.',
     )
+  const { commitment = 'mse', sampleTemperature = 0, diversityWeight = 0, orthogonalWeight = 0 } = options
+  const own =
+    'Leave it out: it looks at all codes of a level, and here every vector has its own, never all made at once.'
+  refuse(commitment !== 'cross-entropy', "commitment to be 'mse'", commitment, own)
+  for (const [option, value] of Object.entries({ sampleTemperature, diversityWeight, orthogonalWeight }))
+    refuse(value === 0, `${option} to be 0`, value, own)
   return { hiddenDim, numBlocks }
 }

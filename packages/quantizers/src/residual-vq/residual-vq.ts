@@ -1,6 +1,7 @@
 // Lee et al. 2022, "Autoregressive image generation using residual quantization", https://arxiv.org/abs/2203.01941:
 //   k_d = argmin_k ‖r_{d−1} − e_k‖²,  r_0 = z,  r_d = r_{d−1} − e_{k_d}          (equation 3)
 //   ẑ = Σ_d e_{k_d};  L = mean over d of β‖r_{d−1} − sg(e_{k_d})‖²               (equation 6, here a mean over levels)
+//   k_d drawn from softmax_k(−‖r_{d−1} − e_k‖²/τ) in training, with sampleTemperature τ      (section 3.3)
 import { detach, nearestCode, noGrad, type Random, random, residualEncode, tf } from '@vq/core'
 import { ModuleList } from '@vq/core/nn'
 import { blamingRows, expectFiniteRows } from '../base/finite.js'
@@ -17,7 +18,11 @@ import {
   passToReconstruction,
   reconstructionLoss,
 } from '../codebook/loss.js'
-import { estimators } from '../estimators/index.js'
+import { crossEntropyCommitment, type Group, regularizers } from '../codebook/regularizers.js'
+import { sampleCodes } from '../codebook/soft-assignment.js'
+import { stepDraws } from '../codebook/step-draws.js'
+import { drawsInTraining, looksAtAllCodes } from '../codebook/training-options.js'
+import { estimators, straightThrough } from '../estimators/index.js'
 import { type Codewords, ImplicitNetwork } from './implicit-network.js'
 import { type ResidualVQOptions, type Resolved, resolve } from './options.js'
 
@@ -33,6 +38,13 @@ interface Level {
   meanSquare: tf.Scalar
   /** The sum of the codes up to here; with networks, as they made it. */
   total: tf.Tensor2D
+}
+
+/** How many levels are passed, and how each finds its codes: as the nearest, along `beam` paths, or by what is `drawn`. */
+interface Way {
+  kept: number
+  beam: number
+  drawn?: Random | undefined
 }
 
 /** Between two levels of a start from data. A type, not an interface: tf.tidy wants an index signature. */
@@ -70,6 +82,7 @@ export class ResidualVQ extends BaseQuantizer {
   private readonly projectOut: Projection | undefined
   private readonly dropout: QuantizeDropout
   private readonly random: Random
+  private readonly rank: number | undefined
 
   constructor(options: ResidualVQOptions) {
     super()
@@ -79,6 +92,7 @@ export class ResidualVQ extends BaseQuantizer {
     this.codebookSize = numEmbeddings
     this.codesPerVector = numQuantizers
     this.random = options.random ?? random
+    this.rank = options.distributed?.rank
     this.dropout = new QuantizeDropout('ResidualVQ', numQuantizers, options, this.random)
     const made = Array.from(
       { length: sharedCodebook ? 1 : numQuantizers },
@@ -109,7 +123,11 @@ export class ResidualVQ extends BaseQuantizer {
   /** Makes the first codes from vectors [..., dim], level by level, as `initCodebook` says: 'kmeans' where that needs no data. */
   async initialize(vectors: tf.Tensor): Promise<void> {
     this.expectLength('initialize', vectors)
-    const rest = tf.tidy(() => this.inner(tf.clone(tf.reshape(vectors, [-1, this.dim])) as tf.Tensor2D))
+    const rest = tf.tidy(() => {
+      const rows = tf.reshape(vectors, [-1, this.dim]) as tf.Tensor2D
+      this.expectFinite('initialize', rows)
+      return this.inner(tf.clone(rows))
+    })
     let at: Passed = { rest }
     try {
       for (const [l, { table }] of [...this.levels].entries()) {
@@ -154,16 +172,22 @@ export class ResidualVQ extends BaseQuantizer {
   }
 
   protected quantizeRows(rows: tf.Tensor2D): RowsOutput {
-    const { numQuantizers, codebookUpdate, trainingBeamSize, beamSize } = this.options
+    const { numQuantizers, codebookUpdate, trainingBeamSize, beamSize, sampleTemperature } = this.options
     const learning = this.training && !this.frozen
     const z = this.inner(rows)
-    if (learning && !this.ready) noGrad(() => this.start(z))
+    if (learning && !this.ready) {
+      this.expectFinite('forward', rows)
+      noGrad(() => this.start(z))
+    }
     const kept = this.dropout.draw(learning)
     const beam = this.training ? trainingBeamSize : beamSize
-    const levels = this.passLevels('forward', rows, z, kept, beam)
-    const commitment = levels.map(l => this.commitment(z, l, kept))
-    const losses: Record<string, tf.Scalar> = { commitment: tf.addN(commitment) }
+    const draws = learning ? stepDraws(this.random, this.options, this.rank) : undefined
+    const drawn = sampleTemperature > 0 ? draws?.codes : undefined
+    const levels = this.passLevels('forward', rows, z, { kept, beam, drawn })
+    const groups = looksAtAllCodes(this.options) ? this.groups(z, levels) : []
+    const losses: Record<string, tf.Scalar> = { commitment: this.commitment(z, levels, groups) }
     if (codebookUpdate !== 'ema') losses.codebook = tf.div(tf.addN(levels.map(l => this.codeLoss(l))), kept)
+    Object.assign(losses, regularizers(groups, this.options, draws?.losses))
     const quantized = this.passGradient(this.estimate(z, levels), levels)
     if (learning) this.learn(levels)
     const dropped = Array.from({ length: numQuantizers - kept }, () => tf.fill([z.shape[0]], -1, 'int32'))
@@ -184,13 +208,24 @@ export class ResidualVQ extends BaseQuantizer {
     return levels.reduce((q, { codes, chosen }) => passToCodes(q, codes, chosen), quantized)
   }
 
-  private commitment(z: tf.Tensor2D, { difference, meanSquare }: Level, kept: number): tf.Scalar {
+  private commitment(z: tf.Tensor2D, levels: Level[], groups: Group[]): tf.Scalar {
+    const { commitment, commitmentCost } = this.options
+    if (commitment === 'cross-entropy') return crossEntropyCommitment(groups, this.options)
+    const beta = commitmentCost / levels.length
     // The residual is z less what is held constant.
-    return commitmentLoss(z, difference, meanSquare, this.options.commitmentCost / kept)
+    return tf.addN(levels.map(l => commitmentLoss(z, l.difference, l.meanSquare, beta)))
+  }
+
+  // The residuals with their gradient to z, and what they chose, by codebook.
+  private groups(z: tf.Tensor2D, levels: Level[]): Group[] {
+    const each = levels.map(({ rest, codes, chosen }) => ({ z: straightThrough(z, rest), codes, chosen }))
+    if (!this.options.sharedCodebook || each.length === 1) return each
+    const [rows, chosen] = [tf.concat(each.map(g => g.z)), tf.concat(each.map(g => g.chosen))]
+    return [{ z: rows, codes: each[0].codes, chosen }]
   }
 
   // The first `kept` levels of z [N, D].
-  private passLevels(method: string, rows: tf.Tensor2D, z: tf.Tensor2D, kept: number, beam: number): Level[] {
+  private passLevels(method: string, rows: tf.Tensor2D, z: tf.Tensor2D, { kept, beam, drawn }: Way): Level[] {
     const levels: Level[] = []
     const given = beam > 1 ? this.search(method, rows, z, kept, beam) : undefined
     // Fixed codes get their gradient from the losses; what networks make is recorded.
@@ -201,7 +236,9 @@ export class ResidualVQ extends BaseQuantizer {
       const table = this.tableOf(l)
       const codes = table.codes()
       const words = this.codewords(l, codes, before)
-      const chosen = given?.[l] ?? noGrad(() => this.nearest(method, rows, rest, words))
+      const find = (): tf.Tensor1D =>
+        drawn ? this.sample(rest, codes, drawn) : this.nearest(method, rows, rest, words)
+      const chosen = given?.[l] ?? noGrad(find)
       const made = recorded(() => words.of(chosen))
       const total = recorded(() => (before === undefined ? made : tf.add<tf.Tensor2D>(before, made)))
       const level = noGrad(() => {
@@ -221,6 +258,11 @@ export class ResidualVQ extends BaseQuantizer {
 
   private nearest(method: string, rows: tf.Tensor2D, rest: tf.Tensor2D, words: Codewords): tf.Tensor1D {
     return blamingRows(`ResidualVQ.${method}`, rows, () => words.nearest(rest))
+  }
+
+  private sample(rest: tf.Tensor2D, codes: tf.Tensor2D, drawn: Random): tf.Tensor1D {
+    const { metric, sampleTemperature: temperature } = this.options
+    return sampleCodes(rest, codes, { metric, temperature }, drawn)
   }
 
   // Codes by beam search, one tensor [N] per level.
@@ -263,16 +305,18 @@ export class ResidualVQ extends BaseQuantizer {
   }
 
   override learnFromNothing(): void {
-    // As many levels as the processes that have vectors keep.
-    const kept = this.dropout.draw(true)
+    // The order of `quantizeRows`: the same numbers are drawn as where there are vectors, and as many levels kept.
     for (const { table } of this.levels) table.startFromNothing()
+    const kept = this.dropout.draw(true)
+    stepDraws(this.random, this.options)
     for (const { table } of [...this.levels].slice(0, kept)) table.learnFromNothing()
   }
 
   protected encodeRows(rows: tf.Tensor2D): tf.Tensor {
     const { numQuantizers, beamSize } = this.options
     return noGrad(() => {
-      const levels = this.passLevels('encode', rows, this.inner(rows), numQuantizers, beamSize)
+      const way = { kept: numQuantizers, beam: beamSize }
+      const levels = this.passLevels('encode', rows, this.inner(rows), way)
       return tf.stack(
         levels.map(l => l.chosen),
         1,
@@ -298,7 +342,8 @@ export class ResidualVQ extends BaseQuantizer {
   }
 
   override extraState(): unknown {
-    return this.dropout.on ? { random: this.random.state } : undefined
+    const draws = this.dropout.on || drawsInTraining(this.options, this.codebookSize)
+    return draws ? { random: this.random.state } : undefined
   }
 
   override loadExtraState(state: unknown): void {

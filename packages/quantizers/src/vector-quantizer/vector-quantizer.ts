@@ -9,11 +9,13 @@ import { BaseQuantizer, type RowsOutput } from '../base/quantizer.js'
 import { unitRows } from '../base/unit-rows.js'
 import { CodeTable } from '../codebook/code-table.js'
 import { codebookLoss, commitmentLoss, passToCodes } from '../codebook/loss.js'
-import { assignmentCrossEntropy, sampleCodes } from '../codebook/soft-assignment.js'
+import { crossEntropyCommitment, regularizers } from '../codebook/regularizers.js'
+import { sampleCodes } from '../codebook/soft-assignment.js'
+import { type StepDraws, stepDraws } from '../codebook/step-draws.js'
+import { drawsInTraining, looksAtAllCodes } from '../codebook/training-options.js'
 import { estimators } from '../estimators/index.js'
 import { fromGroups, toGroups } from './heads.js'
 import { type Resolved, resolve, type VectorQuantizerOptions } from './options.js'
-import { type Group, regularizers } from './regularizers.js'
 
 /**
  * One codebook of K vectors of length D; each vector, or each head of it, becomes its nearest code.
@@ -36,6 +38,7 @@ export class VectorQuantizer extends BaseQuantizer {
   private readonly projectIn: Projection | undefined
   private readonly projectOut: Projection | undefined
   private readonly random: Random
+  private readonly rank: number | undefined
 
   constructor(options: VectorQuantizerOptions) {
     super()
@@ -45,6 +48,7 @@ export class VectorQuantizer extends BaseQuantizer {
     this.codebookSize = numEmbeddings
     this.codesPerVector = heads > 1 ? heads : 0
     this.random = options.random ?? random
+    this.rank = options.distributed?.rank
     const own = {
       parameter: (name: string, value: tf.Tensor2D) => this.addParameter(name, value),
       buffer: <R extends tf.Rank>(name: string, value: tf.Tensor<R>) => this.addBuffer(name, value),
@@ -106,9 +110,10 @@ export class VectorQuantizer extends BaseQuantizer {
       this.codes.start(z.dataSync() as Float32Array)
     }
     const codes = this.codes.codes()
+    const draws = learning ? stepDraws(this.random, this.options, this.rank) : undefined
     const { chosen, q, difference, meanSquare } = noGrad(() => {
-      const sampled = learning && sampleTemperature > 0
-      const chosen = sampled ? this.sample(z, codes) : this.nearest('forward', rows, z)
+      const drawn = draws !== undefined && sampleTemperature > 0
+      const chosen = drawn ? this.sample(z, codes, draws) : this.nearest('forward', rows, z)
       const q = tf.gather<tf.Tensor2D>(codes, chosen)
       const difference = tf.sub<tf.Tensor2D>(z, q)
       return { chosen, q, difference, meanSquare: tf.mean(tf.square(difference)) as tf.Scalar }
@@ -116,13 +121,13 @@ export class VectorQuantizer extends BaseQuantizer {
     // Before anything moves: a NaN would stay in the averages for ever.
     expectFiniteRows('VectorQuantizer.forward', rows, meanSquare.dataSync()[0])
     const losses: Record<string, tf.Scalar> = {}
-    const groups = this.needsGroups ? this.codes.split(z, chosen, codes) : []
+    const groups = looksAtAllCodes(this.options) ? this.codes.split(z, chosen, codes) : []
     losses.commitment =
       this.options.commitment === 'mse'
         ? commitmentLoss(z, difference, meanSquare, this.options.commitmentCost)
-        : this.crossEntropy(groups)
+        : crossEntropyCommitment(groups, this.options)
     if (codebookUpdate !== 'ema') losses.codebook = codebookLoss(codes, chosen, difference, meanSquare)
-    Object.assign(losses, regularizers(groups, this.options, learning ? this.random : undefined))
+    Object.assign(losses, regularizers(groups, this.options, draws?.losses))
     const estimated = estimators[estimator](z, q)
     const quantized = codebookUpdate === 'learnable' ? passToCodes(estimated, codes, chosen) : estimated
     if (learning) this.codes.learn(z, chosen)
@@ -130,28 +135,16 @@ export class VectorQuantizer extends BaseQuantizer {
   }
 
   override learnFromNothing(): void {
+    this.codes.startFromNothing()
+    stepDraws(this.random, this.options)
     this.codes.learnFromNothing()
   }
 
-  // Whether a loss looks at the rows of each codebook.
-  private get needsGroups(): boolean {
-    const { commitment, diversityWeight, orthogonalWeight } = this.options
-    return commitment === 'cross-entropy' || diversityWeight > 0 || orthogonalWeight > 0
-  }
-
-  private crossEntropy(groups: Group[]): tf.Scalar {
-    const { commitmentCost, metric } = this.options
-    const parts = groups.map(({ z, codes, chosen }) =>
-      assignmentCrossEntropy(z, codes, chosen, { metric, temperature: 1 }),
-    )
-    return tf.mul(tf.addN(parts), commitmentCost / parts.length)
-  }
-
   // Codes of rows [G·M, D], as places in the table of all groups.
-  private sample(z: tf.Tensor2D, codes: tf.Tensor2D): tf.Tensor1D {
+  private sample(z: tf.Tensor2D, codes: tf.Tensor2D, draws: StepDraws): tf.Tensor1D {
     const { metric, sampleTemperature: temperature } = this.options
     return this.codes.eachGroup(z, codes, (part, book) =>
-      sampleCodes(part, book, { metric, temperature }, this.random),
+      sampleCodes(part, book, { metric, temperature }, draws.codes),
     )
   }
 
@@ -231,13 +224,8 @@ export class VectorQuantizer extends BaseQuantizer {
 
   override extraState(): unknown {
     const codes = this.codes.extraState()
-    return codes ?? (this.draws ? { random: this.random.state } : undefined)
-  }
-
-  // Whether training draws numbers besides those of the table.
-  private get draws(): boolean {
-    const { sampleTemperature, orthogonalWeight, orthogonalMaxCodes, numEmbeddings } = this.options
-    return sampleTemperature > 0 || (orthogonalWeight > 0 && orthogonalMaxCodes < numEmbeddings)
+    const draws = drawsInTraining(this.options, this.codebookSize)
+    return codes ?? (draws ? { random: this.random.state } : undefined)
   }
 
   override loadExtraState(state: unknown): void {

@@ -1,13 +1,27 @@
 import { type Random, tf } from '@vq/core'
 import { unitRows } from '../base/unit-rows.js'
-import { orthogonalLoss, usageEntropy } from '../codebook/soft-assignment.js'
-import type { Resolved } from './options.js'
+import type { ResolvedCodebook } from './options.js'
+import { assignmentCrossEntropy, orthogonalLoss, usageEntropy } from './soft-assignment.js'
+import type { ResolvedTraining } from './training-options.js'
+
+type Resolved = ResolvedCodebook & ResolvedTraining
 
 /** The rows and codes of a codebook, and the codes that the rows chose in it. */
 export interface Group {
   z: tf.Tensor2D
   codes: tf.Tensor2D
   chosen: tf.Tensor1D
+}
+
+/** β times the mean over groups of the cross-entropy of softmax(−‖z − e‖²), or of cos(z, e), with the codes chosen. */
+export function crossEntropyCommitment(
+  groups: Group[],
+  { metric, commitmentCost }: Pick<Resolved, 'metric' | 'commitmentCost'>,
+): tf.Scalar {
+  const parts = groups.map(({ z, codes, chosen }) =>
+    assignmentCrossEntropy(z, codes, chosen, { metric, temperature: 1 }),
+  )
+  return tf.mul(tf.addN(parts), commitmentCost / parts.length)
 }
 
 /** The weighted terms besides equation 3. `random` draws codes in training; evaluation, which draws nothing, looks at all. */
