@@ -35,14 +35,18 @@ OpenedLibrary open(const std::string& path) {
   auto device = std::make_shared<Device>();
   device->table = table;
   if (const int code = table->device_count(&device->count, &device->versions)) return {nullptr, code_name(code), table->last_error()};
+  OpenedLibrary failed{nullptr, "no-device", "none of the GPUs can be used"};
+  bool tried = false;
   for (int32_t i = 0; i < device->count; ++i) {
     if (table->device_info(i, &device->info) != VQ_OK) continue;
     // A library counts devices that it may be too new for; its kernels run from 7.5 on.
     if (device->info.compute_major * 10 + device->info.compute_minor < 75) continue;
-    if (const int code = table->context_create(i, &device->context)) return {nullptr, code_name(code), table->last_error()};
-    return {device, "", ""};
+    const int code = table->context_create(i, &device->context);
+    if (code == VQ_OK) return {device, "", ""};
+    if (!tried) failed = {nullptr, code_name(code), table->last_error()};  // the next one may work
+    tried = true;
   }
-  return {nullptr, "no-device", "none of the GPUs can be used"};
+  return failed;
 }
 
 }  // namespace

@@ -79,6 +79,14 @@ void CudaMachine::note_scan(int device, int32_t scan) {
 
 CudaMachine::CudaMachine(int device) : device_(device) {
   check_cuda(cudaSetDevice(device), "choosing a device");
+  // A build for other architectures than this device's is told here, not by the first call.
+  cudaFuncAttributes any;
+  const cudaError_t code = cudaFuncGetAttributes(&any, run_kernel<Elementwise<Fill<int32_t>>>);
+  if (code != cudaSuccess) {
+    const vq_device_info d = info(device);
+    fail_cuda(code, ("this build of the library has no code for " + std::string(d.name) + " of compute capability " +
+                     std::to_string(d.compute_major) + "." + std::to_string(d.compute_minor)).c_str());
+  }
   check_cuda(cudaStreamCreateWithFlags(&own_, cudaStreamNonBlocking), "making a stream");
   stream_ = own_;
   check_cuda(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, device), "asking for a device");
@@ -113,6 +121,13 @@ void CudaMachine::figures(uint64_t& total, uint64_t& free) {
   size_t t = 0, f = 0;
   check_cuda(cudaMemGetInfo(&f, &t), "asking for memory figures");
   total = t, free = f;
+  // What the pool keeps from earlier calls is there for the next one: reserve() takes it back, too.
+  cudaMemPool_t pool;
+  uint64_t kept = 0, used = 0;
+  if (pooled_ && cudaDeviceGetDefaultMemPool(&pool, device_) == cudaSuccess &&
+      cudaMemPoolGetAttribute(pool, cudaMemPoolAttrReservedMemCurrent, &kept) == cudaSuccess &&
+      cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &used) == cudaSuccess && used <= kept)
+    free += kept - used;
 }
 
 CudaMachine::Stream* CudaMachine::make_stream() {
@@ -177,11 +192,10 @@ void* CudaMachine::pin(uint64_t bytes) {
   return p;
 }
 void CudaMachine::used(int slot) {
-  if (!copies_) {
-    check_cuda(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "making a stream");
-    for (cudaEvent_t* e : {&sent_[0], &sent_[1], &used_[0], &used_[1]})
-      check_cuda(cudaEventCreateWithFlags(e, cudaEventDisableTiming), "making an event");
-  }
+  // One by one: where one of them fails, the next call makes those that are missing.
+  if (!copies_) check_cuda(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "making a stream");
+  for (cudaEvent_t* e : {&sent_[0], &sent_[1], &used_[0], &used_[1]})
+    if (!*e) check_cuda(cudaEventCreateWithFlags(e, cudaEventDisableTiming), "making an event");
   check_cuda(cudaEventRecord(used_[slot], stream_), "recording an event");
 }
 void CudaMachine::send(int slot, void* to, const void* pinned, uint64_t bytes) {

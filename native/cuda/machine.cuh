@@ -184,7 +184,10 @@ class CudaMachine {
   void* allocate(uint64_t bytes);
   void release(void* p);
   void* reserve(uint64_t bytes);
-  void give_up(void* p) { cudaFree(p); }
+  void give_up(void* p) {
+    cudaSetDevice(device_);  // the thread may be new to it
+    cudaFree(p);
+  }
   void upload(void* to, const void* from, uint64_t bytes);
   void download(void* to, const void* from, uint64_t bytes);
   void copy(void* to, const void* from, uint64_t bytes);

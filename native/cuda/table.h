@@ -5,7 +5,8 @@
 //   static count(versions) -> int, static info(device) -> vq_device_info      throw Unusable where there is no device
 //   use(stream)                                the calling thread and this stream from now on; null is the machine's own
 //   synchronize(), figures(total, free)
-//   reserve(bytes), give_up(p)                 memory of buffers, which any stream may meet at once
+//   reserve(bytes), give_up(p)                 memory of buffers, which any stream may meet at once; give_up on any thread,
+//                                              also while another uses the machine
 //   Stream, Event with make_stream() -> Stream*, drop(Stream*), make_event(), drop(Event*), record(Event*), elapsed(a, b)
 #pragma once
 #include <algorithm>
@@ -28,7 +29,8 @@ template <class M>
 struct Context {
   explicit Context(int device) : machine(device) {}
   M machine;
-  std::mutex mutex;
+  std::mutex mutex;     // of the machine: one call at a time
+  std::mutex counting;  // of the figures: buffers go while a call runs
   uint64_t in_use = 0, peak = 0, buffers = 0;
 };
 
@@ -135,7 +137,10 @@ struct Table {
   static int memory(vq_context* context, vq_memory* memory) {
     return on(context, nullptr, [&] {
       C* c = real(context);
-      *memory = {0, 0, c->in_use, c->peak, c->buffers};
+      {
+        const std::lock_guard<std::mutex> lock(c->counting);
+        *memory = {0, 0, c->in_use, c->peak, c->buffers};
+      }
       c->machine.figures(memory->total, memory->free);
     });
   }
@@ -145,20 +150,22 @@ struct Table {
       C* c = real(context);
       auto b = std::make_unique<B>(B{c, nullptr, bytes});
       if (bytes) b->data = c->machine.reserve(bytes);
+      const std::lock_guard<std::mutex> lock(c->counting);
       c->in_use += bytes;
       c->peak = std::max(c->peak, c->in_use);
       ++c->buffers;
       *buffer = reinterpret_cast<vq_buffer*>(b.release());
     });
   }
+  // Waits for no call: garbage collectors free buffers on threads that must not stand still for minutes.
   static void buffer_destroy(vq_buffer* buffer) {
     if (!buffer) return;
-    std::unique_ptr<B> b(gpu::real<M>(buffer));
-    on(b->context, nullptr, [&] {
-      if (b->data) b->context->machine.give_up(b->data);
-      b->context->in_use -= b->bytes;
-      --b->context->buffers;
-    });
+    const std::unique_ptr<B> b(gpu::real<M>(buffer));
+    C& c = *b->context;
+    if (b->data) c.machine.give_up(b->data);
+    const std::lock_guard<std::mutex> lock(c.counting);
+    c.in_use -= b->bytes;
+    --c.buffers;
   }
   static uint64_t buffer_bytes(const vq_buffer* buffer) { return buffer ? gpu::real<M>(buffer)->bytes : 0; }
 

@@ -62,6 +62,7 @@ const DeviceCases::Named DeviceCases::all[] = {
     {"lfq_entropies", &DeviceCases::lfq_entropies},         {"lfq_entropies_repeat", &DeviceCases::lfq_entropies_repeat},
     {"filter_sizes", &DeviceCases::filter_sizes},           {"filter_hard_data", &DeviceCases::filter_hard_data},
     {"filter_worst_case", &DeviceCases::filter_worst_case}, {"filter_failures", &DeviceCases::filter_failures},
+    {"far_ends", &DeviceCases::far_ends},
 };
 const int DeviceCases::count = sizeof(all) / sizeof(all[0]);
 

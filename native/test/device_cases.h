@@ -41,6 +41,8 @@ struct DeviceCases {
   void kmeans_failures() const;
   // device_nearest_blocks_cases.cc
   void nearest_blocks() const;
+  // device_far_cases.cc
+  void far_ends() const;
   // device_training_cases.cc
   void estimators() const;
   void codes_begin_anew() const;

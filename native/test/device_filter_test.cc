@@ -87,6 +87,7 @@ VQ_TEST(filtered_nearest_gives_the_reference_bits_on_hard_data) { run_case(&vq_t
 VQ_TEST(filtered_nearest_gives_the_reference_bits_where_all_roundings_err_alike) {
   run_case(&vq_test::DeviceCases::filter_worst_case);
 }
+VQ_TEST(rows_again_and_again_have_the_codes_of_the_first) { run_case(&vq_test::DeviceCases::far_ends); }
 VQ_TEST(filtered_nearest_fails_in_the_reference_words) { run_case(&vq_test::DeviceCases::filter_failures); }
 
 VQ_TEST(residual_codes_and_clusters_by_the_filter_are_the_reference_bits) {
@@ -348,6 +349,20 @@ VQ_TEST(sums_of_products_are_off_by_less_than_the_bound_takes) {
   Machine m(0);
   const vq_test::WorstSum worst = vq_test::worst_sum(m, 3, {16, 32, 160});
   VQ_EXPECT(worst.share > 0.02 && worst.share <= 1);
+  // And by way of the scan, on which wgmma is tried.
+  const auto plain = [&](const ScanArrays& a) { m.launch(FilterScan{a}); };
+  const vq_test::WorstSum scanned = vq_test::worst_scanned_sum(m, 1, 3, {16, 80}, plain);
+  VQ_EXPECT(scanned.share > 0.02 && scanned.share <= 1);
+  const vq_test::WorstSum lost = vq_test::worst_scanned_sum(m, 1, 3, {80}, [&](ScanArrays a) {
+    a.dim = 64;  // the last elements are left out
+    FilterScan scan{a};
+    std::vector<uint16_t> rows(kTileElements), codes(3 * kTileElements);
+    std::copy_n(a.rows, kTileElements, rows.begin());
+    for (int64_t k = 0; k < 3; ++k) std::copy_n(a.codes + 2 * k * kTileElements, kTileElements, codes.begin() + k * kTileElements);
+    scan.a.rows = rows.data(), scan.a.codes = codes.data();
+    m.launch(scan);
+  });
+  VQ_EXPECT(lost.share > 1);
   // One sum beyond is found out, and one that is no number.
   const std::vector<uint16_t> ones(16 * 16, to_bf16(1.0f));
   std::vector<float> sums(16 * 8, 16.0f);

@@ -1,5 +1,7 @@
 // The device kernels, emulated: the case list of every device in three orders of threads and blocks, and what only an
 // emulated device can do.
+#include <chrono>
+#include <future>
 #include <string>
 
 #include "check.h"
@@ -123,6 +125,36 @@ VQ_TEST(a_device_without_memory_says_so_and_keeps_none) {
     ++failed;
   }
   VQ_EXPECT(failed > 10);
+}
+
+// A buffer that the garbage collector finds on the main thread goes at once, not when a long call ends.
+VQ_TEST(a_device_buffer_goes_while_a_call_runs) {
+  struct Meanwhile {
+    vq_buffer* buffer;
+    std::future<void> gone;
+    bool in_time;
+  };
+  const vq_backend& b = emulated();
+  Opened opened;
+  vq_test::DeviceArray<float> x(b, opened.context, std::vector<float>(60, 0.5f)), codes(b, opened.context, 6);
+  vq_test::DeviceArray<int32_t> indices(b, opened.context, 20);
+  Meanwhile m{nullptr, {}, false};
+  VQ_EXPECT(b.buffer_create(opened.context, 1000, &m.buffer) == VQ_OK);
+  vq_memory before{}, after{};
+  VQ_EXPECT(b.memory(opened.context, &before) == VQ_OK);
+  vq_kmeans_args a{};
+  a.n = 20, a.k = 2, a.dim = 3, a.iterations = 0, a.init = VQ_INIT_RANDOM;
+  a.x = x, a.centroids = codes, a.assignments = indices;
+  a.progress = [](void* user, int32_t, double) {
+    auto& at = *static_cast<Meanwhile*>(user);
+    at.gone = std::async(std::launch::async, [&at] { emulated().buffer_destroy(at.buffer); });
+    at.in_time = at.gone.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  };
+  const vq_call call{nullptr, nullptr, &m};
+  VQ_EXPECT(b.kmeans(opened.context, &a, &call) == VQ_OK && m.in_time);
+  m.gone.wait();
+  VQ_EXPECT(b.memory(opened.context, &after) == VQ_OK);
+  VQ_EXPECT(after.buffers + 1 == before.buffers && after.in_use + 1000 == before.in_use);
 }
 
 VQ_TEST(the_interface_answers_for_its_version_alone) {

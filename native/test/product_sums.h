@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-#include "cuda/kernels/filter_tiles.h"
+#include "cuda/kernels/filter_scan.h"
 #include "cuda/machine_arrays.h"
 #include "vq/philox.h"
 
@@ -111,6 +111,62 @@ WorstSum worst_sum(M& m, int64_t tiles, const std::vector<int64_t>& depths) {
       m.launch(ProductSums{rows.data(), codes.data(), tiles, depth, sums.data()});
       const double share = share_of_bound(x, e, tiles, depth, vq::gpu::fetch(m, sums.data(), tiles * ProductSums::kRows * ProductSums::kCodes));
       if (!(share <= worst.share)) worst = {share, kind, depth};
+    }
+  return worst;
+}
+
+// The same of what scan(arrays) adds up, FilterScan or as good: tiles of one code each and a bound of nothing, so that a row's
+// smallest upper bound is its score, the sum with the other sign.
+template <class M, class Scan>
+WorstSum worst_scanned_sum(M& m, int64_t row_tiles, int64_t codes, const std::vector<int64_t>& depths, Scan&& scan) {
+  namespace gpu = vq::gpu;
+  const int64_t n = row_tiles * gpu::kTileRows, positions = codes * gpu::kTileRows;
+  std::vector<float> biases(positions, INFINITY);
+  for (int64_t k = 0; k < codes; ++k) biases[k * gpu::kTileRows] = 0;
+  const gpu::FilterCommon all{0, gpu::rank_of(1.0f)};
+  gpu::Array<M, float> zeros(m, n), bias(m, positions);
+  gpu::Array<M, gpu::CodeBound> bounds(m, codes);
+  gpu::Array<M, gpu::FilterCommon> common(m, 1);
+  gpu::Array<M, gpu::Candidate> listed(m, n * codes * gpu::kListed);
+  gpu::Array<M, int32_t> counts(m, n * codes), least(m, n * codes);
+  gpu::put(m, zeros.data(), std::vector<float>(n, 0.0f).data(), n);
+  gpu::put(m, bias.data(), biases.data(), positions);
+  gpu::put(m, bounds.data(), std::vector<gpu::CodeBound>(codes, {0, 0, 0, 1}).data(), codes);
+  gpu::put(m, common.data(), &all, 1);
+  WorstSum worst{0, 0, 0};
+  vq::Philox random(32);
+  for (int64_t depth : depths)
+    for (int kind = 0; kind < kHardProducts; ++kind) {
+      const int64_t parts = gpu::parts_of(depth);
+      std::vector<uint16_t> x(row_tiles * parts * gpu::kTileElements, 0), e(codes * parts * gpu::kTileElements, 0);
+      std::vector<double> rows(n * depth), factors(codes * depth);
+      const auto place = [&](int64_t tile, int row, int64_t d) {
+        return gpu::tile_at(tile, d / gpu::kTileDepth, parts) + gpu::in_tile(row, static_cast<int>(d % gpu::kTileDepth));
+      };
+      for (int64_t i = 0; i < n * depth || i < codes * depth; ++i) {
+        const int64_t at = i / depth, d = i % depth;
+        float row, code;
+        hard_product(kind, d, random, row, code);
+        if (at < n) {
+          const uint16_t v = x[place(at / gpu::kTileRows, static_cast<int>(at % gpu::kTileRows), d)] = gpu::to_bf16(row);
+          rows[i] = gpu::of_bf16(v);
+        }
+        if (at < codes) factors[i] = gpu::of_bf16(e[place(at, 0, d)] = gpu::to_bf16(code));
+      }
+      gpu::Array<M, uint16_t> row_elements(m, static_cast<int64_t>(x.size())), code_elements(m, static_cast<int64_t>(e.size()));
+      gpu::put(m, row_elements.data(), x.data(), static_cast<int64_t>(x.size()));
+      gpu::put(m, code_elements.data(), e.data(), static_cast<int64_t>(e.size()));
+      scan(gpu::ScanArrays{row_elements.data(), zeros.data(), zeros.data(), n, row_tiles, depth, code_elements.data(), bias.data(),
+                           bounds.data(), common.data(), codes, codes, listed.data(), counts.data(), least.data()});
+      const std::vector<int32_t> scores = gpu::fetch(m, least.data(), n * codes);
+      for (int64_t i = 0; i < n * codes; ++i) {
+        const double *a = rows.data() + i / codes * depth, *b = factors.data() + i % codes * depth;
+        double exact = 0, size = 0;
+        for (int64_t d = 0; d < depth; ++d) exact += a[d] * b[d], size += std::fabs(a[d] * b[d]);
+        const double off = std::fabs(-static_cast<double>(gpu::of_rank(scores[i])) - exact);
+        const double share = off / (6 * static_cast<double>(depth) * 0x1p-24 * size + 1e-300);
+        if (!(share <= worst.share)) worst = {std::isnan(share) ? INFINITY : share, kind, depth};
+      }
     }
   return worst;
 }

@@ -11,7 +11,8 @@
 // - x^.e^ on the tensor cores. Products of two bfloat16 are exact in float32. How they are added up NVIDIA does not specify;
 //   this is an assumption: a step adds some products to the accumulator, each addend cut to a multiple of 2^-23 of the largest
 //   one's power of two, the result cut to 24 bits, both towards zero or to any neighbour. Every product is then an addend once,
-//   there are at most D' steps, D' = D rounded up to 16, and in each the accumulator is an addend once and the result cut once:
+//   there are at most D' steps, D' = D rounded up to 16, and in each the accumulator is an addend once and the result cut once
+//   (steps of zeros alone, behind the last element of a tile's 64, change nothing: the accumulator has 24 bits already):
 //   3 D' errors of at most 2 u times a sum that |x^| |e^| (1 + g) bounds, in whatever order and grouping. Published measurements
 //   agree with it: truncation, steps of 4 products without further bits on V100, of 8 with one on A100, of 16 with two on H100,
 //   H200 and B200. Sources: Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores", PeerJ Computer

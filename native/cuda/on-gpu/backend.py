@@ -93,14 +93,14 @@ class Backend:
             raise RuntimeError(f"{name}: {last().decode()}")
 
     def buffer(self, values):
-        """Device memory with a numpy array's bytes."""
+        """Device memory with the bytes of a contiguous tensor of the CPU."""
         out = c.c_void_p()
         self.call("buffer_create", self.context, c.c_uint64(values.nbytes), c.byref(out))
-        self.call("upload", out, c.c_uint64(0), c.c_void_p(values.ctypes.data), c.c_uint64(values.nbytes), None)
+        self.call("upload", out, c.c_uint64(0), c.c_void_p(values.data_ptr()), c.c_uint64(values.nbytes), None)
         return out
 
     def read(self, buffer, into):
-        self.call("download", buffer, c.c_uint64(0), c.c_void_p(into.ctypes.data), c.c_uint64(into.nbytes), None)
+        self.call("download", buffer, c.c_uint64(0), c.c_void_p(into.data_ptr()), c.c_uint64(into.nbytes), None)
         return into
 
     def free(self, *buffers):

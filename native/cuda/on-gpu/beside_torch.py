@@ -1,14 +1,14 @@
 """Times the device library beside PyTorch in one process: python3 beside_torch.py libvq_cuda.so [--small]
 
-Medians of repeated runs, CUDA events on both sides, the two alternating. Prints a Markdown table.
+Medians of repeated runs, CUDA events on both sides, the two alternating. Prints a Markdown table, row by row.
 Exit status 77: PyTorch or a GPU is missing, and which. --small runs tiny sizes once and compares results alone: it works on
 any device library, with PyTorch on the CPU."""
 import ctypes as c
+import math
 import statistics
 import sys
 
 try:
-    import numpy as np
     import torch
 except ImportError as missing:
     print(f"no timings: {missing}")
@@ -24,7 +24,7 @@ where = "cpu" if small else "cuda"
 vq = Backend(sys.argv[1])
 torch.manual_seed(0)
 torch.backends.cuda.matmul.allow_tf32 = False
-rows = []
+works = 0
 
 
 def torch_ms(f):
@@ -47,23 +47,37 @@ def beside(what, ours, theirs, agreement, work, repeats=7):
         mine.append(vq.milliseconds(ours))
         peer.append(torch_ms(theirs))
     a, b = statistics.median(mine), statistics.median(peer)
-    rows.append(f"| {what} | {a:.3f} | {b:.3f} | {b / max(a, 1e-9):.2f} | {work(a)} | {agreement()} |")
-    print(rows[-1], file=sys.stderr)
+    global works
+    works += 1
+    print(f"| {what} | {a:.3f} | {b:.3f} | {b / max(a, 1e-9):.2f} | {work(a)} | {agreement()} |", flush=True)
 
 
 def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float32).numpy()
+    return torch.randn(*shape, dtype=torch.float32)
+
+
+def ints(*shape):
+    return torch.zeros(*shape, dtype=torch.int32)
+
+
+def floats(*shape):
+    return torch.zeros(*shape, dtype=torch.float32)
 
 
 # As the library chooses, every score in float32, through the tensor cores, the same by mma alone.
 ROUTES = ("", ", in full", ", filtered", ", filtered by mma")
-matrix_rate = None  # TFLOP/s
+matrix_rate = copy_rate = None  # TFLOP/s, GB/s read and written
+
+
+def gigabytes(count, ms):
+    rate = count / max(ms, 1e-9) / 1e6
+    return f"{rate:.0f} GB/s" + (f", {100 * rate / copy_rate:.0f}% of copies," if copy_rate else "")
 
 
 def nearest(n, k, d, route=0):
     x, e = draw(n, d), draw(k, d)
-    tx, te = torch.from_numpy(x).to(where), torch.from_numpy(e).to(where)
-    bx, be, bi, bd = vq.buffer(x), vq.buffer(e), vq.buffer(np.zeros(n, np.int32)), vq.buffer(np.zeros(n, np.float32))
+    tx, te = x.to(where), e.to(where)
+    bx, be, bi, bd = vq.buffer(x), vq.buffer(e), vq.buffer(ints(n)), vq.buffer(floats(n))
     args = NearestArgs(n, k, d, 0, route, bx, be, bi, bd)
     part = max(1, min(n, (1 << 31) // (4 * k)))  # PyTorch holds N x K scores: 2 GiB of them at a time
     found = torch.empty(n, dtype=torch.int64, device=where)
@@ -73,8 +87,8 @@ def nearest(n, k, d, route=0):
             found[i : i + part] = torch.cdist(tx[i : i + part], te).argmin(1)
 
     def agreement():
-        mine = vq.read(bi, np.zeros(n, np.int32))
-        return f"{(torch.from_numpy(mine).to(where) == found).float().mean().item():.6f}"
+        mine = vq.read(bi, ints(n))
+        return f"{(mine.to(where) == found).float().mean().item():.6f}"
 
     def work(ms):
         rate = 2 * n * k * d / max(ms, 1e-9) / 1e9
@@ -90,10 +104,10 @@ def ema(n, k, d, skewed=False):
     index = torch.randint(0, k, (n,), dtype=torch.int32)
     if skewed:  # one code owns nine of ten rows
         index[torch.rand(n) < 0.9] = k // 2
-    counts = np.ones(k, np.float32)
-    tx, ti = torch.from_numpy(x).to(where), index.long().to(where)
-    te, tc, ts = (torch.from_numpy(a.copy()).to(where) for a in (e, counts, e))
-    held = [vq.buffer(a) for a in (x, index.numpy(), e, counts, e, e, counts, e)]
+    counts = torch.ones(k)
+    tx, ti = x.to(where), index.long().to(where)
+    te, tc, ts = (a.clone().to(where) for a in (e, counts, e))
+    held = [vq.buffer(a) for a in (x, index, e, counts, e, e, counts, e)]
     args = EmaArgs(n, k, d, 0.99, 1e-5, *held)
     out = [None]
 
@@ -105,20 +119,20 @@ def ema(n, k, d, skewed=False):
         out[0] = s2 / ((c2 + 1e-5) / (total + k * 1e-5) * total).unsqueeze(1)
 
     def agreement():
-        mine = torch.from_numpy(vq.read(held[5], np.zeros((k, d), np.float32))).to(where)
+        mine = vq.read(held[5], floats(k, d)).to(where)
         return f"within {(mine - out[0]).abs().max().item():.1e}"
 
     beside(f"EMA update {n} x {d}, K {k}{', one code with most rows' if skewed else ''}", lambda: vq.call("ema_update", vq.context, c.byref(args), None), theirs, agreement,
-           lambda ms: f"{(n * d * 4) / max(ms, 1e-9) / 1e6:.0f} GB/s of rows")
+           lambda ms: gigabytes(n * d * 4, ms) + " of rows")
     vq.free(*held)
 
 
 def residual(n, k, d, levels, beam=1):
     x = draw(n, d)
     books = [draw(k, d) / (level + 1) for level in range(levels)]
-    tx, tb = torch.from_numpy(x).to(where), [torch.from_numpy(b).to(where) for b in books]
+    tx, tb = x.to(where), [b.to(where) for b in books]
     bx, bb = vq.buffer(x), [vq.buffer(b) for b in books]
-    bc, bq, be = vq.buffer(np.zeros((n, levels), np.int32)), vq.buffer(np.zeros((n, d), np.float32)), vq.buffer(np.zeros(n, np.float32))
+    bc, bq, be = vq.buffer(ints(n, levels)), vq.buffer(floats(n, d)), vq.buffer(floats(n))
     sizes = (c.c_int64 * levels)(*[k] * levels)
     args = ResidualArgs(n, d, levels, beam, bx, (c.c_void_p * levels)(*[b.value for b in bb]), sizes, bc, bq, be, None)
     part = max(1, min(n, (1 << 31) // (4 * k * beam)))
@@ -145,7 +159,7 @@ def residual(n, k, d, levels, beam=1):
             codes[i : i + part] = past[:, 0]
 
     def agreement():
-        mine = torch.from_numpy(vq.read(bc, np.zeros((n, levels), np.int32))).to(where)
+        mine = vq.read(bc, ints(n, levels)).to(where)
         return f"{(mine == codes).all(1).float().mean().item():.6f}"
 
     beside(f"residual encode {n} x {d}, {levels} x {k}, beam {beam}",
@@ -156,16 +170,16 @@ def residual(n, k, d, levels, beam=1):
 
 def kmeans(n, k, d, iterations, blocks=0):
     x = draw(n, d)
-    start = x[:k].copy()
-    tx = torch.from_numpy(x).to(where)
-    bx, bs, bc, ba = vq.buffer(x), vq.buffer(start), vq.buffer(start), vq.buffer(np.zeros(n, np.int32))
+    start = x[:k].clone()
+    tx = x.to(where)
+    bx, bs, bc, ba = vq.buffer(x), vq.buffer(start), vq.buffer(start), vq.buffer(ints(n))
     part = max(1, min(n, (1 << 31) // (4 * k)))
     last = [0.0]
     args = KmeansArgs(n, k, d, iterations, 2, 0.0, 0, 0, 0, None if blocks else bx, None, bs, bc, ba, None, 0.0, 0, 0, None,
-                      x.ctypes.data if blocks else None, blocks)
+                      x.data_ptr() if blocks else None, blocks)
 
     def theirs():
-        e = torch.from_numpy(start).to(where)
+        e = start.to(where)
         index = torch.empty(n, dtype=torch.int64, device=where)
         for step in range(iterations + 1):
             inertia = 0.0
@@ -188,7 +202,7 @@ def kmeans(n, k, d, iterations, blocks=0):
 
 def estimator(name, n, d):
     z, q, g = (draw(n, d) for _ in range(3))
-    tz, tq, tg = (torch.from_numpy(a).to(where) for a in (z, q, g))
+    tz, tq, tg = (a.to(where) for a in (z, q, g))
     held = [vq.buffer(a) for a in (z, q, g, g)]
     args = EstimatorArgs(n, d, ("ste", "rotation", "projection").index(name), 0, *held)
     out = [None]
@@ -204,7 +218,7 @@ def estimator(name, n, d):
         out[0] = nq / nz * (tg - 2 * r * (r * tg).sum(1, keepdim=True) + 2 * e * (u * tg).sum(1, keepdim=True))
 
     def agreement():
-        mine = torch.from_numpy(vq.read(held[3], np.zeros((n, d), np.float32))).to(where)
+        mine = vq.read(held[3], floats(n, d)).to(where)
         return f"within {(mine - out[0]).abs().max().item():.1e}"
 
     beside(f"gradient by {name}, {n} x {d}", lambda: vq.call("estimator_gradient", vq.context, c.byref(args), None), theirs,
@@ -215,8 +229,8 @@ def estimator(name, n, d):
 def fsq(n, levels):
     d = len(levels)
     z, g = draw(n, d), draw(n, d)
-    tz, tg = torch.from_numpy(z).to(where), torch.from_numpy(g).to(where)
-    bz, bg, bi, bv, bo = (vq.buffer(a) for a in (z, g, np.zeros(n, np.int32), z, z))
+    tz, tg = z.to(where), g.to(where)
+    bz, bg, bi, bv, bo = (vq.buffer(a) for a in (z, g, ints(n), z, z))
     sizes = (c.c_int32 * d)(*levels)
     args = FsqArgs(n, d, 0, 0, sizes, bz, bi, bv, None)
     back = FsqGradientArgs(n, d, 0, 0, sizes, bz, bg, bo)
@@ -224,7 +238,7 @@ def fsq(n, levels):
     half, offset = (t - 1) * (1 - 1e-3) / 2, torch.where(t % 2 == 0, 0.5, 0.0)
     shift = torch.tan(offset / half)
     half, offset, shift, width = (a.float().to(where) for a in (half, offset, shift, torch.div(t, 2, rounding_mode="floor")))
-    basis = torch.tensor([int(np.prod(levels[:i])) for i in range(d)], dtype=torch.int32, device=where)
+    basis = torch.tensor([math.prod(levels[:i]) for i in range(d)], dtype=torch.int32, device=where)
     out = [None, None]
 
     def theirs():
@@ -236,11 +250,11 @@ def fsq(n, levels):
         out[0] = (1 - torch.tanh(tz + shift).square()) * (half / width) * tg
 
     def agreement():
-        mine = torch.from_numpy(vq.read(bi, np.zeros(n, np.int32))).to(where)
+        mine = vq.read(bi, ints(n)).to(where)
         return f"{(mine == out[1]).float().mean().item():.6f}"
 
     def near():
-        mine = torch.from_numpy(vq.read(bo, np.zeros((n, d), np.float32))).to(where)
+        mine = vq.read(bo, floats(n, d)).to(where)
         return f"within {(mine - out[0]).abs().max().item():.1e}"
 
     beside(f"FSQ codes and values {n} x {levels}", lambda: vq.call("fsq_encode", vq.context, c.byref(args), None), theirs,
@@ -253,10 +267,10 @@ def fsq(n, levels):
 def lfq(n, bits, kappa=2.0):
     """Codes; then the entropies and their gradient, in PyTorch by the same factors and its matrix product."""
     z = draw(n, bits)
-    tz = torch.from_numpy(z).to(where)
-    one = np.zeros(1, np.float32)
-    bz, bi, bv, be, bd, bo = (vq.buffer(a) for a in (z, np.zeros(n, np.int32), z, one, one, z))
-    bt = vq.buffer(np.zeros(1 << bits, np.float32))
+    tz = z.to(where)
+    one = floats(1)
+    bz, bi, bv, be, bd, bo = (vq.buffer(a) for a in (z, ints(n), z, one, one, z))
+    bt = vq.buffer(floats(1 << bits))
     codes = LfqArgs(n, bits, 1.0, 0, bz, bi, bv)
     forward = LfqEntropyArgs(n, bits, bits, kappa, 0, bz, be, bd, bt)
     back = LfqEntropyGradientArgs(n, bits, bits, kappa, 1.0, -1.0, 0, bz, bt, bo)
@@ -297,15 +311,15 @@ def lfq(n, bits, kappa=2.0):
         vq.call("lfq_entropy_gradient", vq.context, c.byref(back), None)
 
     def agreement():
-        mine = torch.from_numpy(vq.read(bi, np.zeros(n, np.int32))).to(where)
+        mine = vq.read(bi, ints(n)).to(where)
         return f"{(mine == out[0]).float().mean().item():.6f}"
 
     def near():
-        mine = [float(vq.read(b, np.zeros(1, np.float32))[0]) for b in (be, bd)]
+        mine = [float(vq.read(b, floats(1))[0]) for b in (be, bd)]
         return "within " + " and ".join(f"{abs(m - t.item()):.1e}" for m, t in zip(mine, out[2]))
 
     def slopes():
-        mine = torch.from_numpy(vq.read(bo, np.zeros((n, bits), np.float32))).to(where)
+        mine = vq.read(bo, floats(n, bits)).to(where)
         return f"within {((mine - out[3]).abs().max() / out[3].abs().max()).item():.1e} of the largest"
 
     beside(f"LFQ codes and values {n} x {bits}", lambda: vq.call("lfq_encode", vq.context, c.byref(codes), None), signs, agreement,
@@ -326,9 +340,11 @@ if not small:
     m @ m
     matrix = statistics.median(torch_ms(lambda: m @ m) for _ in range(7))
     matrix_rate = 2 * 8192**3 / matrix / 1e9
-    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: copies at {2 * a.nbytes / copy / 1e6:.0f} GB/s, "
+    copy_rate = 2 * a.nbytes / copy / 1e6
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: copies at {copy_rate:.0f} GB/s, "
           f"bf16 matrix product at {matrix_rate:.0f} TFLOP/s\n")
     del a, b, m
+print("| work | ours, ms | PyTorch, ms | ratio | ours | agreement |\n| --- | ---: | ---: | ---: | --- | --- |", flush=True)
 if small:
     nearest(300, 50, 12), nearest(300, 50, 12, 2), ema(300, 20, 6), residual(200, 30, 8, 3), kmeans(300, 8, 5, 4)
     ema(5000, 5, 6, skewed=True), residual(200, 30, 8, 3, beam=3), kmeans(1300, 8, 5, 4, blocks=512)
@@ -359,6 +375,4 @@ else:
     lfq(1_000_000, 10)
     lfq(200_000, 14)
     lfq(100_000, 18)
-print("| work | ours, ms | PyTorch, ms | ratio | ours | agreement |\n| --- | ---: | ---: | ---: | --- | --- |")
-print("\n".join(rows))
-print(f"\n{len(rows)} works, {'tiny sizes for their results alone' if small else 'medians of repeated runs'}")
+print(f"\n{works} works, {'tiny sizes for their results alone' if small else 'medians of repeated runs'}")

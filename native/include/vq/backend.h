@@ -227,6 +227,7 @@ typedef struct vq_backend {
   int (*memory)(vq_context* context, vq_memory* memory);
 
   int (*buffer_create)(vq_context* context, uint64_t bytes, vq_buffer** buffer);
+  /* Does not wait for calls that run meanwhile, so none of them may be on this buffer. */
   void (*buffer_destroy)(vq_buffer* buffer);
   uint64_t (*buffer_bytes)(const vq_buffer* buffer);
   /* Ranges are checked. upload and download end when the host's memory is free again, copy is only enqueued. */

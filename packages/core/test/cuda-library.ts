@@ -40,3 +40,29 @@ const vq_backend* vq_backend_open(uint32_t version) {
 }`,
   )
 }
+
+/** A library of two devices, of which the first fails with `text` when it is opened and the second may, too. */
+export function twoDeviceLibrary(name: string, text: string, second: number): string {
+  return stubLibrary(
+    name,
+    `
+static const char* last_error(void) { return "${text}"; }
+static int device_count(int32_t* n, vq_versions* v) { *n = 2; v->driver = 13000; v->runtime = 13000; return 0; }
+static int device_info(int32_t d, vq_device_info* i) {
+  memset(i, 0, sizeof *i), i->compute_major = 9, strcpy(i->name, d == 0 ? "first" : "second");
+  return 0;
+}
+static int context_create(int32_t d, vq_context** c) {
+  static int any;
+  *c = (vq_context*)&any;
+  return d == 0 ? VQ_ERROR_DEVICE : ${second};
+}
+const vq_backend* vq_backend_open(uint32_t version) {
+  static vq_backend t;
+  (void)version;
+  t.version = VQ_BACKEND_VERSION, t.size = sizeof t, t.name = "stub";
+  t.last_error = last_error, t.device_count = device_count, t.device_info = device_info, t.context_create = context_create;
+  return &t;
+}`,
+  )
+}

@@ -2,7 +2,14 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DeviceArray, device, doctor, nearest, VqDeviceError } from '@vq/core'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { answeringLibrary, builtLibrary, emulatedLibrary, folder, stubLibrary } from './cuda-library.js'
+import {
+  answeringLibrary,
+  builtLibrary,
+  emulatedLibrary,
+  folder,
+  stubLibrary,
+  twoDeviceLibrary,
+} from './cuda-library.js'
 
 afterEach(() => {
   delete process.env.VQ_CUDA_PATH
@@ -81,6 +88,14 @@ test('what the library says of driver and devices is passed on, each with its ow
   }
   process.env.VQ_CUDA_PATH = answeringLibrary('only-old', 0, '', 6)
   await expectReason(/none of the GPUs can be used/, /nvidia-smi/)
+})
+
+test('a GPU that cannot be opened leaves the place to the next one, and says why where there is none', async () => {
+  const text = 'this build of the library has no code for first of compute capability 8.0'
+  process.env.VQ_CUDA_PATH = twoDeviceLibrary('second-works', text, 0)
+  expect(device.list().find(d => d.name === 'vq-cuda')).toMatchObject({ gpu: 'second', devices: 2 })
+  process.env.VQ_CUDA_PATH = twoDeviceLibrary('none-works', text, 3)
+  await expectReason(new RegExp(text), /nvidia-smi/)
 })
 
 test('without the variable: the built library, which names what is missing, or that none was built', async () => {

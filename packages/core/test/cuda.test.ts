@@ -5,9 +5,11 @@ import {
   device,
   emaUpdate,
   emaUpdateAsync,
+  fsqEncodeAsync,
   initEmaState,
   kmeans,
   kmeansSync,
+  lfqEncodeAsync,
   nearest,
   nearestAsync,
   residualEncode,
@@ -185,6 +187,41 @@ test('disposing of what a running call reads does not disturb it', async () => {
   found.centroids.dispose()
   found.assignments.dispose()
 })
+
+// The signal fires after the native code looked for the last time: the result is there, and nobody gets it.
+test('a result that comes too late for its signal leaves nothing on the device', async () => {
+  const rows = DeviceArray.upload(x)
+  const state = { codebook: DeviceArray.upload(book), counts: ones(40), sums: DeviceArray.upload(book) }
+  const { indices, distances } = nearest(rows, state.codebook, { dim })
+  const held = [rows, indices, distances, ...Object.values(state)]
+  const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
+    signal => nearestAsync(rows, book, { dim, signal }),
+    signal => residualEncodeAsync(rows, [book], { dim, signal }),
+    signal => emaUpdateAsync(rows, indices, state, { dim, signal }),
+    signal => kmeans(rows, { k: 5, dim, seed: 1, signal }),
+    signal => kmeans(rows, { k: 5, dim, seed: 1, signal, onProgress: () => {} }),
+    signal => fsqEncodeAsync(rows, { levels: Array(dim).fill(3), signal }),
+    signal => lfqEncodeAsync(rows, { dim, signal }),
+  ]
+  for (const call of calls) {
+    const { signal, late } = lateSignal()
+    const error = await call(signal).catch(e => e)
+    expect([error.name, late()]).toEqual(['AbortError', true])
+    expect(device.memory().cuda!.buffers).toBe(held.length)
+  }
+  expect(state.codebook.read()).toEqual(book)
+  for (const a of held) a.dispose()
+})
+
+const ones = (count: number): DeviceArray => DeviceArray.upload(new Float32Array(count).fill(1))
+
+/** A signal that is aborted without having told anybody, as seen once the call is over. */
+function lateSignal(): { signal: AbortSignal; late(): boolean } {
+  const { signal } = new AbortController()
+  let asked = 0
+  Object.defineProperty(signal, 'aborted', { get: () => ++asked > 1 })
+  return { signal, late: () => asked > 1 }
+}
 
 test('what nobody holds any more is freed by the garbage collector', async () => {
   for (let i = 0; i < 20; i++) DeviceArray.upload(x)

@@ -93,6 +93,13 @@ export class DeviceArray<T extends Values = Float32Array> {
   }
 }
 
+/** Frees what a result that nobody gets holds on the device. */
+export function discard(result: unknown): void {
+  if (ArrayBuffer.isView(result)) return // whose values are many
+  for (const part of [result, ...Object.values(Object(result))])
+    if (part instanceof DeviceArray) part.dispose()
+}
+
 /** An argument of a call: its length, and what the addon takes. */
 export interface Operand<T extends Values> {
   length: number

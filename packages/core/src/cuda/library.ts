@@ -39,7 +39,8 @@ const remedies = {
   'old-driver': 'Update the NVIDIA driver.',
   'no-device': 'Check that `nvidia-smi` lists a GPU and that CUDA_VISIBLE_DEVICES does not hide it.',
   'old-device': 'A GPU of compute capability 7.5 or newer (Turing, 2018) is needed.',
-  failed: 'Check `nvidia-smi`; a restart of the machine mends a driver that hangs.',
+  failed:
+    'Check `nvidia-smi`; in a clone `npm run build` on this machine builds for its GPU; a restart mends a driver that hangs.',
 } as const
 
 const name = 'libvq_cuda.so'

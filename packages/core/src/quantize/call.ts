@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger } from '../check.js'
+import { discard } from '../cuda/device-array.js'
 import { fromNative, VqAbortError, VqValueError } from '../errors.js'
 import { type NativeCore, native } from '../native.js'
 import { threadCount } from '../threads.js'
@@ -37,12 +38,16 @@ export function callNow<T>(
   }
 }
 
-/** Runs a native function on another thread. The addon copies its inputs first, so the caller's buffers are free at once. */
-export async function callAsync<T>(
+/**
+ * Runs a native function on another thread. The addon copies its inputs first, so the caller's buffers are free at once.
+ * `finish` makes the result of what native code left; the call ends with it, or with nothing left on a device.
+ */
+export async function callAsync<T, R = T>(
   operation: string,
   options: AsyncCallOptions,
   f: (core: NativeCore, threads: number) => unknown,
-): Promise<T> {
+  finish: (found: T) => R = found => found as unknown as R,
+): Promise<R> {
   const { signal } = options
   expectSignal(operation, signal)
   if (signal?.aborted) throw new VqAbortError(operation, signal.reason)
@@ -50,9 +55,12 @@ export async function callAsync<T>(
   const abort = (): void => running.abort()
   signal?.addEventListener('abort', abort, { once: true })
   try {
-    const result = (await running.promise) as T
+    const result = finish((await running.promise) as T)
     // Aborted after the last look of the native code: the caller no longer wants it.
-    if (signal?.aborted) throw new VqAbortError(operation, signal.reason)
+    if (signal?.aborted) {
+      discard(result)
+      throw new VqAbortError(operation, signal.reason)
+    }
     return result
   } catch (error) {
     if (error instanceof VqAbortError) throw error

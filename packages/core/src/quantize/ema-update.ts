@@ -72,7 +72,7 @@ export function emaUpdate(
   options: EmaUpdateOptions,
 ): void {
   const call = prepare('emaUpdate', vectors, indices, state, options, false)
-  call.commit(callNow('emaUpdate', options, call.run))
+  call.commit(call.finish(callNow('emaUpdate', options, call.run)))
 }
 
 /**
@@ -86,10 +86,17 @@ export async function emaUpdateAsync(
   options: EmaUpdateOptions & AsyncCallOptions,
 ): Promise<void> {
   const call = prepare('emaUpdateAsync', vectors, indices, state, options, true)
-  call.commit(await callAsync('emaUpdateAsync', options, call.run))
+  call.commit(await callAsync('emaUpdateAsync', options, call.run, call.finish))
 }
 
 const names = ['codebook', 'counts', 'sums'] as const
+type Name = (typeof names)[number]
+
+function adopted(found: Record<Name, number>, k: number, dim: number): DeviceEmaState {
+  const floats = (name: Name, length: number): DeviceArray =>
+    DeviceArray.adopt<Float32Array>(found[name], length, 'Float32Array')
+  return { codebook: floats('codebook', k * dim), counts: floats('counts', k), sums: floats('sums', k * dim) }
+}
 
 // All or nothing: every array is looked at before the first is written.
 function commit(operation: string, state: EmaState, next: EmaState): void {
@@ -97,16 +104,14 @@ function commit(operation: string, state: EmaState, next: EmaState): void {
   for (const name of names) state[name].set(next[name])
 }
 
-function commitOnDevice(state: DeviceEmaState, next: Record<(typeof names)[number], number>): void {
-  for (const name of names) {
-    const { length } = state[name]
-    state[name].become(DeviceArray.adopt<Float32Array>(next[name], length, 'Float32Array'))
-  }
+function commitOnDevice(state: DeviceEmaState, next: DeviceEmaState): void {
+  for (const name of names) state[name].become(next[name])
 }
 
 interface Call {
   run(core: NativeCore, threads: number): unknown
-  commit(next: never): void
+  finish(found: unknown): EmaState | DeviceEmaState
+  commit(next: EmaState | DeviceEmaState): void
 }
 
 function prepare(
@@ -181,7 +186,10 @@ function prepare(
             stays,
             async,
           ),
+    finish: found => (stays ? adopted(found as Record<Name, number>, k, dim) : (found as EmaState)),
     commit: next =>
-      stays ? commitOnDevice(state as DeviceEmaState, next) : commit(operation, state as EmaState, next),
+      stays
+        ? commitOnDevice(state as DeviceEmaState, next as DeviceEmaState)
+        : commit(operation, state as EmaState, next as EmaState),
   }
 }

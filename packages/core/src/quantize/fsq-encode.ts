@@ -53,7 +53,12 @@ export async function fsqEncodeAsync(
   options: FsqOptions & AsyncCallOptions,
 ): Promise<Int32Array | DeviceArray<Int32Array>> {
   const call = prepare('fsqEncodeAsync', vectors, options, 0, true)
-  return call.finish(await callAsync('fsqEncodeAsync', options, call.run))
+  return await callAsync(
+    'fsqEncodeAsync',
+    options,
+    call.run,
+    call.finish<Int32Array | DeviceArray<Int32Array>>,
+  )
 }
 
 /**

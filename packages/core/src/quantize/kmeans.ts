@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, expectShape } from '../check.js'
-import { DeviceArray, operand } from '../cuda/device-array.js'
+import { DeviceArray, discard, operand } from '../cuda/device-array.js'
 import { placeOf } from '../cuda/place.js'
 import { VqAbortError } from '../errors.js'
 import type { NativeCore } from '../native.js'
@@ -83,7 +83,7 @@ export async function kmeans(
     onProgress,
     'Pass a function or leave it out.',
   )
-  if (onProgress === undefined) return finish(await callAsync('kmeans', options, run))
+  if (onProgress === undefined) return await callAsync('kmeans', options, run, finish)
 
   // An error in the callback ends the run and is thrown to the caller.
   const stop = new AbortController()
@@ -102,14 +102,18 @@ export async function kmeans(
   }
   const signals = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal])
   try {
-    const result = await callAsync<KmeansResult>('kmeans', { ...options, signal: signals }, (core, threads) =>
-      run(core, threads, tell),
+    const result = await callAsync(
+      'kmeans',
+      { ...options, signal: signals },
+      (core, threads) => run(core, threads, tell),
+      finish,
     )
     // Reports still on their way would come after the promise: give them now.
     for (let i = told; i < result.history.length; i++) tell(i, result.history[i])
+    if (failed.length > 0 || signal?.aborted) discard(result)
     if (failed.length > 0) throw failed[0].error
     if (signal?.aborted) throw new VqAbortError('kmeans', signal.reason)
-    return finish(result)
+    return result
   } catch (error) {
     throw failed.length > 0 ? failed[0].error : error
   } finally {

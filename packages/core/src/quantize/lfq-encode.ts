@@ -46,7 +46,12 @@ export async function lfqEncodeAsync(
   options: LfqOptions & AsyncCallOptions,
 ): Promise<Int32Array | DeviceArray<Int32Array>> {
   const call = prepare('lfqEncodeAsync', vectors, options, 0, true)
-  return call.finish(await callAsync('lfqEncodeAsync', options, call.run))
+  return await callAsync(
+    'lfqEncodeAsync',
+    options,
+    call.run,
+    call.finish<Int32Array | DeviceArray<Int32Array>>,
+  )
 }
 
 /**

@@ -83,7 +83,7 @@ export async function nearestAsync(
   options: NearestOptions & AsyncCallOptions,
 ): Promise<NearestResult | DeviceNearestResult> {
   const call = prepare('nearestAsync', vectors, codebook, options, true)
-  return call.finish(await callAsync('nearestAsync', options, call.run))
+  return await callAsync('nearestAsync', options, call.run, call.finish)
 }
 
 interface Call {

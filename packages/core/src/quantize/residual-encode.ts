@@ -74,7 +74,7 @@ export async function residualEncodeAsync(
   options: ResidualEncodeOptions & AsyncCallOptions,
 ): Promise<ResidualEncodeResult | DeviceResidualEncodeResult> {
   const call = prepare('residualEncodeAsync', vectors, codebooks, options, true)
-  return call.finish(await callAsync('residualEncodeAsync', options, call.run))
+  return await callAsync('residualEncodeAsync', options, call.run, call.finish)
 }
 
 interface Call {
