@@ -61,9 +61,10 @@ class ResidualTask : public DeviceTask {
   std::vector<std::unique_ptr<Source<float>>> books;
   std::vector<int64_t> sizes;
   Target<int32_t> codes;
-  Target<float> quantized, errors;
+  Target<float> quantized, errors, level_errors;
   int64_t n, dim;
   int beam;
+  bool each = false;
   void compute(const vq_call& call) override {
     std::vector<const vq_buffer*> at;
     for (const auto& b : books) at.push_back(b->on(device));
@@ -73,23 +74,28 @@ class ResidualTask : public DeviceTask {
     a.host_x = x.host();
     if (a.host_x) a.host_codes = codes.host(), a.host_quantized = quantized.host(), a.host_errors = errors.host();
     else a.x = x.on(device), a.codes = codes.on(device), a.quantized = quantized.on(device), a.errors = errors.on(device);
+    if (each && a.host_x) a.host_level_errors = level_errors.host();
+    else if (each) a.level_errors = level_errors.on(device);
     must(device->table->residual_encode(device->context, &a, &call));
     codes.fetch(), quantized.fetch(), errors.fetch();
+    if (each) level_errors.fetch();
   }
   Napi::Value result(Napi::Env env) override {
     Napi::Object r = Napi::Object::New(env);
     r.Set("codes", codes.take(env, *tables));
     r.Set("quantized", quantized.take(env, *tables));
     r.Set("errors", errors.take(env, *tables));
+    if (each) r.Set("levelErrors", level_errors.take(env, *tables));
     return r;
   }
 };
 
-// cudaResidualEncode(device, vectors, codebooks, dim, beam, stays, async)
+// cudaResidualEncode(device, vectors, codebooks, dim, beam, levelErrors, stays, async)
 Napi::Value residual(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto t = task_on<ResidualTask>(info);
-    const bool stays = info[5].ToBoolean(), async = info[6].ToBoolean();
+    const bool stays = info[6].ToBoolean(), async = info[7].ToBoolean();
+    t->each = info[5].ToBoolean();
     t->dim = whole(info[3], 1, INT32_MAX, "dim");
     t->beam = static_cast<int>(whole(info[4], 1, 1 << 20, "beam"));
     t->x.set(state(info), info[1], async);
@@ -104,6 +110,7 @@ Napi::Value residual(const Info& info) {
     t->codes.make(info.Env(), t->n * static_cast<int64_t>(t->books.size()), async, stays);
     t->quantized.make(info.Env(), t->n * t->dim, async, stays);
     t->errors.make(info.Env(), t->n, async, stays);
+    if (t->each) t->level_errors.make(info.Env(), t->n * static_cast<int64_t>(t->books.size()), async, stays);
     return start(info, std::move(t), async);
   });
 }

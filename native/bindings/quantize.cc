@@ -76,14 +76,16 @@ class ResidualTask : public Task {
   int64_t n, dim;
   int beam;
   Output<int32_t> codes;
-  Output<float> quantized, errors;
+  Output<float> quantized, errors, level_errors;
+  bool each = false;
   void run(const vq::CallOptions& o) override {
     std::vector<const float*> at;
     for (const auto& b : books) at.push_back(b->data());
-    vq::residual_encode(x.data(), n, dim, at, sizes, beam, codes.data(), quantized.data(), errors.data(), o);
+    vq::residual_encode(x.data(), n, dim, at, sizes, beam, codes.data(), quantized.data(), errors.data(), each ? level_errors.data() : nullptr, o);
   }
   Napi::Value result(Napi::Env env) override {
     Napi::Object r = Napi::Object::New(env);
+    if (each) r.Set("levelErrors", level_errors.take(env));
     r.Set("codes", codes.take(env));
     r.Set("quantized", quantized.take(env));
     r.Set("errors", errors.take(env));
@@ -91,14 +93,15 @@ class ResidualTask : public Task {
   }
 };
 
-// residualEncode(vectors, codebooks, dim, beam, threads, async)
+// residualEncode(vectors, codebooks, dim, beam, levelErrors, threads, async)
 Napi::Value residual(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto t = std::make_unique<ResidualTask>();
-    const bool async = info[5].ToBoolean();
+    const bool async = info[6].ToBoolean();
     t->dim = integer(info[2], 1, "dim");
+    t->each = info[4].ToBoolean();
     t->beam = static_cast<int>(std::min<int64_t>(1 << 20, integer(info[3], 1, "beam")));
-    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[4], 1, "threads")));
+    t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[5], 1, "threads")));
     t->x.set(info[0], async);
     t->n = rows_of(t->x.size(), t->dim, "vectors");
     if (!info[1].IsArray()) vq::fail(vq::Error::kConfig, "codebooks is not an array");
@@ -111,6 +114,7 @@ Napi::Value residual(const Info& info) {
     t->codes.make(info.Env(), t->n * static_cast<int64_t>(t->books.size()), async);
     t->quantized.make(info.Env(), t->n * t->dim, async);
     t->errors.make(info.Env(), t->n, async);
+    if (t->each) t->level_errors.make(info.Env(), t->n * static_cast<int64_t>(t->books.size()), async);
     return start(info, std::move(t), async, Napi::Value());
   });
 }

@@ -21,6 +21,7 @@ struct Job {
   int32_t* codes;
   float* quantized;
   float* errors;
+  float* level_errors;
 };
 
 // quantized row = the chosen codes added in level order.
@@ -30,6 +31,25 @@ void add_codes(const Job& job, int64_t row) {
   for (int64_t level = 0; level < job.levels; ++level) {
     const float* e = job.codebooks[level] + job.codes[row * job.levels + level] * job.dim;
     for (int64_t d = 0; d < job.dim; ++d) out[d] = level == 0 ? e[d] : out[d] + e[d];
+  }
+}
+
+// What each level of the chosen codes leaves of `count` rows.
+void add_level_errors(const Job& job, const QuantKernels& q, int64_t begin, int64_t count) {
+  if (!job.level_errors) return;
+  const int64_t dim = job.dim, levels = job.levels;
+  Scratch<float> residual(count * dim), norms(count);
+  Scratch<const float*> rows(count);
+  std::copy_n(job.x + begin * dim, count * dim, residual.data());
+  for (int64_t i = 0; i < count; ++i) rows[i] = residual.data() + i * dim;
+  for (int64_t level = 0; level < levels; ++level) {
+    for (int64_t i = 0; i < count; ++i) {
+      const float* e = job.codebooks[level] + job.codes[(begin + i) * levels + level] * dim;
+      float* r = residual.data() + i * dim;
+      for (int64_t d = 0; d < dim; ++d) r[d] -= e[d];
+    }
+    q.squared(rows.data(), nullptr, count, dim, norms.data());
+    for (int64_t i = 0; i < count; ++i) job.level_errors[(begin + i) * levels + level] = norms[i];
   }
 }
 
@@ -60,6 +80,7 @@ void greedy(const Job& job, const QuantKernels& q, RowBlocks& blocks, FirstRow& 
       q.squared(rows.data(), nullptr, count, dim, job.errors + begin);
     }
     for (int64_t i = 0; i < count; ++i) add_codes(job, begin + i);
+    add_level_errors(job, q, begin, count);
   }
 }
 
@@ -137,6 +158,7 @@ void beam_search(const Job& job, const QuantKernels& q, RowBlocks& blocks, First
       if (job.errors) job.errors[begin + i] = path_error[path];
       add_codes(job, begin + i);
     }
+    add_level_errors(job, q, begin, count);
   }
 }
 
@@ -144,7 +166,7 @@ void beam_search(const Job& job, const QuantKernels& q, RowBlocks& blocks, First
 
 void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<const float*>& codebooks,
                      const std::vector<int64_t>& sizes, int beam, int32_t* codes, float* quantized, float* errors,
-                     const CallOptions& options) {
+                     float* level_errors, const CallOptions& options) {
   const int64_t levels = static_cast<int64_t>(codebooks.size());
   if (levels < 1 || sizes.size() != codebooks.size()) fail(Error::kShape, "residual encoding needs a codebook");
   if (beam < 1 || beam > 1024) fail(Error::kConfig, "beam must be from 1 to 1024");
@@ -155,9 +177,9 @@ void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<c
                        ("codebook " + std::to_string(level)).c_str(), &q,
                        beam == 1 ? PackedCodebook::use_for(n) : PackedCodebook::kPanels);
   if (n <= 0) return;
-  const Job job{x, dim, levels, beam, codebooks, packed, codes, quantized, errors};
+  const Job job{x, dim, levels, beam, codebooks, packed, codes, quantized, errors, level_errors};
   FirstRow bad;
-  const int64_t extra = beam == 1 ? 4 * dim : beam * (8 * dim + 8 * beam + 8 * levels);
+  const int64_t extra = beam == 1 ? (level_errors ? 8 : 4) * dim : beam * (8 * dim + 8 * beam + 8 * levels);
   int64_t met = 0;
   for (int64_t size : sizes) met += size * beam;
   for_row_blocks(

@@ -26,7 +26,7 @@ void compare_residual(const DeviceCases& t, int64_t n, int64_t dim, const vector
   vector<int32_t> codes(n * levels);
   vector<float> quantized(n * dim), errors(n), each(n * levels);
   const Failure want = failure_of([&] {
-    vq::residual_encode(x.data(), n, dim, at, sizes, beam, codes.data(), quantized.data(), errors.data(), {t.threads});
+    vq::residual_encode(x.data(), n, dim, at, sizes, beam, codes.data(), quantized.data(), errors.data(), nullptr, {t.threads});
     for (int64_t i = 0; i < n; ++i) {
       vector<float> left(x.begin() + i * dim, x.begin() + (i + 1) * dim);
       for (int64_t level = 0; level < levels; ++level) {

@@ -125,11 +125,11 @@ void estimator_gradient(gpu::Estimator estimator, const float* z, const float* q
                         float* out, const CallOptions& options);
 
 // codes [n, levels]; quantized [n, dim] or null: the chosen codes added in level order; errors [n] or null: squared
-// norm of what is left after the last level. With beam > 1 each kept path proposes its `beam` nearest codes, and the
+// norm of what is left after the last level; level_errors [n, levels] or null: the same after each level. With beam > 1 each kept path proposes its `beam` nearest codes, and the
 // proposals are ranked by the squared norm of their residual, ties to the lower code, then to the better-ranked parent.
 void residual_encode(const float* x, int64_t n, int64_t dim, const std::vector<const float*>& codebooks,
                      const std::vector<int64_t>& sizes, int beam, int32_t* codes, float* quantized, float* errors,
-                     const CallOptions& options);
+                     float* level_errors, const CallOptions& options);
 
 struct KmeansOptions {
   int64_t k = 1;

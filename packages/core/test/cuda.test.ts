@@ -70,11 +70,16 @@ test('residualEncode gives the bits of the CPU, by beam too', async () => {
   expect(found.codes.read()).toEqual(want.codes)
   expect(found.quantized.read()).toEqual(want.quantized)
   expect(found.errors.read()).toEqual(want.errors)
-  for (const a of [rows, found.codes, found.quantized, found.errors]) a.dispose()
-  for (const beam of [2, 5])
-    expect(residualEncode(x, books, { dim, beam, device: 'cuda' })).toEqual(
-      residualEncode(x, books, { dim, beam }),
-    )
+  for (const a of [found.codes, found.quantized, found.errors]) a.dispose()
+  for (const beam of [1, 2, 5])
+    for (const levelErrors of [false, true]) {
+      const wanted = residualEncode(x, books, { dim, beam, levelErrors })
+      expect(residualEncode(x, books, { dim, beam, levelErrors, device: 'cuda' })).toEqual(wanted)
+      const there = residualEncode(rows, books, { dim, beam, levelErrors })
+      expect(there.levelErrors?.read()).toEqual(wanted.levelErrors)
+      for (const a of Object.values(there)) a.dispose()
+    }
+  rows.dispose()
   await releaseForgotten()
 })
 
@@ -205,7 +210,7 @@ test('a result that comes too late for its signal leaves nothing on the device',
   ]
   for (const call of calls) {
     const { signal, late } = lateSignal()
-    const error = await call(signal).catch(e => e)
+    const error = (await call(signal).catch((e: unknown) => e)) as Error
     expect([error.name, late()]).toEqual(['AbortError', true])
     expect(device.memory().cuda!.buffers).toBe(held.length)
   }

@@ -1,4 +1,4 @@
-import { native, nearest, residualEncode, VqConfigError, VqShapeError } from '@vq/core'
+import { native, nearest, residualEncode, residualEncodeAsync, VqConfigError, VqShapeError } from '@vq/core'
 import { afterEach, expect, test } from 'vitest'
 import { draw, squaredDistance } from './draw.js'
 
@@ -38,6 +38,29 @@ test('beam 1 is the greedy encoding, bit for bit', () => {
   expect(got.codes).toEqual(want.codes)
   expect(got.quantized).toEqual(want.quantized)
   for (let i = 0; i < n; i++) expect(got.errors[i]).toBeCloseTo(want.errors[i], 4)
+})
+
+test('errors of each level are those of the first levels alone; with a beam, of the chosen codes', async () => {
+  const q = books.length
+  const { levelErrors, errors } = residualEncode(x, books, { dim, levelErrors: true })
+  expect(levelErrors).toHaveLength(n * q)
+  for (let level = 0; level < q; level++) {
+    const own = Float32Array.from({ length: n }, (_, i) => levelErrors![i * q + level])
+    expect(own).toEqual(residualEncode(x, books.slice(0, level + 1), { dim }).errors)
+  }
+  expect(residualEncode(x, books, { dim })).not.toHaveProperty('levelErrors')
+  const wide = await residualEncodeAsync(x, books, { dim, beam: 4, levelErrors: true })
+  expect(errors.some((e, i) => e !== wide.errors[i])).toBe(true)
+  const zero = new Float32Array(dim)
+  const left = x.slice()
+  for (let level = 0; level < q; level++)
+    for (let i = 0; i < n; i++) {
+      for (let d = 0; d < dim; d++) left[i * dim + d] -= books[level][wide.codes[i * q + level] * dim + d]
+      const want = squaredDistance(left, i, zero, 0, dim)
+      expect(wide.levelErrors![i * q + level]).toBeCloseTo(want, 4)
+    }
+  expect(Float32Array.from({ length: n }, (_, i) => wide.levelErrors![i * q + q - 1])).toEqual(wide.errors)
+  expect(() => residualEncode(x, books, { dim, levelErrors: 1 as never })).toThrow(VqConfigError)
 })
 
 test('every instruction set, thread count and split gives the same bits, with and without a beam', () => {

@@ -31,6 +31,7 @@ export interface CudaCore {
     codebooks: Floats[],
     dim: number,
     beam: number,
+    levelErrors: boolean,
     stays: boolean,
     async: boolean,
   ): unknown

@@ -13,6 +13,7 @@ export interface QuantizeCore {
     codebooks: Float32Array[],
     dim: number,
     beam: number,
+    levelErrors: boolean,
     threads: number,
     async: boolean,
   ): unknown

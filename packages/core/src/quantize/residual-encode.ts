@@ -10,6 +10,8 @@ export interface ResidualEncodeOptions extends CallOptions {
   dim: number
   /** Paths kept per row and level, 1 to 1024. Default 1: each level takes the nearest code. */
   beam?: number
+  /** Whether the result has `levelErrors`. Default false. */
+  levelErrors?: boolean
 }
 
 export interface ResidualEncodeResult {
@@ -19,6 +21,8 @@ export interface ResidualEncodeResult {
   quantized: Float32Array
   /** [N], squared norm of what is left after the last level. */
   errors: Float32Array
+  /** [N, Q], squared norm of what is left after each level. */
+  levelErrors?: Float32Array
 }
 
 /** The same on the device. */
@@ -26,6 +30,7 @@ export interface DeviceResidualEncodeResult {
   codes: DeviceArray<Int32Array>
   quantized: DeviceArray
   errors: DeviceArray
+  levelErrors?: DeviceArray
 }
 
 export type Codebooks = readonly (Float32Array | DeviceArray)[]
@@ -91,9 +96,16 @@ function prepare(
   options: ResidualEncodeOptions,
   async: boolean,
 ): Call {
-  const { dim, beam = 1, device } = options ?? {}
+  const { dim, beam = 1, levelErrors = false, device } = options ?? {}
   expectInteger(operation, 'dim', dim, 1)
   expectInteger(operation, 'beam', beam, 1, 1024)
+  expectConfig(
+    typeof levelErrors === 'boolean',
+    operation,
+    'levelErrors to be true or false',
+    levelErrors,
+    'Pass one of these.',
+  )
   const place = placeOf(operation, device, [vectors, ...(Array.isArray(codebooks) ? codebooks : [])])
   const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
   const n = rowsOf(operation, 'vectors', x, dim)
@@ -114,14 +126,29 @@ function prepare(
   return {
     run: (core, threads) =>
       place === undefined
-        ? core.residualEncode(x.native as Float32Array, books as Float32Array[], dim, beam, threads, async)
-        : core.cudaResidualEncode(place, x.native, books, dim, beam, stays, async),
+        ? core.residualEncode(
+            x.native as Float32Array,
+            books as Float32Array[],
+            dim,
+            beam,
+            levelErrors,
+            threads,
+            async,
+          )
+        : core.cudaResidualEncode(place, x.native, books, dim, beam, levelErrors, stays, async),
     finish: found =>
       stays
         ? {
             codes: DeviceArray.adopt<Int32Array>(found.codes as number, n * books.length, 'Int32Array'),
             quantized: DeviceArray.adopt<Float32Array>(found.quantized as number, n * dim, 'Float32Array'),
             errors: DeviceArray.adopt<Float32Array>(found.errors as number, n, 'Float32Array'),
+            ...(levelErrors && {
+              levelErrors: DeviceArray.adopt<Float32Array>(
+                found.levelErrors as number,
+                n * books.length,
+                'Float32Array',
+              ),
+            }),
           }
         : (found as ResidualEncodeResult),
   }
