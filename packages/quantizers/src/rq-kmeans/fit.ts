@@ -180,13 +180,15 @@ async function subtract(store: RowStore, { centroids, codes }: Stage, turn: Turn
   for (let b = 0; b < store.blocks; b++) {
     await turn.pass()
     store.visit(b, (rows, first) => {
+      let sum = 0
       for (let i = 0, at = 0; at < rows.length; i++) {
         const c = codes[first + i] * dim
         for (let d = 0; d < dim; d++, at++) {
           rows[at] -= centroids[c + d]
-          error += rows[at] * rows[at]
+          sum += rows[at] * rows[at]
         }
       }
+      error += sum
       return true
     })
   }

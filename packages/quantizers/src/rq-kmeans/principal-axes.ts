@@ -31,16 +31,17 @@ export function alongPrincipalAxes(
 function aboutMean(rows: Float32Array, dim: number): Float32Array {
   const n = rows.length / dim
   const mean = new Float64Array(dim)
-  for (let i = 0; i < n; i++) for (let d = 0; d < dim; d++) mean[d] += rows[i * dim + d]
+  for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++) mean[d] += rows[at++]
+  for (let d = 0; d < dim; d++) mean[d] /= n
   const centred = new Float32Array(rows.length)
-  for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++, at++) centred[at] = rows[at] - mean[d] / n
+  for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++, at++) centred[at] = rows[at] - mean[d]
   return centred
 }
 
 // Divides by a power of 2, which changes no digits, so that squares neither overflow nor vanish; false where all is 0.
 function toUnitScale(values: Float32Array): boolean {
   let most = 0
-  for (const x of values) most = Math.max(most, Math.abs(x))
+  for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) > most) most = Math.abs(values[i])
   if (most === 0) return false
   const scale = 2 ** -Math.ceil(Math.log2(most))
   for (let i = 0; i < values.length; i++) values[i] *= scale

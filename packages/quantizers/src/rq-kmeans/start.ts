@@ -18,23 +18,20 @@ const most = 2 ** 25
  * Lu, Shao 2015, "Improved residual vector quantization for high-dimensional approximate nearest neighbor search",
  * https://arxiv.org/abs/1509.05195, which clusters in subspaces first): k-means along the first principal axis, then from there
  * along more and more of them; better where there are no clusters but directions of different variance. Of 256 rows per
- * centroid, at most 128 MB of them. 'auto': both, and ten updates on the latter sample tell which goes on.
+ * centroid, at most 128 MB of them. 'auto': both, and ten updates of each on 64 rows per centroid tell which goes on.
  */
 export function startStage(store: RowStore, k: number, kind: StageStart, random: Random): Float32Array {
   const { dim } = store
-  const plusPlus = (): Float32Array => {
-    const sample = store.gather(sampleRows(store.count, Math.max(64 * k, 1 << 14), random))
-    return kmeansSync(sample, { k, dim, iterations: 0, seed: random.integer(2 ** 32) }).centroids
-  }
-  if (kind === 'k-means++') return plusPlus()
-  const rows = Math.max(8 * k, Math.min(256 * k, Math.floor(most / dim)))
-  const sample = store.gather(sampleRows(store.count, rows, random))
-  const start = progressive(sample, dim, k, random)
-  if (kind === 'progressive') return start
-  const [a, b] = [start, plusPlus()].map(init =>
-    kmeansSync(sample, { k, dim, init, iterations: updates, tolerance: 0 }),
-  )
-  return (a.inertia < b.inertia ? a : b).centroids
+  const sampled = (rows: number): Float32Array => store.gather(sampleRows(store.count, rows, random))
+  const many = Math.max(8 * k, Math.min(256 * k, Math.floor(most / dim)))
+  const start = kind === 'k-means++' ? undefined : progressive(sampled(many), dim, k, random)
+  if (kind === 'progressive' && start !== undefined) return start
+  const some = sampled(Math.max(64 * k, 1 << 14))
+  const plusPlus = { k, dim, seed: random.integer(2 ** 32) }
+  if (start === undefined) return kmeansSync(some, { ...plusPlus, iterations: 0 }).centroids
+  const own = { iterations: updates, tolerance: 0 }
+  const other = kmeansSync(some, { ...plusPlus, ...own })
+  return kmeansSync(some, { k, dim, init: start, ...own }).inertia < other.inertia ? start : other.centroids
 }
 
 function progressive(rows: Float32Array, dim: number, k: number, random: Random): Float32Array {
@@ -47,7 +44,8 @@ function progressive(rows: Float32Array, dim: number, k: number, random: Random)
     if (width === before || width >= dim || width > count) continue
     before = width
     const part = new Float32Array(n * width)
-    for (let i = 0; i < n; i++) part.set(values.subarray(i * count, i * count + width), i * width)
+    for (let i = 0, to = 0; i < n; i++)
+      for (let from = i * count, end = from + width; from < end; from++) part[to++] = values[from]
     const init = codes && meansOf(part, width, k, codes, random)
     const options = { k, dim: width, iterations: updates, seed }
     codes = kmeansSync(part, init ? { ...options, init } : options).assignments
@@ -66,9 +64,10 @@ function meansOf(
 ): Float32Array {
   const sums = new Float64Array(k * dim)
   const counts = new Float64Array(k)
-  for (const [i, c] of codes.entries()) {
-    counts[c]++
-    for (let d = 0; d < dim; d++) sums[c * dim + d] += rows[i * dim + d]
+  for (let i = 0, from = 0; i < codes.length; i++) {
+    const to = codes[i] * dim
+    counts[codes[i]]++
+    for (let d = 0; d < dim; d++) sums[to + d] += rows[from++]
   }
   const means = new Float32Array(k * dim)
   for (let c = 0; c < k; c++) {
