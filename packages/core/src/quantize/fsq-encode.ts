@@ -1,11 +1,13 @@
 import { expectConfig } from '../check.js'
-import { DeviceArray, operand } from '../cuda/device-array.js'
-import { placeOf } from '../cuda/place.js'
-import { VqValueError } from '../errors.js'
-import type { NativeCore } from '../native.js'
-import { rowsOf } from './arrays.js'
+import type { DeviceArray } from '../cuda/device-array.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
-import { type CodesAndValues, type DeviceCodesAndValues, settled } from './lattice-result.js'
+import {
+  type CodesAndValues,
+  type DeviceCodesAndValues,
+  decodeWith,
+  type RowsCall,
+  rowsCall,
+} from './lattice-call.js'
 import { codesOfLevels, type FsqBound, fsqBounds } from './levels.js'
 
 export interface FsqOptions extends CallOptions {
@@ -96,28 +98,15 @@ export function fsqDecode(indices: Int32Array, options: FsqOptions): Float32Arra
 export function fsqDecode(indices: DeviceArray<Int32Array>, options: FsqOptions): DeviceArray
 export function fsqDecode(indices: Int32Array | DeviceArray<Int32Array>, options: FsqOptions): Rows {
   const { levels, number, dim, size } = settings('fsqDecode', options)
-  const place = placeOf('fsqDecode', options.device, [indices])
-  const codes = operand<Int32Array>('fsqDecode', 'indices', indices, 'Int32Array')
-  if (typeof codes.native !== 'number') expectCodes('fsqDecode', codes.native, size)
-  const stays = indices instanceof DeviceArray
-  const found = callNow('fsqDecode', options, (core, threads) =>
-    place === undefined
-      ? core.fsqDecode(codes.native as Int32Array, levels, number, threads, false)
-      : core.cudaFsqDecode(place, codes.native, levels, number, stays),
+  return decodeWith(
+    'fsqDecode',
+    indices,
+    { options, dim, size },
+    {
+      cpu: (core, codes, threads) => core.fsqDecode(codes, levels, number, threads, false),
+      cuda: (core, place, codes, stays) => core.cudaFsqDecode(place, codes, levels, number, stays),
+    },
   )
-  return settled(found, codes.length, dim, stays, 2)
-}
-
-/** Throws VqValueError unless every code is from 0 to size − 1. */
-export function expectCodes(operation: string, codes: Int32Array, size: number): void {
-  const bad = codes.findIndex(c => c < 0 || c >= size)
-  if (bad >= 0)
-    throw new VqValueError({
-      operation,
-      expected: `codes from 0 to ${size - 1}`,
-      received: `${codes[bad]} at place ${bad}`,
-      remedy: 'Decode with the settings that the codes were made with.',
-    })
 }
 
 /** The levels, checked, as native code takes them. */
@@ -143,17 +132,15 @@ function prepare(
   options: FsqOptions,
   what: 0 | 1 | 2,
   async: boolean,
-): { run(core: NativeCore, threads: number): unknown; finish<T>(found: unknown): T } {
+): RowsCall {
   const { levels, number, dim } = settings(operation, options)
-  const place = placeOf(operation, options.device, [vectors])
-  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
-  const n = rowsOf(operation, 'vectors', x, dim)
-  const stays = vectors instanceof DeviceArray
-  return {
-    run: (core, threads) =>
-      place === undefined
-        ? core.fsqEncode(x.native as Float32Array, levels, number, what, threads, async)
-        : core.cudaFsqEncode(place, x.native, levels, number, what, stays, async),
-    finish: found => settled(found, n, dim, stays, what),
-  }
+  return rowsCall(
+    operation,
+    vectors,
+    { ...options, dim, what },
+    {
+      cpu: (core, x, threads) => core.fsqEncode(x, levels, number, what, threads, async),
+      cuda: (core, place, x, stays) => core.cudaFsqEncode(place, x, levels, number, what, stays, async),
+    },
+  )
 }

@@ -4,7 +4,7 @@ import { placeOf } from '../cuda/place.js'
 import { rowsOf } from './arrays.js'
 import { callNow } from './call.js'
 import { type FsqOptions, settings } from './fsq-encode.js'
-import { settled } from './lattice-result.js'
+import { settled } from './lattice-call.js'
 
 /**
  * The gradient of z [N, D] from g [N, D], that of the values that {@link fsqQuantizeRows} makes of z: the rounding is passed

@@ -16,7 +16,7 @@ export {
 } from './fsq-encode.js'
 export { fsqGradient } from './fsq-gradient.js'
 export * from './kmeans.js'
-export type { CodesAndValues, DeviceCodesAndValues } from './lattice-result.js'
+export type { CodesAndValues, DeviceCodesAndValues } from './lattice-call.js'
 export { codesOfLevels, type FsqBound } from './levels.js'
 export {
   type LfqOptions,

@@ -1,11 +1,13 @@
 import { expectConfig, expectInteger, expectNumber } from '../check.js'
-import { DeviceArray, operand } from '../cuda/device-array.js'
-import { placeOf } from '../cuda/place.js'
-import type { NativeCore } from '../native.js'
-import { rowsOf } from './arrays.js'
+import type { DeviceArray } from '../cuda/device-array.js'
 import { type AsyncCallOptions, type CallOptions, callAsync, callNow } from './call.js'
-import { expectCodes } from './fsq-encode.js'
-import { type CodesAndValues, type DeviceCodesAndValues, settled } from './lattice-result.js'
+import {
+  type CodesAndValues,
+  type DeviceCodesAndValues,
+  decodeWith,
+  type RowsCall,
+  rowsCall,
+} from './lattice-call.js'
 
 export interface LfqOptions extends CallOptions {
   /** Bits of a code, one per dimension, 1 to 31. */
@@ -77,16 +79,15 @@ export function lfqDecode(indices: Int32Array, options: LfqOptions): Float32Arra
 export function lfqDecode(indices: DeviceArray<Int32Array>, options: LfqOptions): DeviceArray
 export function lfqDecode(indices: Int32Array | DeviceArray<Int32Array>, options: LfqOptions): Rows {
   const { dim, scale } = settings('lfqDecode', options)
-  const place = placeOf('lfqDecode', options.device, [indices])
-  const codes = operand<Int32Array>('lfqDecode', 'indices', indices, 'Int32Array')
-  if (typeof codes.native !== 'number') expectCodes('lfqDecode', codes.native, 2 ** dim)
-  const stays = indices instanceof DeviceArray
-  const found = callNow('lfqDecode', options, (core, threads) =>
-    place === undefined
-      ? core.lfqDecode(codes.native as Int32Array, dim, scale, threads, false)
-      : core.cudaLfqDecode(place, codes.native, dim, scale, stays),
+  return decodeWith(
+    'lfqDecode',
+    indices,
+    { options, dim, size: 2 ** dim },
+    {
+      cpu: (core, codes, threads) => core.lfqDecode(codes, dim, scale, threads, false),
+      cuda: (core, place, codes, stays) => core.cudaLfqDecode(place, codes, dim, scale, stays),
+    },
   )
-  return settled(found, codes.length, dim, stays, 2)
 }
 
 function settings(operation: string, options: LfqOptions): { dim: number; scale: number } {
@@ -114,17 +115,15 @@ function prepare(
   options: LfqOptions,
   what: 0 | 1,
   async: boolean,
-): { run(core: NativeCore, threads: number): unknown; finish<T>(found: unknown): T } {
+): RowsCall {
   const { dim, scale } = settings(operation, options)
-  const place = placeOf(operation, options.device, [vectors])
-  const x = operand<Float32Array>(operation, 'vectors', vectors, 'Float32Array')
-  const n = rowsOf(operation, 'vectors', x, dim)
-  const stays = vectors instanceof DeviceArray
-  return {
-    run: (core, threads) =>
-      place === undefined
-        ? core.lfqEncode(x.native as Float32Array, dim, scale, what, threads, async)
-        : core.cudaLfqEncode(place, x.native, dim, scale, what, stays, async),
-    finish: found => settled(found, n, dim, stays, what),
-  }
+  return rowsCall(
+    operation,
+    vectors,
+    { ...options, dim, what },
+    {
+      cpu: (core, x, threads) => core.lfqEncode(x, dim, scale, what, threads, async),
+      cuda: (core, place, x, stays) => core.cudaLfqEncode(place, x, dim, scale, what, stays, async),
+    },
+  )
 }
