@@ -3,8 +3,19 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll } from 'vitest'
 
 const at = (path: string): string => fileURLToPath(new URL(`../../../native/${path}`, import.meta.url))
+
+/** The tests of the file or suite find the emulated device library, or the one that VQ_TEST_CUDA_PATH names. */
+export function useDeviceLibrary(): void {
+  beforeAll(() => {
+    process.env.VQ_CUDA_PATH = process.env.VQ_TEST_CUDA_PATH || emulatedLibrary
+  })
+  afterAll(() => {
+    delete process.env.VQ_CUDA_PATH
+  })
+}
 
 /** The device library whose kernels run on the processor. */
 export const emulatedLibrary = at('build/Release/libvq_emulated.so')

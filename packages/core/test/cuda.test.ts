@@ -19,16 +19,11 @@ import {
   VqShapeError,
   VqValueError,
 } from '@vq/core'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { emulatedLibrary } from './cuda-library.js'
+import { afterEach, expect, test } from 'vitest'
+import { useDeviceLibrary } from './cuda-library.js'
 import { draw } from './draw.js'
 
-beforeAll(() => {
-  process.env.VQ_CUDA_PATH = process.env.VQ_TEST_CUDA_PATH || emulatedLibrary
-})
-afterAll(() => {
-  delete process.env.VQ_CUDA_PATH
-})
+useDeviceLibrary()
 // What a test put on the device is gone after it.
 afterEach(() => {
   expect(device.memory().cuda!.buffers).toBe(0)

@@ -8,9 +8,9 @@ import {
   VqConfigError,
   VqShapeError,
 } from '@vq/core'
-import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { onBackends } from '../../../test/contract/backends.js'
-import { emulatedLibrary } from './cuda-library.js'
+import { useDeviceLibrary } from './cuda-library.js'
 import { draw } from './draw.js'
 
 const dim = 19
@@ -58,12 +58,7 @@ function expectOracle(estimator: Estimator, found: ArrayLike<number>): void {
 }
 
 describe('typed arrays', () => {
-  beforeAll(() => {
-    process.env.VQ_CUDA_PATH = process.env.VQ_TEST_CUDA_PATH || emulatedLibrary
-  })
-  afterAll(() => {
-    delete process.env.VQ_CUDA_PATH
-  })
+  useDeviceLibrary()
 
   it('follow the published formulas, with the same bits on the device and with more threads', () => {
     for (const estimator of names) {

@@ -7,16 +7,11 @@ import {
   VqConfigError,
   VqShapeError,
 } from '@vq/core'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { emulatedLibrary } from './cuda-library.js'
+import { expect, test } from 'vitest'
+import { useDeviceLibrary } from './cuda-library.js'
 import { draw } from './draw.js'
 
-beforeAll(() => {
-  process.env.VQ_CUDA_PATH = process.env.VQ_TEST_CUDA_PATH || emulatedLibrary
-})
-afterAll(() => {
-  delete process.env.VQ_CUDA_PATH
-})
+useDeviceLibrary()
 
 const dim = 3
 const k = 8
