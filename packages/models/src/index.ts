@@ -1,2 +1,5 @@
 export * from './artifact/artifact.js'
+export * from './autoencoder/index.js'
+export * from './rqvae/index.js'
+export * from './vae/index.js'
 export * from './vqvae/index.js'
