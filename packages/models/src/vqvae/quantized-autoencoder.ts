@@ -3,7 +3,7 @@ import { expectShape, meanSquaredError, tf } from '@vq/core'
 import { Module, type Sequential } from '@vq/core/nn'
 import type { BaseQuantizer, QuantizeOptions, QuantizerOutput } from '@vq/quantizers'
 import { expectImages } from '../image/expect-images.js'
-import { buildParts } from './architecture.js'
+import { buildParts, type Parts } from './architecture.js'
 import type { Architecture, ArchitectureOptions } from './options.js'
 
 /** A quantizer whose codebooks learn, and may start from data. */
@@ -39,7 +39,7 @@ export abstract class QuantizedAutoEncoder<Q extends LearnedQuantizer> extends M
     super()
     this.architecture = architecture
     const parts = buildParts(architecture, random)
-    const quantizer = makeQuantizer()
+    const quantizer = orDispose(parts, makeQuantizer)
     this.stride = parts.stride
     this.encoder = this.addModule('encoder', parts.encoder)
     this.quantizer = this.addModule(
@@ -104,6 +104,16 @@ export abstract class QuantizedAutoEncoder<Q extends LearnedQuantizer> extends M
   /** What the constructor takes to build this model again; a codebook start that is a function or an array is left out. */
   protected get buildOptions(): Record<string, unknown> {
     return { ...this.architecture, ...plainOptions(this.quantizer.options) }
+  }
+}
+
+// Bad options of the quantizer leave nothing behind.
+function orDispose<Q>({ encoder, decoder }: Parts, make: () => Q): Q {
+  try {
+    return make()
+  } catch (error) {
+    for (const part of [encoder, decoder]) part.dispose()
+    throw error
   }
 }
 

@@ -60,7 +60,10 @@ export class VQVAE2 extends Module {
     const { dim, hiddenDims, topHiddenDims } = a
     const [width, topWidth] = [hiddenDims[hiddenDims.length - 1], topHiddenDims[topHiddenDims.length - 1]]
     const top = { ...a, inChannels: width, hiddenDims: topHiddenDims }
-    const quantizer = (): VectorQuantizer => new VectorQuantizer(quantizerOptions(options, a))
+    // First: bad options of theirs leave nothing behind.
+    const [quantizerTop, quantizerBottom] = [0, 1].map(
+      () => new VectorQuantizer(quantizerOptions(options, a)),
+    )
     this.architecture = a
     this.stride = 2 ** (hiddenDims.length + topHiddenDims.length)
     this.encoderBottom = this.addModule('encoder_bottom', new Sequential(...downwards(a, random)))
@@ -68,13 +71,13 @@ export class VQVAE2 extends Module {
       'encoder_top',
       new Sequential(...downwards(top, random), pointwise(topWidth, dim, random)),
     )
-    this.quantizerTop = this.addModule('quantizer_top', quantizer())
+    this.quantizerTop = this.addModule('quantizer_top', quantizerTop)
     this.decoderTop = this.addModule(
       'decoder_top',
       new Sequential(pointwise(dim, topWidth, random), ...upwards(top, random)),
     )
     this.toBottom = this.addModule('to_bottom', new Sequential(pointwise(2 * width, dim, random)))
-    this.quantizerBottom = this.addModule('quantizer_bottom', quantizer())
+    this.quantizerBottom = this.addModule('quantizer_bottom', quantizerBottom)
     this.upsampleTop = this.addModule('upsample_top', upsampling(dim, topHiddenDims.length, random))
     this.decoder = this.addModule(
       'decoder',
