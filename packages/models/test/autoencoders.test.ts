@@ -5,7 +5,9 @@ import { Random, random, randomNormal, tf, VqConfigError, VqShapeError, VqValueE
 import { valueAndGradients } from '@vq/core/optim'
 import { moduleContract } from '@vq/core/testing'
 import { AutoEncoder, type AutoEncoderOptions, VAE, type VAEOptions } from '@vq/models'
+import { ArrayDataset, DataLoader } from '@vq/models/data'
 import { mse, psnr } from '@vq/models/evaluate'
+import { Trainer } from '@vq/models/train'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { onBackends } from '../../../test/contract/backends.js'
@@ -21,14 +23,17 @@ const small: AutoEncoderOptions = { hiddenDims: [4, 6], latentDim: 3, inputSize:
 const images = (count: number, seed = 1, [h, w, c] = [8, 12, 3]): tf.Tensor4D =>
   tf.tensor4d(new Random(seed).fillUniform(new Float32Array(count * h! * w! * c!)), [count, h!, w!, c!])
 const values = (t: tf.Tensor): number[] => Array.from(t.dataSync())
-const make = <M>(type: new (options: VAEOptions) => M, options: VAEOptions = {}): M =>
-  new type({ ...small, random: new Random(3), ...options })
+const make = <M extends AutoEncoder | VAE>(
+  type: new (options: VAEOptions) => M,
+  options: VAEOptions = {},
+): M => new type({ ...small, random: new Random(3), ...options })
 /** Running statistics that differ from 0 and 1. */
 const trained = <M extends AutoEncoder | VAE>(model: M): M => {
   tf.tidy(() => {
     model.forward(images(6))
   })
-  return model.eval()
+  model.eval()
+  return model
 }
 
 onEachBackend(
@@ -121,11 +126,14 @@ onBackends(backend => {
     expect(() => new AutoEncoder(7 as never)).toThrow(VqConfigError)
   })
 
-  it.each([AutoEncoder, VAE])('%o comes back from its artifact, bit for bit', async type => {
-    const model = trained(make(type, { outputActivation: 'tanh' }))
-    const path = join(folder, `${backend}-${type.name}`)
+  it.each([
+    ['AutoEncoder', () => make(AutoEncoder, { outputActivation: 'tanh' }), AutoEncoder.load],
+    ['VAE', () => make(VAE, { outputActivation: 'tanh', beta: 3 }), VAE.load],
+  ] as const)('%s comes back from its artifact, bit for bit', async (name, build, load) => {
+    const model: AutoEncoder | VAE = trained<AutoEncoder | VAE>(build())
+    const path = join(folder, `${backend}-${name}`)
     await model.save(path)
-    const back = await type.load(path)
+    const back = await load(path)
     expect(back.training).toBe(false)
     expect(back.config).toEqual(model.config)
     const x = images(2)
@@ -259,6 +267,33 @@ onBackends(backend => {
       expect(a).not.toEqual(tf.tidy(() => values(global.forward(images(2)).mu)))
       global.dispose()
     })
+
+    it.each([
+      ['the global generator', () => new VAE({ ...small, klWarmupSteps: 9 })],
+      ['one of its own', () => make(VAE, { random: new Random(6) })],
+    ] as const)(
+      'trained and resumed with %s it is, bit for bit, as if it had never stopped',
+      async (name, build) => {
+        const data = new ArrayDataset(
+          new Random(1).fillUniform(new Float32Array(12 * 8 * 12 * 3)),
+          [8, 12, 3],
+        )
+        const run = async (steps: number, out?: string): Promise<VAE> => {
+          random.seed(5)
+          const model = build()
+          const loader = new DataLoader(data, { batchSize: 4, seed: 2 })
+          const folders = out === undefined ? {} : { out, resume: true }
+          await new Trainer({ steps, ...folders, progress: false, seed: 8 }).fit(model, loader)
+          return model
+        }
+        const out = join(folder, `${backend}-resumed-${name}`)
+        const models = [await run(7), await run(3, out), await run(7, out)]
+        const [whole, stopped, resumed] = models.map(m => m.stateDict())
+        expect(resumed).toEqual(whole)
+        expect(stopped).not.toEqual(whole)
+        for (const m of models) m.dispose()
+      },
+    )
 
     it('samples the same images from the same seed, decoded from normal numbers', () => {
       const model = trained(make(VAE))

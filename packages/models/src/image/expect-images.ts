@@ -1,4 +1,4 @@
-import { describe, expectShape, tf, VqValueError } from '@vq/core'
+import { describe, expectShape, noGrad, tf, VqValueError } from '@vq/core'
 
 /** Throws VqShapeError unless x is float32 [B, H, W, channels] with height and width that `stride` divides. */
 export function expectImages(operation: string, x: tf.Tensor, channels: number, stride: number): void {
@@ -31,10 +31,12 @@ export function expectUsableValues(
   [low, high]: readonly [number, number] = [-Number.MAX_VALUE, Number.MAX_VALUE],
 ): void {
   const bounded = high < Number.MAX_VALUE
-  const seen = tf.tidy(() => {
-    const sum = tf.sum(x).dataSync()[0] // any NaN or infinity survives it
-    return bounded ? [sum, tf.min(x).dataSync()[0], tf.max(x).dataSync()[0]] : [sum, 0, 0]
-  })
+  const seen = noGrad(() =>
+    tf.tidy(() => {
+      const sum = tf.sum(x).dataSync()[0] // any NaN or infinity survives it
+      return bounded ? [sum, tf.min(x).dataSync()[0], tf.max(x).dataSync()[0]] : [sum, 0, 0]
+    }),
+  )
   if (Number.isFinite(seen[0]) && (!bounded || (seen[1] >= low && seen[2] <= high))) return
   const values = x.dataSync()
   const bad = values.findIndex(v => !(v >= low && v <= high))

@@ -22,9 +22,9 @@ export type RQVAEOutput = {
   rqLoss: tf.Scalar
   /** Mean of perplexityList. */
   perplexity: tf.Scalar
-  /** Per level, exp of the entropy of the codes chosen in this batch, 1 … K. */
+  /** Per level, exp of the entropy of the codes chosen in this batch, 1 … K; shorter where quantize dropout left levels out. */
   perplexityList: tf.Scalar[]
-  /** What each level adds to the latents, [B, h, w, embeddingDim] each, without gradient. */
+  /** What each of these levels adds to the latents, [B, h, w, embeddingDim] each, without gradient. */
   quantizedList: tf.Tensor4D[]
   /** int32 [B, h, w, Q]; −1 at levels that quantize dropout left out. */
   indices: tf.Tensor4D
