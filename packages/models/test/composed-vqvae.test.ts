@@ -1,7 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Random, tf, VqConfigError, VqFormatError, VqShapeError } from '@vq/core'
+import {
+  embedding,
+  Random,
+  softmaxCrossEntropy,
+  tf,
+  VqConfigError,
+  VqFormatError,
+  VqShapeError,
+} from '@vq/core'
 import {
   BatchNorm,
   Conv2d,
@@ -68,6 +76,21 @@ class Vectors extends BaseEncoder {
     const embedding = this.linear.forward(this.flat.forward(x)) as tf.Tensor2D
     const sequence = this.rows.forward(tf.reshape(x, [x.shape[0], 8, 24])) as tf.Tensor3D
     return { embedding, sequence }
+  }
+}
+
+class Words extends BaseEncoder {
+  override readonly inputType: 'float32' | 'int32' = 'int32'
+  override readonly takesMask: boolean = true
+  readonly inputShape: readonly (number | null)[] = [null]
+  readonly embeddingDim: number = 4
+  readonly table: tf.Variable = this.addParameter(
+    'table',
+    tf.tensor(new Random(2).fillNormal(new Float32Array(20)), [5, 4]),
+  )
+  protected encode(ids: tf.Tensor): EncoderOutput {
+    const sequence = embedding(ids, this.table as tf.Tensor2D) as tf.Tensor3D
+    return { sequence, embedding: tf.mean(sequence, 1) as tf.Tensor2D }
   }
 }
 
@@ -222,6 +245,49 @@ onBackends(backend => {
     expect(model.encoder.training).toBe(true)
     step(model)
     expect(model.encoder.stateDict()).not.toEqual(before)
+    model.dispose()
+  })
+
+  it('leaves masked positions of a sequence out of everything', async () => {
+    const q = new VectorQuantizer({
+      numEmbeddings: 3,
+      embeddingDim: 4,
+      initCodebook: 'kmeans',
+      random: random(),
+    })
+    const seen: unknown[] = []
+    const model = new ComposedVQVAE(new Words(), q, new Linear({ inFeatures: 4, outFeatures: 5 }), {
+      latents: 'sequence',
+      reconstructionLoss: (logits, ids, mask) => {
+        seen.push(mask)
+        const labels =
+          mask === undefined ? ids : tf.where(tf.cast(mask, 'bool'), ids, tf.fill(ids.shape, -1, 'int32'))
+        return softmaxCrossEntropy(logits, labels) as tf.Scalar
+      },
+    })
+    const ids = tf.tensor2d([0, 1, 2, 3, 4, 4], [2, 3], 'int32')
+    const mask = tf.tensor2d([1, 1, 0, 1, 0, 0], [2, 3], 'int32')
+    const other = tf.tensor2d([0, 1, 4, 3, 2, 0], [2, 3], 'int32')
+    await model.prepare(ids, { mask })
+    // Three positions, three codes: each is its own centre.
+    expect(new Set(values(q.table).map(v => v.toFixed(4)))).toEqual(
+      new Set(
+        [0, 1, 3]
+          .flatMap(w => values(model.encoder.namedParameters()[0]!.variable).slice(4 * w, 4 * w + 4))
+          .map(v => v.toFixed(4)),
+      ),
+    )
+    model.eval()
+    tf.tidy(() => {
+      const [a, b] = [ids, other].map(x => model.forward(x, { mask }))
+      expect(values(a!.loss)).toEqual(values(b!.loss))
+      expect(values(a!.indices).map(i => i < 0)).toEqual([false, false, true, false, true, true])
+      expect(values(model.encodeToIndices(ids, { mask }))).toEqual(values(a!.indices))
+      expect(values(model.decodeFromIndices(a!.indices))).toEqual(values(a!.reconstructed))
+      expect(values(model.encodeToIndices(ids)).every(i => i >= 0)).toBe(true)
+      expect(seen).toEqual([mask, mask])
+    })
+    tf.dispose([ids, mask, other])
     model.dispose()
   })
 

@@ -1,6 +1,7 @@
 // van den Oord et al. 2017, https://arxiv.org/abs/1711.00937, equation 3, with any encoder, quantizer and decoder.
 import { expectConfig, expectOneOf, expectShape, meanSquaredError, noGrad, type Random, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
+import { BaseEncoder } from '@vq/encoders'
 import { Projection } from '@vq/quantizers'
 import { restoreModel, saveArtifact } from '../artifact/artifact.js'
 import { averagedCodes } from '../vqvae/quantized-autoencoder.js'
@@ -16,6 +17,16 @@ import {
 
 export type PartName = 'encoder' | 'quantizer' | 'decoder'
 
+export type ReconstructionLoss = (reconstructed: tf.Tensor, x: tf.Tensor, mask?: tf.Tensor) => tf.Scalar
+
+export interface MaskOptions {
+  /**
+   * bool or int32 [B, T]: 0 leaves a position out. A BaseEncoder gets it; so does the quantizer where it quantizes positions: then
+   * masked codes are −1 and masked vectors 0.
+   */
+  mask?: tf.Tensor
+}
+
 export interface ComposedVQVAEOptions {
   /** Which of a BaseEncoder's outputs is quantized: [B, D], or one vector per position, [B, T, D]. Default 'embedding'. */
   latents?: 'embedding' | 'sequence'
@@ -25,8 +36,8 @@ export interface ComposedVQVAEOptions {
   decoderDim?: number
   /** Parts that stay as they are. Default: all train. */
   freeze?: Partial<Record<PartName, boolean>>
-  /** Compares what the decoder gives with the input. Default: the mean squared error. */
-  reconstructionLoss?: (reconstructed: tf.Tensor, x: tf.Tensor) => tf.Scalar
+  /** Compares what the decoder gives with the input, and knows the mask where one was given. Default: the mean squared error. */
+  reconstructionLoss?: ReconstructionLoss
   /** Draws the initial weights of projections. Default: the global generator. */
   random?: Random
 }
@@ -65,7 +76,7 @@ export class ComposedVQVAE extends Module {
   private readonly projectIn: Projection | undefined
   private readonly projectOut: Projection | undefined
   private readonly latents: 'embedding' | 'sequence'
-  private readonly compare: (reconstructed: tf.Tensor, x: tf.Tensor) => tf.Scalar
+  private readonly compare: ReconstructionLoss
 
   constructor(
     encoder: EncoderPart,
@@ -77,7 +88,8 @@ export class ComposedVQVAE extends Module {
     expectPart('encoder', encoder, ['forward'])
     expectPart('quantizer', quantizer, ['forward', 'encode', 'decode'])
     expectPart('decoder', decoder, ['forward'])
-    const { latents = 'embedding', reconstructionLoss = meanSquaredError, freeze = {}, random } = options
+    const { latents = 'embedding', freeze = {}, random } = options
+    const { reconstructionLoss = (a, b) => meanSquaredError(a, b) } = options
     expectOneOf('ComposedVQVAE', 'latents', latents, ['embedding', 'sequence'])
     this.latents = latents
     this.compare = reconstructionLoss
@@ -122,11 +134,17 @@ export class ComposedVQVAE extends Module {
   }
 
   /** x: what the encoder takes. In training what is not frozen moves. */
-  forward(x: tf.Tensor): ComposedVQVAEOutput {
+  forward(x: tf.Tensor, options: MaskOptions = {}): ComposedVQVAEOutput {
     return tf.tidy(() => {
-      const { quantized, indices, loss: vqLoss, perplexity } = this.quantizer.forward(this.encode(x))
+      const z = this.encode(x, options)
+      const {
+        quantized,
+        indices,
+        loss: vqLoss,
+        perplexity,
+      } = this.quantizer.forward(z, this.ofPlaces(options))
       const reconstructed = this.decode(quantized)
-      const reconstructionLoss = this.compare(reconstructed, x)
+      const reconstructionLoss = this.compare(reconstructed, x, options.mask)
       expectShape(
         reconstructionLoss.rank === 0,
         'ComposedVQVAE.forward',
@@ -140,12 +158,14 @@ export class ComposedVQVAE extends Module {
   }
 
   /** Latents as the quantizer takes them, [..., quantizer.dim]. */
-  encode(x: tf.Tensor): tf.Tensor {
+  encode(x: tf.Tensor, { mask }: MaskOptions = {}): tf.Tensor {
     // Also what was frozen by its own `freeze`, after the model was put into training.
     for (const part of this.frozenParts()) if (part.training) part.eval()
     return tf.tidy(() => {
-      const run = (): tf.Tensor => latentsIn(this.encoder.forward(x), this.latents)
-      const z = this.encoder.frozen ? noGrad(run) : run()
+      const { encoder } = this
+      const known = mask !== undefined && encoder instanceof BaseEncoder ? { mask } : undefined
+      const run = (): tf.Tensor => latentsIn(encoder.forward(x, known), this.latents)
+      const z = encoder.frozen ? noGrad(run) : run()
       const width = this.projectIn?.inFeatures ?? this.quantizer.dim
       expectShape(
         z.rank >= 1 && z.shape[z.rank - 1] === width,
@@ -158,14 +178,20 @@ export class ComposedVQVAE extends Module {
     })
   }
 
+  // The mask where the quantizer's vectors are the positions that it speaks of.
+  private ofPlaces({ mask }: MaskOptions): MaskOptions {
+    const places = !(this.encoder instanceof BaseEncoder) || this.latents === 'sequence'
+    return mask !== undefined && places ? { mask } : {}
+  }
+
   /** Vectors of codes [..., quantizer.dim] → what the decoder makes of them. */
   decode(z: tf.Tensor): tf.Tensor {
     return tf.tidy(() => this.decoder.forward(this.projectOut === undefined ? z : along(this.projectOut, z)))
   }
 
   /** int32, of the latents' places, or with several codes each. */
-  encodeToIndices(x: tf.Tensor): tf.Tensor {
-    return tf.tidy(() => this.quantizer.encode(this.encode(x)))
+  encodeToIndices(x: tf.Tensor, options: MaskOptions = {}): tf.Tensor {
+    return tf.tidy(() => this.quantizer.encode(this.encode(x, options), this.ofPlaces(options)))
   }
 
   /** What `encodeToIndices` gave → what the decoder makes of it. */
@@ -174,10 +200,10 @@ export class ComposedVQVAE extends Module {
   }
 
   /** Takes the first codes from the latents of x where a start from data waits for them; the Trainer calls it. */
-  async prepare(x: tf.Tensor): Promise<void> {
+  async prepare(x: tf.Tensor, options: MaskOptions = {}): Promise<void> {
     const { quantizer } = this
     if (quantizer.initialize === undefined || quantizer.ready !== false || quantizer.frozen) return
-    const z = this.encode(x)
+    const z = tf.tidy(() => unmasked(this.encode(x, options), this.ofPlaces(options).mask))
     try {
       await quantizer.initialize(z)
     } finally {
@@ -201,6 +227,13 @@ export class ComposedVQVAE extends Module {
   static load<C extends object>(folder: string, build: (config: C) => ComposedVQVAE): Promise<ComposedVQVAE> {
     return restoreModel(folder, 'ComposedVQVAE', build)
   }
+}
+
+// The rows of z [..., D] that a mask [...] keeps, [N, D].
+function unmasked(z: tf.Tensor, mask: tf.Tensor | undefined): tf.Tensor {
+  if (mask === undefined) return z
+  const kept = Array.from(mask.dataSync()).flatMap((on, i) => (on ? [i] : []))
+  return tf.gather(tf.reshape(z, [-1, z.shape[z.rank - 1]]), tf.tensor1d(kept, 'int32'))
 }
 
 // A Projection over the last axis.

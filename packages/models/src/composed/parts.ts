@@ -1,17 +1,19 @@
 import { describe, expectConfig, expectInteger, type tf, VqConfigError } from '@vq/core'
 import { Module } from '@vq/core/nn'
-import { BaseDecoder, BaseEncoder, type EncoderOutput } from '@vq/encoders'
+import { BaseDecoder, BaseEncoder, type EncodeOptions, type EncoderOutput } from '@vq/encoders'
 import type { QuantizeOptions, QuantizerOutput } from '@vq/quantizers'
 
 /** A BaseEncoder, or any module from inputs to latents [..., D]. */
-export type EncoderPart = Module & { forward(x: tf.Tensor): tf.Tensor | EncoderOutput }
+export type EncoderPart = Module & {
+  forward(x: tf.Tensor, options?: EncodeOptions): tf.Tensor | EncoderOutput
+}
 /** A BaseDecoder, or any module from latents to what the loss compares. */
 export type DecoderPart = Module & { forward(z: tf.Tensor): tf.Tensor }
 /** Any quantizer that trains; of an RQKMeans, `rqKMeans.toQuantizer()`. */
 export type QuantizerPart = Module & {
   readonly dim: number
   forward(z: tf.Tensor, options?: QuantizeOptions): QuantizerOutput
-  encode(z: tf.Tensor): tf.Tensor
+  encode(z: tf.Tensor, options?: QuantizeOptions): tf.Tensor
   decode(indices: tf.Tensor): tf.Tensor
   readonly ready?: boolean
   initialize?(vectors: tf.Tensor): Promise<void>
