@@ -1,9 +1,9 @@
-export {
-  ComposedVQVAE,
-  type ComposedVQVAEOptions,
-  type ComposedVQVAEOutput,
-  type MaskOptions,
-  type PartName,
-  type ReconstructionLoss,
-} from './composed-vqvae.js'
+export { ComposedVQVAE } from './composed-vqvae.js'
+export type {
+  ComposedVQVAEOptions,
+  ComposedVQVAEOutput,
+  MaskOptions,
+  PartName,
+  ReconstructionLoss,
+} from './options.js'
 export type { DecoderPart, EncoderPart, QuantizerPart } from './parts.js'
