@@ -1,6 +1,7 @@
 """Trains a model of models.py or vae.py as ../reproduce does, driven over standard input and output.
 
-{"do": "prepare", "name", "options", "weights", "train", "test", "order", "noise", "shape", "batch", "rate", "clip"} reads
+{"do": "prepare", "name", "options", "weights", "train", "test", "order", "noise", "shape", "batch", "rate", "clip", "threads"}
+reads
 safetensors, images (float32, NHWC), the images' numbers of every batch (int32 [steps, batch]) and, for the VAE, the noise of
 every step; {"do": "train", "first", "steps"} makes these steps; {"do": "evaluate"} measures on the test images.
 """
@@ -24,7 +25,7 @@ def images(path, shape):
 
 
 def prepare(m):
-    torch.set_num_threads(os.cpu_count())
+    torch.set_num_threads(m['threads'])
     model = NAMES[m['name']](**m['options'])
     model.load_state_dict(load_file(m['weights']))
     order = np.fromfile(m['order'], np.int32).reshape(-1, m['batch'])

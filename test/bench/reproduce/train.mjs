@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Random, tf } from '../../../packages/core/dist/index.js'
+import { device, Random, tf } from '../../../packages/core/dist/index.js'
 import { loadSafetensors, saveSafetensors } from '../../../packages/core/dist/io/index.js'
 import { Adam, trainStep } from '../../../packages/core/dist/optim/index.js'
 import { startPeer } from '../peer.mjs'
@@ -79,7 +79,7 @@ export async function trainPeer(request, { folder, images, test, order, noise, s
       if (reply === undefined || reply.error) throw new Error(`PyTorch: ${reply?.error ?? 'it ended'}`)
       return reply
     }
-    await ask({ do: 'prepare', ...request, ...files })
+    await ask({ do: 'prepare', threads: device.threads, ...request, ...files })
     const steps = order.length / request.batch
     let seconds = 0
     for (let first = 0; first < steps; first += every) {
