@@ -1,5 +1,6 @@
-// `npm run reproduce -- [NAME …] [--steps N] [--threads N]`: results on real images beside PyTorch's. Whole runs are written to
-// RESULTS.md; with --steps they are only printed. VQ_PYTHON names a Python with torch, numpy and safetensors.
+// `npm run reproduce -- [NAME …] [--steps N] [--threads N]`: results on real images beside PyTorch's. Whole runs are kept in
+// measured.json and RESULTS.md; with --steps they are only printed. `--tables` writes RESULTS.md anew without any run. VQ_PYTHON
+// names a Python with torch, numpy and safetensors.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,11 +18,11 @@ const page = new URL('../../../RESULTS.md', import.meta.url)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { steps: { type: 'string' }, threads: { type: 'string' } },
+  options: { steps: { type: 'string' }, threads: { type: 'string' }, tables: { type: 'boolean' } },
 })
 const steps = Number(values.steps ?? whole)
 const threads = Number(values.threads ?? availableParallelism())
-const names = positionals.length > 0 ? positionals : Object.keys(jobs)
+const names = values.tables ? [] : positionals.length > 0 ? positionals : Object.keys(jobs)
 const unknown = names.filter(name => jobs[name] === undefined)
 if (unknown.length > 0 || ![steps, threads].every(n => Number.isInteger(n) && n >= 1)) {
   console.error(`usage: npm run reproduce -- [${Object.keys(jobs).join('] [')}] [--steps N] [--threads N]`)
@@ -31,6 +32,7 @@ if (unknown.length > 0 || ![steps, threads].every(n => Number.isInteger(n) && n 
 device.threads = threads
 const recorded = () => (existsSync(record) ? JSON.parse(readFileSync(record, 'utf8')) : {})
 let printed = {}
+if (values.tables) writeFileSync(page, document(recorded()))
 for (const name of names) {
   const images = load(jobs[name].data)
   if (images === undefined) {
