@@ -1,4 +1,4 @@
-export { BaseDataset, type Dataset } from './dataset.js'
+export { BaseDataset, type Dataset, type Extras, type Field, type Values } from './dataset.js'
 export { type ColoredDigits, type ColoredDigitsOptions, coloredDigits } from './digits/index.js'
 export { type ImageFolder, type ImageFolderOptions, imageFolder } from './image-folder.js'
 export * from './loader.js'
