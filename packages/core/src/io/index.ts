@@ -17,6 +17,7 @@ export {
 export type { OpenSafetensors, ReadOptions } from './safetensors-file.js'
 export { type OpenOptions, openSafetensors } from './safetensors-index.js'
 export type { FloatType, LazyTensor, SaveOptions, TensorSource } from './safetensors-plan.js'
+export { openRows, type RowFile } from './rows.js'
 export * from './stored-tensor.js'
 export { fromTensor, toTensor } from './tfjs-tensors.js'
 export {

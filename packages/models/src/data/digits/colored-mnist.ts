@@ -1,6 +1,6 @@
 import { expectConfig, expectInteger, Random } from '@vq/core'
-import { type Dataset, type Extras, expectIndices } from '../dataset.js'
-import { labeled } from '../images/byte-images.js'
+import { expectIndices } from '../dataset.js'
+import { type LabeledDataset, labeled } from '../images/byte-images.js'
 import { type MnistFiles, type MnistOptions, mnist } from '../images/mnist.js'
 import { contrasting, namedColors } from './colors.js'
 import { caption } from './draw.js'
@@ -19,15 +19,10 @@ export interface ColoredMnistOptions extends Partial<MnistFiles>, Pick<MnistOpti
   binarize?: boolean
 }
 
-export interface ColoredMnist extends Dataset {
+export interface ColoredMnist extends LabeledDataset {
   readonly ids: readonly string[]
   /** "<shade> <colour> <digit> on <shade> <colour>" */
   readonly captions: readonly string[]
-  /** The digit. */
-  readonly labels: readonly string[]
-  readonly labelIds: Int32Array
-  readonly classes: readonly string[]
-  extras(indices: Int32Array): Extras
 }
 
 /**

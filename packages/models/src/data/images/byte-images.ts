@@ -3,19 +3,17 @@ import { type Dataset, type Extras, expectIndices } from '../dataset.js'
 import { copyScaled } from './scale.js'
 
 /** Samples with a class each. The extra `label` [N] int32 holds its number. */
-export interface Labeled {
+export interface LabeledDataset extends Dataset {
   /** Names of the classes, by number. */
   readonly classes: readonly string[]
   /** The class of each item, by number. */
   readonly labelIds: Int32Array
   /** The class of each item, by name. */
   readonly labels: readonly string[]
-}
-
-/** Images with a class each. */
-export interface LabeledImages extends Dataset, Labeled {
   extras(indices: Int32Array): Extras
 }
+
+type Labels = Pick<LabeledDataset, 'classes' | 'labelIds' | 'labels' | 'extras'>
 
 /** The extra `label` of the samples of these numbers. */
 export function labelExtra(labelIds: Int32Array, indices: Int32Array): Extras {
@@ -23,11 +21,7 @@ export function labelExtra(labelIds: Int32Array, indices: Int32Array): Extras {
 }
 
 /** What labelled data sets have in common; throws VqValueError for a label that has no class. */
-export function labeled(
-  operation: string,
-  labelIds: Int32Array,
-  classes: readonly string[],
-): Labeled & { extras(indices: Int32Array): Extras } {
+export function labeled(operation: string, labelIds: Int32Array, classes: readonly string[]): Labels {
   const bad = labelIds.findIndex(id => !(id >= 0 && id < classes.length))
   if (bad >= 0)
     throw new VqValueError({
@@ -63,7 +57,7 @@ export interface ByteImagesOptions {
  * Labelled images in memory, a byte per value; batches are float32, values k/255. Throws VqShapeError where pixels, shape and
  * labels do not fit each other, VqValueError for a label without a class.
  */
-export function byteImages(options: ByteImagesOptions): LabeledImages {
+export function byteImages(options: ByteImagesOptions): LabeledDataset {
   const { pixels, shape, labelIds, classes, name = 'byteImages' } = options
   for (const edge of shape) expectInteger(name, 'each size of the shape', edge, 1)
   const size = shape[0] * shape[1] * shape[2]

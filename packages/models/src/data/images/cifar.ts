@@ -2,7 +2,7 @@
 // of green and of blue.
 import { expectConfig, expectInteger, expectOneOf, VqValueError } from '@vq/core'
 import { damaged, findFile, isFile, readWhole } from '../files/places.js'
-import { byteImages, type LabeledImages } from './byte-images.js'
+import { byteImages, type LabeledDataset } from './byte-images.js'
 
 export interface CifarOptions {
   /** Which files of a folder. Default 'train'. */
@@ -37,7 +37,7 @@ const trainFiles = Array.from({ length: 5 }, (_, i) => `data_batch_${i + 1}.bin`
 export async function cifar10(
   source: string | readonly string[],
   options: CifarOptions = {},
-): Promise<LabeledImages> {
+): Promise<LabeledDataset> {
   const { split = 'train' } = options
   expectOneOf('cifar10', 'split', split, ['train', 'test'])
   const names = split === 'train' ? trainFiles : ['test_batch.bin']
@@ -57,7 +57,7 @@ export interface Cifar100Options extends CifarOptions {
 export async function cifar100(
   source: string | readonly string[],
   options: Cifar100Options = {},
-): Promise<LabeledImages> {
+): Promise<LabeledDataset> {
   const { split = 'train', labels = 'fine' } = options
   expectOneOf('cifar100', 'split', split, ['train', 'test'])
   expectOneOf('cifar100', 'labels', labels, ['fine', 'coarse'])
@@ -93,7 +93,7 @@ async function readRecords(
   label: { bytes: number; at: number },
   classes: readonly string[],
   limit = Number.POSITIVE_INFINITY,
-): Promise<LabeledImages> {
+): Promise<LabeledDataset> {
   if (limit !== Number.POSITIVE_INFINITY) expectInteger(name, 'limit', limit, 1)
   const record = label.bytes + 3 * plane
   const parts: Uint8Array[] = []

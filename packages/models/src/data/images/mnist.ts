@@ -1,6 +1,6 @@
 import { expectInteger, expectOneOf } from '@vq/core'
 import { damaged, findFile, readMaybeGzip } from '../files/places.js'
-import { byteImages, type LabeledImages } from './byte-images.js'
+import { byteImages, type LabeledDataset } from './byte-images.js'
 import { parseIdx } from './idx.js'
 
 export interface MnistOptions {
@@ -40,7 +40,7 @@ const subfolders = ['raw', 'MNIST/raw', 'FashionMNIST/raw']
  * Throws VqConfigError where a file is missing, VqFormatError where one is not idx or damaged, VqValueError for a label
  * without a class. Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/
  */
-export async function mnist(source: string | MnistFiles, options: MnistOptions = {}): Promise<LabeledImages> {
+export async function mnist(source: string | MnistFiles, options: MnistOptions = {}): Promise<LabeledDataset> {
   const { split = 'train', limit, classes = Array.from('0123456789') } = options
   expectOneOf('mnist', 'split', split, ['train', 'test'])
   if (limit !== undefined) expectInteger('mnist', 'limit', limit, 1)
@@ -68,7 +68,7 @@ export async function mnist(source: string | MnistFiles, options: MnistOptions =
 export function fashionMnist(
   source: string | MnistFiles,
   options: Omit<MnistOptions, 'classes'> = {},
-): Promise<LabeledImages> {
+): Promise<LabeledDataset> {
   return mnist(source, { ...options, classes: fashionClasses })
 }
 

@@ -1,13 +1,11 @@
 import { expectInteger, expectNumber, Random } from '@vq/core'
 import { ArrayDataset } from '../array-dataset.js'
-import type { Dataset, Extras } from '../dataset.js'
-import { type Labeled, labeled } from '../images/byte-images.js'
+import { type LabeledDataset, labeled } from '../images/byte-images.js'
 
 /** Points of the plane, [2] each, with the part of the figure that each belongs to. */
-export interface PointSet extends Dataset, Labeled {
+export interface PointSet extends LabeledDataset {
   /** [n, 2] */
   readonly points: Float32Array
-  extras(indices: Int32Array): Extras
 }
 
 export interface PointOptions {
