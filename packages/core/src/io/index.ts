@@ -7,6 +7,7 @@ export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
 export { loadNpz, type NpzOptions, openNpz, saveNpz } from './npz.js'
 export { openWeights } from './open-weights.js'
 export { loadPickle, parsePickle } from './pickle/load.js'
+export { openRows, type RowFile } from './rows.js'
 export {
   loadSafetensors,
   type SafetensorsFile,
@@ -17,7 +18,6 @@ export {
 export type { OpenSafetensors, ReadOptions } from './safetensors-file.js'
 export { type OpenOptions, openSafetensors } from './safetensors-index.js'
 export type { FloatType, LazyTensor, SaveOptions, TensorSource } from './safetensors-plan.js'
-export { openRows, type RowFile } from './rows.js'
 export * from './stored-tensor.js'
 export { fromTensor, toTensor } from './tfjs-tensors.js'
 export {

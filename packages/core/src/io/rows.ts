@@ -37,7 +37,8 @@ export async function openRows(path: string): Promise<RowFile> {
     const header = parseHeader(start, file.size, path)
     const { dtype, offset, fortran } = header
     if (header.shape.length === 0) throw file.bad('rows: at least one axis', 'a single number')
-    if (fortran && header.shape.length > 1) throw file.bad("rows one after another (C's order)", "Fortran's order")
+    if (fortran && header.shape.length > 1)
+      throw file.bad("rows one after another (C's order)", "Fortran's order")
     const [count, ...shape] = header.shape
     const size = bytesOf(dtype, shape)
     return {

@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, Random } from '@vq/core'
-import { type Dataset, expectIndices, type Extras, type Field, type Values } from './dataset.js'
+import { type Dataset, type Extras, expectIndices, type Field, type Values } from './dataset.js'
 
 export interface AugmentOptions {
   /** How many versions of each image make up the data set. Default 1. */

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VqConfigError } from '@vq/core'
 import { damaged } from './files/places.js'
-import { decodeUtf8 } from './text/utf8.js'
 import { readCsv } from './text/csv.js'
+import { decodeUtf8 } from './text/utf8.js'
 
 /** Where captions come from: 'txt' beside each image, or the path of a CSV file. */
 export type Captions = 'txt' | (string & {})

@@ -4,10 +4,11 @@ import { expectInteger, expectOneOf, VqAbortError, VqConfigError, VqFormatError 
 import { loadSharp, type SharpFactory } from '../image/sharp.js'
 import { type Captions, captionsOf } from './captions.js'
 import { type Dataset, expectIndices } from './dataset.js'
+import { type DecodeOptions, decodeImage, decodeReason } from './decode.js'
 import { mapBounded } from './files/bounded.js'
+import { Gate } from './files/gate.js'
 import { labelExtra } from './images/byte-images.js'
 import { copyScaled } from './images/scale.js'
-import { type DecodeOptions, decodeImage, decodeReason } from './decode.js'
 import { type Skipped, scanImages } from './scan.js'
 
 export interface ImageFolderOptions {
@@ -111,7 +112,18 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
   const classes = [...new Set(labels)].sort((a, b) => (a < b ? -1 : 1))
   const numbers = new Map(classes.map((name, number) => [name, number]))
   const labelIds = Int32Array.from(labels, label => numbers.get(label) as number)
-  const source: Source = { sharp, root, size, maxPixels, bytes, cache, kept, ids, decodesAtOnce }
+  const source: Source = {
+    sharp,
+    root,
+    size,
+    maxPixels,
+    bytes,
+    cache,
+    kept,
+    ids,
+    decodesAtOnce,
+    gate: new Gate(decodesAtOnce),
+  }
   return {
     folder: root,
     length: ids.length,
@@ -140,6 +152,8 @@ interface Source extends DecodeOptions {
   kept: number[]
   ids: string[]
   decodesAtOnce: number
+  /** Shared by all batches, since a loader fetches several at once. */
+  gate: Gate
 }
 
 function readBatch(source: Source, indices: Int32Array): Float32Array | Promise<Float32Array> {
@@ -164,7 +178,7 @@ async function decodeMissing(
   await mapBounded(missing, source.decodesAtOnce, async n => {
     const id = source.ids[indices[n]!]!
     try {
-      const image = await decodeImage(source.sharp, join(source.root, id), source)
+      const image = await source.gate.run(() => decodeImage(source.sharp, join(source.root, id), source))
       copyScaled(image, 0, out, n * source.bytes, source.bytes)
     } catch (error) {
       throw new VqFormatError({

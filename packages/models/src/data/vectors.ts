@@ -1,41 +1,62 @@
-import { expectConfig, expectInteger, VqFormatError } from '@vq/core'
-import { openRows, type RowFile } from '@vq/core/io'
+import { expectConfig, expectInteger, expectNumber, VqFormatError } from '@vq/core'
+import { openRows, type RowFile, type StoredType } from '@vq/core/io'
 import { type Dataset, expectIndices } from './dataset.js'
 
 export interface VectorsOptions {
   /** Files of up to so many bytes as float32 are kept in memory, larger ones are read batch by batch. Default 1 GiB. */
   memoryBytes?: number
+  /** What every number is divided by, such as 255 for bytes. Default 1. */
+  divisor?: number
+  /** What the numbers may be in the file. Default: any real ones but int64. */
+  types?: readonly StoredType[]
 }
 
-const types = ['F32', 'F64', 'F16', 'U8', 'I8', 'U16', 'I16', 'I32']
+const realTypes: readonly StoredType[] = ['F32', 'F64', 'F16', 'U8', 'I8', 'U16', 'I16', 'I32']
 // Rows between two wanted ones that are read along rather than skipped.
 const widestGap = 16
 const mostBytesAtOnce = 2 ** 24
 
 /**
  * Vectors, or arrays of any shape, from a `.npy`, `.fvecs`, `.ivecs` or `.bvecs` file as a data set of float32: the first axis
- * counts them. Of a large file only the rows of a batch are in memory. Numbers are taken as they are.
+ * counts them. Of a large file only the rows of a batch are in memory.
  * Throws VqConfigError for other endings and types, VqFormatError where the file is damaged, empty or changed since.
  */
 export async function vectors(path: string, options: VectorsOptions = {}): Promise<Dataset> {
-  const { memoryBytes = 2 ** 30 } = options
+  const { memoryBytes = 2 ** 30, divisor = 1, types = realTypes } = options
+  expectNumber('vectors', 'divisor', divisor, Number.MIN_VALUE, Number.MAX_VALUE)
   expectInteger('vectors', 'memoryBytes', memoryBytes, 0)
   const file = await openRows(path)
   try {
     const { count, shape, dtype, stamp } = file
     const size = shape.reduce((a, b) => a * b, 1)
-    expectConfig(types.includes(dtype), 'vectors', `real numbers in ${path}`, dtype, 'Save them as float32.')
-    expectConfig(count * size > 0, 'vectors', `vectors in ${path}`, `[${[count, ...shape]}]`, 'Pass a file with some.')
+    expectConfig(
+      types.includes(dtype),
+      'vectors',
+      `${types.join(', ')} in ${path}`,
+      dtype,
+      'Save them as that.',
+    )
+    expectConfig(
+      count * size > 0,
+      'vectors',
+      `vectors in ${path}`,
+      `[${[count, ...shape]}]`,
+      'Pass a file with some.',
+    )
     const all = count * size * 4 <= memoryBytes ? await readAll(file, size) : undefined
+    const divide = (values: Float32Array): Float32Array => {
+      if (divisor !== 1) for (let i = 0; i < values.length; i++) values[i] /= divisor
+      return values
+    }
     return {
       length: count,
       shape: shape.length === 0 ? [1] : shape,
       batch: async indices => {
         expectIndices('vectors.batch', { length: count }, indices)
-        if (all === undefined) return readSome(path, stamp, indices, size)
+        if (all === undefined) return divide(await readSome(path, stamp, indices, size))
         const out = new Float32Array(indices.length * size)
         for (const [n, i] of indices.entries()) out.set(all.subarray(i * size, (i + 1) * size), n * size)
-        return out
+        return divide(out)
       },
     }
   } finally {
@@ -52,7 +73,12 @@ async function readAll(file: RowFile, size: number): Promise<Float32Array> {
 }
 
 // In the order of the file, neighbours together.
-async function readSome(path: string, stamp: string, indices: Int32Array, size: number): Promise<Float32Array> {
+async function readSome(
+  path: string,
+  stamp: string,
+  indices: Int32Array,
+  size: number,
+): Promise<Float32Array> {
   const out = new Float32Array(indices.length * size)
   const order = Array.from(indices.keys()).sort((a, b) => indices[a] - indices[b])
   const most = Math.max(1, Math.floor(mostBytesAtOnce / (8 * size)))

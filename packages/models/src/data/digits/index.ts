@@ -2,6 +2,8 @@ import { expectInteger, Random } from '@vq/core'
 import { type Dataset, expectIndices } from '../dataset.js'
 import { caption, choose, draw } from './draw.js'
 
+export { type ColoredMnist, type ColoredMnistOptions, coloredMnist } from './colored-mnist.js'
+
 export interface ColoredDigitsOptions {
   count: number
   /** Edge of the square images in pixels, 8 to 1024. Default 32. */

@@ -48,8 +48,24 @@ export interface DownloadOptions {
  * await download({ url: 'https://example.org/a.npy', sha256: '9f86d081…', to: 'data/a.npy', onProgress: console.log })
  */
 export async function download(options: DownloadOptions): Promise<string> {
-  const { url, to, sha256, md5, size, maxBytes = size ?? 2 ** 34, retries = 4, retryMs = 500, signal } = options
-  expectConfig(/^https?:\/\//.test(url), 'download', 'an http or https address', url, 'Pass the whole address.')
+  const {
+    url,
+    to,
+    sha256,
+    md5,
+    size,
+    maxBytes = size ?? 2 ** 34,
+    retries = 4,
+    retryMs = 500,
+    signal,
+  } = options
+  expectConfig(
+    /^https?:\/\//.test(url),
+    'download',
+    'an http or https address',
+    url,
+    'Pass the whole address.',
+  )
   expectInteger('download', 'maxBytes', maxBytes, 1)
   expectInteger('download', 'retries', retries, 0, 100)
   for (const [hash, digits] of [
@@ -69,12 +85,15 @@ export async function download(options: DownloadOptions): Promise<string> {
     if (await matches(target, options)) return target
     throw mismatch(options, target, 'another file under this name', 'Move it away, then fetch again.')
   }
-  await mkdir(dirname(target), { recursive: true })
-  let fresh = false
+  await mkdir(dirname(target), { recursive: true }).catch(cause => {
+    throw unwritable(options, cause)
+  })
+  let restarted = false
+  let resumed = false
   for (let attempt = 0; ; attempt++) {
     if (signal?.aborted) throw aborted(signal)
     try {
-      await fetchPart(options, part, maxBytes)
+      resumed = await fetchPart(options, part, maxBytes)
     } catch (error) {
       if (signal?.aborted) throw aborted(signal)
       if (!(error instanceof Broken)) throw error
@@ -89,9 +108,9 @@ export async function download(options: DownloadOptions): Promise<string> {
     if (await matches(part, options)) break
     await forget(part)
     // What was resumed may belong to another version: once more from the start.
-    if (fresh || !resumed.delete(part))
+    if (restarted || !resumed)
       throw mismatch(options, target, 'another file from the server', 'Check the address and the hash.')
-    fresh = true
+    restarted = true
   }
   await rename(part, target)
   await rm(`${part}.tag`, { force: true })
@@ -101,25 +120,20 @@ export async function download(options: DownloadOptions): Promise<string> {
 /** A failure that another try may mend. */
 class Broken extends Error {}
 
-/** Parts that began with bytes of an earlier connection. */
-const resumed = new Set<string>()
-
 async function forget(part: string): Promise<void> {
   await rm(part, { force: true })
   await rm(`${part}.tag`, { force: true })
 }
 
-async function fetchPart(options: DownloadOptions, part: string, maxBytes: number): Promise<void> {
+/** Says whether the part began with bytes of an earlier connection. */
+async function fetchPart(options: DownloadOptions, part: string, maxBytes: number): Promise<boolean> {
   const { url, idleMs = 30_000, onProgress, size } = options
   let have = (await stat(part).catch(() => undefined))?.size ?? 0
   if (have > maxBytes || (size !== undefined && have > size)) {
     await forget(part)
     have = 0
   }
-  if (size !== undefined && have === size) {
-    resumed.add(part)
-    return
-  }
+  if (size !== undefined && have === size) return true
   const tag = have > 0 ? await readTag(part) : undefined
   const idle = new AbortController()
   const signals = options.signal ? [options.signal, idle.signal] : [idle.signal]
@@ -142,8 +156,7 @@ async function fetchPart(options: DownloadOptions, part: string, maxBytes: numbe
       // The part is whole, or longer than the file: its hash decides, or the next try from the start.
       await response.body?.cancel()
       const whole = Number(/\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1])
-      resumed.add(part)
-      if (whole === have) return
+      if (whole === have) return true
       await forget(part)
       throw new Broken('a part that does not fit')
     }
@@ -157,14 +170,11 @@ async function fetchPart(options: DownloadOptions, part: string, maxBytes: numbe
       await forget(part)
       throw new Broken(`bytes from ${begin} instead of ${have}`)
     }
-    if (begin > 0) resumed.add(part)
-    else {
-      resumed.delete(part)
-      have = 0
-    }
+    have = begin
     await writeTag(part, response)
     const length = response.headers.get('content-length')
-    const total = length === null || response.headers.has('content-encoding') ? undefined : have + Number(length)
+    const total =
+      length === null || response.headers.has('content-encoding') ? undefined : have + Number(length)
     if (size !== undefined && total !== undefined && total !== size)
       throw mismatch(options, resolve(options.to), `a file of ${total} bytes`, 'Check the address.')
     file = await open(part, begin > 0 ? 'a' : 'w')
@@ -179,12 +189,14 @@ async function fetchPart(options: DownloadOptions, part: string, maxBytes: numbe
     await file.sync()
     const expected = total ?? size
     if (expected !== undefined && have < expected) throw new Broken(`${have} of ${expected} bytes`)
+    return begin > 0
   } catch (error) {
     if (error instanceof VqError || error instanceof Broken) {
       if (error instanceof VqFormatError) await forget(part)
       throw error
     }
-    if ((error as NodeJS.ErrnoException).syscall !== undefined && 'path' in (error as object)) throw error
+    // The disk's failures name the call; the network's are of fetch, with the reason as their cause.
+    if ((error as NodeJS.ErrnoException).syscall !== undefined) throw unwritable(options, error)
     throw new Broken(idle.signal.aborted ? `nothing for ${idleMs} ms` : reasonOf(error), { cause: error })
   } finally {
     clearTimeout(timer)
@@ -274,6 +286,16 @@ function mismatch(options: DownloadOptions, target: string, received: string, re
     expected: `${target} to be ${describeFile(options)}`,
     received,
     remedy,
+  })
+}
+
+function unwritable(options: DownloadOptions, cause: unknown): VqFormatError {
+  return new VqFormatError({
+    operation: 'download',
+    expected: `${resolve(options.to)} to be a place that can be written to`,
+    received: (cause as NodeJS.ErrnoException).code ?? String(cause),
+    remedy: 'Free space on the disk, or check the path and its permissions; then call again to go on.',
+    cause,
   })
 }
 

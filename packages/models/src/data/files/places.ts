@@ -18,7 +18,12 @@ export function damaged(path: string, format: string, expected: string, received
 }
 
 /** The error of a file that is not there. */
-export function missing(operation: string, expected: string, received: string, remedy: string): VqConfigError {
+export function missing(
+  operation: string,
+  expected: string,
+  received: string,
+  remedy: string,
+): VqConfigError {
   return new VqConfigError({ operation, expected, received, remedy })
 }
 

@@ -3,6 +3,8 @@ import { ArrayDataset } from '../array-dataset.js'
 import type { Dataset } from '../dataset.js'
 import { type GaussianTheory, gaussianTheory } from './theory.js'
 
+export { type GaussianModel, type GaussianTheory, gaussianTheory } from './theory.js'
+
 export interface GaussianOptions {
   /** Dimensions of the samples. Default 64. */
   dim?: number

@@ -40,7 +40,10 @@ const subfolders = ['raw', 'MNIST/raw', 'FashionMNIST/raw']
  * Throws VqConfigError where a file is missing, VqFormatError where one is not idx or damaged, VqValueError for a label
  * without a class. Source: LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/
  */
-export async function mnist(source: string | MnistFiles, options: MnistOptions = {}): Promise<LabeledDataset> {
+export async function mnist(
+  source: string | MnistFiles,
+  options: MnistOptions = {},
+): Promise<LabeledDataset> {
   const { split = 'train', limit, classes = Array.from('0123456789') } = options
   expectOneOf('mnist', 'split', split, ['train', 'test'])
   if (limit !== undefined) expectInteger('mnist', 'limit', limit, 1)
@@ -49,7 +52,12 @@ export async function mnist(source: string | MnistFiles, options: MnistOptions =
   const ids = parseIdx(await readMaybeGzip('mnist', labels, maxBytes), 1, labels)
   const [count, height, width] = pixels.shape
   if (ids.shape[0] !== count || count === 0)
-    throw damaged(labels, 'idx', `a label for each of ${count} images, at least one`, `${ids.shape[0]} labels`)
+    throw damaged(
+      labels,
+      'idx',
+      `a label for each of ${count} images, at least one`,
+      `${ids.shape[0]} labels`,
+    )
   if (height === 0 || width === 0)
     throw damaged(images, 'idx', 'images of at least a pixel', `${height}×${width}`)
   const kept = Math.min(count, limit ?? count)

@@ -57,7 +57,10 @@ async function readMask(
   const { isPalette, bitsPerSample = 8, channels } = await mask.metadata()
   if (isPalette || bitsPerSample !== 8 || channels > 2)
     throw new Refused(isPalette ? 'a palette' : `${channels} channels of ${bitsPerSample} bits`)
-  const { data, info } = await mask.extractChannel(0).raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
+  const { data, info } = await mask
+    .extractChannel(0)
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
   return { values: data, width: info.width, height: info.height }
 }
 

@@ -19,7 +19,10 @@ export interface ImageMaskFolderOptions extends MaskedImagesOptions {
  * A folder of images and one of grey masks of the same names, such as images/a.jpg and masks/a.png. Throws VqConfigError where a
  * folder or an image's mask is missing, and as `maskedImages` does.
  */
-export async function imageMaskFolder(folder: string, options: ImageMaskFolderOptions): Promise<MaskedImages> {
+export async function imageMaskFolder(
+  folder: string,
+  options: ImageMaskFolderOptions,
+): Promise<MaskedImages> {
   const { maskClasses, ignoreValue = 255, images = 'images', masks = 'masks' } = options
   expectInteger('imageMaskFolder', 'the number of maskClasses', maskClasses.length, 1, 127)
   expectInteger('imageMaskFolder', 'ignoreValue', ignoreValue, 0, 255)
@@ -31,9 +34,17 @@ export async function imageMaskFolder(folder: string, options: ImageMaskFolderOp
   const items = (await scanImages(join(folder, images))).files.map(file => {
     const mask = masked.get(stem(file))
     if (mask === undefined)
-      throw missing('imageMaskFolder', `a mask of ${images}/${file} in ${masks}`, 'none', 'Add it, or remove the image.')
+      throw missing(
+        'imageMaskFolder',
+        `a mask of ${images}/${file} in ${masks}`,
+        'none',
+        'Add it, or remove the image.',
+      )
     return { id: file, image: `${images}/${file}`, mask: `${masks}/${mask}` }
   })
-  const classOf = new Map([[ignoreValue, ignoredClass], ...maskClasses.map((_, i): [number, number] => [i, i])])
+  const classOf = new Map([
+    [ignoreValue, ignoredClass],
+    ...maskClasses.map((_, i): [number, number] => [i, i]),
+  ])
   return maskedImages(folder, items, { maskClasses, classOf }, options)
 }

@@ -6,6 +6,7 @@ import { type Dataset, type Extras, expectIndices } from '../dataset.js'
 import { decodeImage, decodeReason } from '../decode.js'
 import { mapBounded } from '../files/bounded.js'
 import { ByteCache } from '../files/byte-cache.js'
+import { Gate } from '../files/gate.js'
 import { copyScaled } from '../images/scale.js'
 import type { Skipped } from '../scan.js'
 import { decodeMask } from './decode-mask.js'
@@ -72,7 +73,13 @@ export async function maskedImages(
   meaning: MaskMeaning,
   options: MaskedImagesOptions = {},
 ): Promise<MaskedImages> {
-  const { size = 224, maxPixels = 100e6, cacheBytes = 2 ** 30, decodesAtOnce = 4, damaged = 'throw' } = options
+  const {
+    size = 224,
+    maxPixels = 100e6,
+    cacheBytes = 2 ** 30,
+    decodesAtOnce = 4,
+    damaged = 'throw',
+  } = options
   expectInteger('maskedImages', 'size', size, 1, 4096)
   expectInteger('maskedImages', 'maxPixels', maxPixels, 1)
   expectInteger('maskedImages', 'cacheBytes', cacheBytes, 0)
@@ -85,6 +92,7 @@ export async function maskedImages(
     size,
     maxPixels,
     decodesAtOnce,
+    gate: new Gate(decodesAtOnce),
     images: new ByteCache(Math.floor((cacheBytes * 3) / 4)),
     masks: new ByteCache(Math.ceil(cacheBytes / 4)),
   }
@@ -122,6 +130,8 @@ interface Source {
   size: number
   maxPixels: number
   decodesAtOnce: number
+  /** Shared by all batches, since a loader fetches several at once. */
+  gate: Gate
   images: ByteCache
   masks: ByteCache
 }
@@ -144,7 +154,7 @@ function dataset(source: Source, items: readonly MaskedItem[], skipped: readonly
     const places = new Map<number, number[]>()
     for (const [n, i] of indices.entries()) places.set(i, [...(places.get(i) ?? []), n])
     await mapBounded([...places.keys()], source.decodesAtOnce, async i => {
-      const bytes = cache.get(i) ?? (await decode(items[i]))
+      const bytes = cache.get(i) ?? (await source.gate.run(() => decode(items[i])))
       cache.add(i, bytes)
       for (const n of places.get(i) as number[]) use(n, bytes)
     })

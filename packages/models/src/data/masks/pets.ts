@@ -52,7 +52,12 @@ export async function oxfordPets(folder: string, options: OxfordPetsOptions = {}
   const index = join(folder, 'index.csv')
   if (await isFile(index)) {
     if (split !== 'all')
-      throw missing('oxfordPets', "split 'all', since index.csv knows no other", `'${split}'`, 'Use splitDataset.')
+      throw missing(
+        'oxfordPets',
+        "split 'all', since index.csv knows no other",
+        `'${split}'`,
+        'Use splitDataset.',
+      )
     return maskedImages(folder, await fromIndex(index, faithful), meaning, options)
   }
   for (const needed of ['images', 'annotations/trimaps'])

@@ -1,7 +1,7 @@
 import { expectConfig, expectInteger, VqConfigError } from '@vq/core'
 import { expectIndices } from '../dataset.js'
-import { damaged } from '../files/places.js'
 import { FileRanges } from '../files/file-ranges.js'
+import { damaged } from '../files/places.js'
 import { type LabeledDataset, labeled } from '../images/byte-images.js'
 import { type CsvOptions, csvRows, parseRow } from './csv.js'
 import { type SequenceOptions, sequencer, type TextDataset } from './sequences.js'
@@ -88,7 +88,10 @@ function columnOf(path: string, first: readonly string[], header: boolean, colum
   })
 }
 
-function classify(values: readonly string[], names: readonly string[] | undefined): ReturnType<typeof labeled> {
+function classify(
+  values: readonly string[],
+  names: readonly string[] | undefined,
+): ReturnType<typeof labeled> {
   const distinct = [...new Set(values)]
   const numeric = distinct.every(value => value !== '' && Number.isFinite(Number(value)))
   distinct.sort(numeric ? (a, b) => Number(a) - Number(b) : (a, b) => (a < b ? -1 : 1))

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import type { Options } from 'csv-parse'
 import { VqConfigError, VqError, VqFormatError } from '@vq/core'
+import type { Options } from 'csv-parse'
 import { missing } from '../files/places.js'
 import { Utf8Check } from './utf8.js'
 
@@ -36,7 +36,14 @@ export function parserOptions(path: string, options: CsvOptions): Options {
   const { delimiter = path.toLowerCase().endsWith('.tsv') ? '\t' : ',' } = options
   const { quote = delimiter === '\t' ? false : '"' } = options
   const record_delimiter = ['\r\n', '\n']
-  return { delimiter, quote, record_delimiter, bom: true, skip_empty_lines: true, max_record_size: longestRow }
+  return {
+    delimiter,
+    quote,
+    record_delimiter,
+    bom: true,
+    skip_empty_lines: true,
+    max_record_size: longestRow,
+  }
 }
 
 /** A small table as a whole. Throws as `csvRows` does, VqConfigError over 256 MiB. */
@@ -81,7 +88,10 @@ export async function* csvRows(path: string, options: CsvOptions = {}): AsyncGen
   source.pipe(parser)
   let from = 0
   try {
-    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { bytes: number } }>) {
+    for await (const { record, info } of parser as AsyncIterable<{
+      record: string[]
+      info: { bytes: number }
+    }>) {
       yield { fields: record, from, to: info.bytes }
       from = info.bytes
     }

@@ -1,5 +1,5 @@
-import { damaged } from '../files/places.js'
 import { FileRanges, type Range } from '../files/file-ranges.js'
+import { damaged } from '../files/places.js'
 import { Utf8Check } from './utf8.js'
 
 /** Where the lines of a file lie: line i is [starts[i], ends[i]) without its line end. */

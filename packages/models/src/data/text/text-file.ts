@@ -48,8 +48,7 @@ export async function textFile(
   const { unit = 'lines' } = options
   expectOneOf('textFile', 'unit', unit, ['lines', 'bytes', 'characters', 'tokens'])
   expectInteger('textFile', 'memoryBytes', memoryBytes, 0)
-  if (options.unit === undefined || options.unit === 'lines')
-    return textLines(path, options, memoryBytes)
+  if (options.unit === undefined || options.unit === 'lines') return textLines(path, options, memoryBytes)
   const { stride = length, tokenize, vocabulary } = options as TextWindowsOptions
   expectInteger('textFile', 'length', length, 1, 2 ** 24)
   expectInteger('textFile', 'stride', stride, 1)
@@ -65,11 +64,7 @@ export async function textFile(
   return tokenWindows(path, { length, stride }, tokenize)
 }
 
-async function textLines(
-  path: string,
-  options: TextLinesOptions,
-  memoryBytes: number,
-): Promise<TextDataset> {
+async function textLines(path: string, options: TextLinesOptions, memoryBytes: number): Promise<TextDataset> {
   const { length, sequences } = sequencer('textFile', options)
   const lines = await findLines(path, memoryBytes, options.keepEmpty ?? false)
   const texts = async (operation: string, indices: Int32Array): Promise<string[]> => {

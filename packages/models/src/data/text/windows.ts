@@ -1,7 +1,7 @@
 // A text as one long sequence of bytes, characters or tokens, cut into windows.
 import { StringDecoder } from 'node:string_decoder'
 import { expectConfig, VqConfigError, VqMemoryError, VqValueError } from '@vq/core'
-import { expectIndices, type Dataset } from '../dataset.js'
+import { type Dataset, expectIndices } from '../dataset.js'
 import { FileRanges } from '../files/file-ranges.js'
 import { damaged } from '../files/places.js'
 import { expectToken, type Tokenize } from './sequences.js'
@@ -68,7 +68,10 @@ export async function characterWindows(
 ): Promise<TextWindows> {
   const points = await collect(path, text => Int32Array.from(text, c => c.codePointAt(0) as number))
   const names =
-    vocabulary ?? Array.from(new Set(points)).sort((a, b) => a - b).map(point => String.fromCodePoint(point))
+    vocabulary ??
+    Array.from(new Set(points))
+      .sort((a, b) => a - b)
+      .map(point => String.fromCodePoint(point))
   const ids = new Map(names.map((name, id) => [name.codePointAt(0) as number, id]))
   expectConfig(
     ids.size === names.length && names.every(name => Array.from(name).length === 1),
