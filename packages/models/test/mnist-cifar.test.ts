@@ -229,9 +229,7 @@ describe('coloredMnist', () => {
     const whole = await make()
     const rest = await make({ offset: 20, count: 10 })
     expect(rest.captions).toEqual(whole.captions.slice(20))
-    expect([...(await rest.batch(upTo(10)))]).toEqual([
-      ...(await whole.batch(upTo(30).subarray(20))),
-    ])
+    expect([...(await rest.batch(upTo(10)))]).toEqual([...(await whole.batch(upTo(30).subarray(20)))])
     expect((await make({ seed: 5 })).captions).not.toEqual(whole.captions)
     const mixed = await (await make({ binarize: false })).batch(Int32Array.of(0))
     const shades = new Set(Array.from({ length: 81 }, (_, p) => mixed.slice(3 * p, 3 * p + 3).join()))

@@ -68,9 +68,9 @@ describe('textFile by lines', () => {
     await expect(textFile(file(Uint8Array.of(97, 0xc3)))).rejects.toThrow(VqFormatError)
     await expect(textFile(file('\n \n'))).rejects.toThrow(/at least one line/)
     await expect(textFile(join(folder, 'none'))).rejects.toThrow(VqConfigError)
-    await expect(
-      (await textFile(poem, { tokenize: () => [-1] })).batch(Int32Array.of(0)),
-    ).rejects.toThrow(VqValueError)
+    await expect((await textFile(poem, { tokenize: () => [-1] })).batch(Int32Array.of(0))).rejects.toThrow(
+      VqValueError,
+    )
     const path = file('a\nb\n')
     const data = await textFile(path, { memoryBytes: 0 })
     writeFileSync(path, 'c\nd\n')
@@ -106,7 +106,10 @@ describe('textFile by windows', () => {
     const seen: string[] = []
     const tokenize = (text: string): number[] => {
       seen.push(text)
-      return text.split(/\s+/).filter(Boolean).map(w => w.length)
+      return text
+        .split(/\s+/)
+        .filter(Boolean)
+        .map(w => w.length)
     }
     const tokens = await textFile(lines, { unit: 'tokens', length: 3, tokenize })
     expect(seen.join('')).toBe('one two\nthree\n')
@@ -127,7 +130,7 @@ describe('textFile by windows', () => {
   })
 
   test.skipIf(!existsSync(join(realData, 'text')))(
-    "tiny Shakespeare has its 65 characters (skipped where ../shared/data is absent)",
+    'tiny Shakespeare has its 65 characters (skipped where ../shared/data is absent)',
     async () => {
       const data = await textFile(join(realData, 'text/tinyshakespeare.txt'), options)
       expect([data.total, data.vocabulary?.length]).toEqual([1115394, 65])
@@ -143,22 +146,28 @@ describe('csvText', () => {
   keepsContract('csvText', { make: () => csvText(news, options), range: [0, 255] })
   keepsContract('csvText from the disk', { make: () => csvText(news, { ...options, memoryBytes: 0 }) })
 
-  it.each([1 << 20, 0])('reads quotes, line ends within them, and classes, in memory or not (%i)', async memoryBytes => {
-    const data = await csvText(news, { ...options, memoryBytes, classes: ['World', 'Business'] })
-    expect(await data.texts(Int32Array.of(1, 0, 2))).toEqual([
-      'Zwei Tür',
-      'Title, one said "so"\nand so',
-      'c d',
-    ])
-    expect([data.labels, data.classes, [...(data.labelIds ?? [])]]).toEqual([
-      ['Business', 'World', 'Business'],
-      ['World', 'Business'],
-      [1, 0, 1],
-    ])
-    const { label, mask } = await data.extras(Int32Array.of(1, 2))
-    expect([[...label.values], mask.shape]).toEqual([[0, 1], [2, 8]])
-    expect([...mask.values]).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
-  })
+  it.each([1 << 20, 0])(
+    'reads quotes, line ends within them, and classes, in memory or not (%i)',
+    async memoryBytes => {
+      const data = await csvText(news, { ...options, memoryBytes, classes: ['World', 'Business'] })
+      expect(await data.texts(Int32Array.of(1, 0, 2))).toEqual([
+        'Zwei Tür',
+        'Title, one said "so"\nand so',
+        'c d',
+      ])
+      expect([data.labels, data.classes, [...(data.labelIds ?? [])]]).toEqual([
+        ['Business', 'World', 'Business'],
+        ['World', 'Business'],
+        [1, 0, 1],
+      ])
+      const { label, mask } = await data.extras(Int32Array.of(1, 2))
+      expect([[...label.values], mask.shape]).toEqual([
+        [0, 1],
+        [2, 8],
+      ])
+      expect([...mask.values]).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0])
+    },
+  )
 
   it('reads tabs without quotes, and columns by name', async () => {
     const sst = file('sentence\tlabel\nshe said "no\t1\nfine\t0\n', 'tsv')

@@ -17,19 +17,22 @@ describe('vectors', async () => {
   keepsContract('vectors of fvecs', { make: () => vectors(at('a.fvecs')) })
   keepsContract('vectors of npy from the disk', { make: () => vectors(at('a.npy'), { memoryBytes: 0 }) })
 
-  it.each(['a.fvecs', 'a.npy'])('gives the rows of %s in any order, from memory and from the disk', async name => {
-    const [kept, streamed] = [await vectors(at(name)), await vectors(at(name), { memoryBytes: 0 })]
-    expect([kept.length, kept.shape, streamed.length]).toEqual([200, [7], 200])
-    await fc.assert(
-      fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 199 }), { maxLength: 60 }), async rows => {
-        const indices = Int32Array.from(rows)
-        const want = rows.flatMap(i => [...values.subarray(7 * i, 7 * i + 7)])
-        expect([...(await kept.batch(indices))]).toEqual(want)
-        expect([...(await streamed.batch(indices))]).toEqual(want)
-      }),
-      { numRuns: 40 },
-    )
-  })
+  it.each(['a.fvecs', 'a.npy'])(
+    'gives the rows of %s in any order, from memory and from the disk',
+    async name => {
+      const [kept, streamed] = [await vectors(at(name)), await vectors(at(name), { memoryBytes: 0 })]
+      expect([kept.length, kept.shape, streamed.length]).toEqual([200, [7], 200])
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.integer({ min: 0, max: 199 }), { maxLength: 60 }), async rows => {
+          const indices = Int32Array.from(rows)
+          const want = rows.flatMap(i => [...values.subarray(7 * i, 7 * i + 7)])
+          expect([...(await kept.batch(indices))]).toEqual(want)
+          expect([...(await streamed.batch(indices))]).toEqual(want)
+        }),
+        { numRuns: 40 },
+      )
+    },
+  )
 
   it.each<[StoredType, Float64Array | Uint8Array | Int32Array]>([
     ['F64', Float64Array.of(1.5, -2, 3, 4)],

@@ -26,7 +26,7 @@ export interface DownloadOptions {
   size?: number
   /** Files that grow larger are errors. Default: `size`, else 16 GiB. */
   maxBytes?: number
-  /** How often a broken connection is tried again. Default 4. */
+  /** How often in a row a connection that brought nothing is tried again; 0 for a single connection. Default 4. */
   retries?: number
   /** Milliseconds without a byte after which a connection counts as broken. Default 30,000. */
   idleMs?: number
@@ -92,17 +92,20 @@ export async function download(options: DownloadOptions): Promise<string> {
   let resumed = false
   for (let attempt = 0; ; attempt++) {
     if (signal?.aborted) throw aborted(signal)
+    const before = await sizeOf(part)
     try {
       resumed = await fetchPart(options, part, maxBytes)
     } catch (error) {
       if (signal?.aborted) throw aborted(signal)
       if (!(error instanceof Broken)) throw error
+      // What brings the file on is no failure to be counted.
+      if (retries > 0 && (await sizeOf(part)) > before) attempt = -1
       if (attempt >= retries) throw unreachable(options, target, error)
-      await pause(Math.min(30_000, retryMs * 2 ** attempt), undefined, { ...(signal && { signal }) }).catch(
-        () => {
-          throw aborted(signal as AbortSignal)
-        },
-      )
+      await pause(Math.min(30_000, retryMs * 2 ** Math.max(0, attempt)), undefined, {
+        ...(signal && { signal }),
+      }).catch(() => {
+        throw aborted(signal as AbortSignal)
+      })
       continue
     }
     if (await matches(part, options)) break
@@ -120,6 +123,10 @@ export async function download(options: DownloadOptions): Promise<string> {
 /** A failure that another try may mend. */
 class Broken extends Error {}
 
+async function sizeOf(part: string): Promise<number> {
+  return (await stat(part).catch(() => undefined))?.size ?? 0
+}
+
 async function forget(part: string): Promise<void> {
   await rm(part, { force: true })
   await rm(`${part}.tag`, { force: true })
@@ -128,7 +135,7 @@ async function forget(part: string): Promise<void> {
 /** Says whether the part began with bytes of an earlier connection. */
 async function fetchPart(options: DownloadOptions, part: string, maxBytes: number): Promise<boolean> {
   const { url, idleMs = 30_000, onProgress, size } = options
-  let have = (await stat(part).catch(() => undefined))?.size ?? 0
+  let have = await sizeOf(part)
   if (have > maxBytes || (size !== undefined && have > size)) {
     await forget(part)
     have = 0
