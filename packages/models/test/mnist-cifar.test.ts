@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { gzipSync } from 'node:zlib'
 import { Random, VqConfigError, VqFormatError, VqMemoryError, VqShapeError, VqValueError } from '@vq/core'
 import { byteImages, cifar10, cifar100, coloredMnist, fashionMnist, mnist } from '@vq/models/data'
 import { describe, expect, it, test } from 'vitest'

@@ -48,15 +48,34 @@ const fake = place('bin/ffmpeg')
 const log = join(folder, 'bin/log.txt')
 writeFileSync(fake, program, { mode: 0o755 })
 const begun = (): string[] =>
-  existsSync(log) ? readFileSync(log, 'utf8').split('\n').filter(l => l.startsWith('begin')) : []
+  existsSync(log)
+    ? readFileSync(log, 'utf8')
+        .split('\n')
+        .filter(l => l.startsWith('begin'))
+    : []
 
 beforeAll(async () => {
   // Named so that the order by code point would put 10 before 2.
-  for (let i = 1; i <= 11; i++) await frame(i).png().toFile(place('frames/clip', `frame${i}.png`))
-  for (let i = 1; i <= 3; i++) await frame(20 + i).png().toFile(place('frames/short', `${i}.png`))
-  for (let i = 1; i <= 6; i++) await frame(i + 10).png().toFile(place('frames/other/deep', `${i}.png`))
+  for (let i = 1; i <= 11; i++)
+    await frame(i)
+      .png()
+      .toFile(place('frames/clip', `frame${i}.png`))
+  for (let i = 1; i <= 3; i++)
+    await frame(20 + i)
+      .png()
+      .toFile(place('frames/short', `${i}.png`))
+  for (let i = 1; i <= 6; i++)
+    await frame(i + 10)
+      .png()
+      .toFile(place('frames/other/deep', `${i}.png`))
   await frame(1).png().toFile(place('frames/stray.png'))
-  const raws = await Promise.all([1, 2, 3, 4, 5].map(i => frame(2 * i).raw().toBuffer()))
+  const raws = await Promise.all(
+    [1, 2, 3, 4, 5].map(i =>
+      frame(2 * i)
+        .raw()
+        .toBuffer(),
+    ),
+  )
   await sharp(Buffer.concat(raws), { raw: { width: 12, height: 40, channels: 3, pageHeight: 8 } })
     .gif({ delay: [40, 40, 40, 40, 40] })
     .toFile(place('gifs/a.gif'))
@@ -110,12 +129,12 @@ describe('GIFs', () => {
   })
 })
 
-describe('video files', () => {
+describe('video files', async () => {
   const open = (options = {}) =>
     videoFolder(join(folder, 'videos'), { frames: 4, size: 8, stride: 2, ffmpeg: fake, ...options })
   keepsContract('videoFolder of videos', { make: () => open(), range: [0, 1] })
 
-  it("ask ffmpeg for every stride-th frame, and pass on its words where it fails", async () => {
+  it('ask ffmpeg for every stride-th frame, and pass on its words where it fails', async () => {
     const data = await open({ clips: 3, cacheBytes: 0 })
     expect(data.ids).toEqual(['one.mp4#0', 'one.mp4#1', 'sub/two.MKV#0'])
     expect(greys(await data.batch(Int32Array.of(1, 2)), 192)).toEqual([9, 11, 13, 15, 1, 3, 5, 7])
@@ -201,7 +220,14 @@ describe('video files', () => {
         writeFileSync(join(only, name), readFileSync(join(real, name)))
       const options = { frames: 4, size: 32, clips: 3 }
       const kept = await videoFolder(only, options)
-      expect(kept.ids).toEqual(['bikes.mp4#0', 'bikes.mp4#1', 'bikes.mp4#2', 'realshort.mp4#0', 'realshort.mp4#1', 'realshort.mp4#2'])
+      expect(kept.ids).toEqual([
+        'bikes.mp4#0',
+        'bikes.mp4#1',
+        'bikes.mp4#2',
+        'realshort.mp4#0',
+        'realshort.mp4#1',
+        'realshort.mp4#2',
+      ])
       const again = await videoFolder(only, { ...options, cacheBytes: 0 })
       expect([...(await again.batch(upTo(6)))]).toEqual([...(await kept.batch(upTo(6)))])
       const sparse = await (await videoFolder(only, { frames: 4, size: 32, stride: 3 })).batch(upTo(1))
