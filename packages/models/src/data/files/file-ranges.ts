@@ -34,11 +34,6 @@ export class FileRanges {
     return new FileRanges(path, whole?.length ?? info.size, `${info.size} ${info.mtimeMs}`, whole)
   }
 
-  /** Whether the file is in memory. */
-  get inMemory(): boolean {
-    return this.whole !== undefined
-  }
-
   /** The bytes of each range. Throws VqFormatError where the file is no longer the one that was opened. */
   async read(ranges: readonly Range[]): Promise<Buffer[]> {
     const { whole } = this

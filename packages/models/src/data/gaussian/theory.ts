@@ -1,6 +1,5 @@
 // The linear Gaussian model X = A·Y + W and what theory says of it, in float64.
-import { covarianceOf, expectInteger, expectNumber, expectShape, symmetricEigen } from '@vq/core'
-import { waterLevel } from '@vq/quantizers'
+import { covarianceOf, expectInteger, expectNumber, expectShape, symmetricEigen, waterLevel } from '@vq/core'
 
 export interface GaussianModel {
   /** X: [n, dim] row by row. */

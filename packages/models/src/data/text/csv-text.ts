@@ -29,10 +29,11 @@ export async function csvText(path: string, options: CsvTextOptions = {}): Promi
   const { text = 0, label, header = false, memoryBytes = 2 ** 28 } = options
   expectInteger('csvText', 'memoryBytes', memoryBytes, 0)
   const { length, sequences } = sequencer('csvText', options)
-  const file = await FileRanges.open('csvText', path, memoryBytes)
+  // The texts are kept or the rows' places, never the file's bytes.
+  const file = await FileRanges.open('csvText', path, 0)
 
   let columns: { texts: number[]; label: number | undefined } | undefined
-  const kept: string[] | undefined = file.inMemory ? [] : undefined
+  const kept: string[] | undefined = file.size <= memoryBytes ? [] : undefined
   const offsets: number[] = []
   const labels: string[] = []
   const join = (fields: readonly string[]): string =>
