@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
-import { VqAbortError, VqConfigError, VqDeviceError, VqFormatError } from '@vq/core'
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { VqAbortError, VqConfigError, VqDeviceError, VqError, VqFormatError } from '@vq/core'
 import { download, downloadDataset, extractTar, remoteDatasets } from '@vq/models/data'
+import fc from 'fast-check'
 import { Header } from 'tar'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { temporaryFolder } from './data-fixture.js'
@@ -264,6 +265,44 @@ describe('extractTar', () => {
   })
 })
 
+it('no change to an archive gets out of the folder or ends in an error without a type', async () => {
+  const around = join(folder, 'fuzz')
+  const to = join(around, 'inner')
+  mkdirSync(to, { recursive: true })
+  const entries: Entry[] = [
+    { path: 'set/', type: 'Directory' },
+    { path: 'set/a.txt', data: 'hello' },
+    { path: 'set/b', type: 'File', data: 'x'.repeat(600) },
+  ]
+  const whole = gunzipSync(tarOf(entries))
+  const change = fc.tuple(fc.nat(whole.length - 1), fc.integer({ min: 0, max: 255 }), fc.boolean())
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 6 }), async changes => {
+      const bytes = Buffer.from(whole)
+      for (const [at, value, inHeader] of changes) bytes[inHeader ? at % 1536 : at] = value
+      // Right sums, so that the fields themselves are looked at.
+      for (const start of [0, 512, 1536]) {
+        bytes.fill(' ', start + 148, start + 156)
+        const sum = bytes.subarray(start, start + 512).reduce((a, b) => a + b, 0)
+        bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, start + 148, 'latin1')
+      }
+      const path = join(folder, 'fuzzed.tar')
+      writeFileSync(path, bytes)
+      const failed = await extractTar(path, to, { maxBytes: 1e5, maxEntries: 100 }).then(
+        () => undefined,
+        error => error,
+      )
+      if (failed !== undefined) expect(failed).toBeInstanceOf(VqError)
+      expect(readdirSync(around)).toEqual(['inner'])
+      for (const entry of readdirSync(to, { recursive: true, withFileTypes: true }))
+        expect(entry.isFile() || entry.isDirectory()).toBe(true)
+      rmSync(to, { recursive: true })
+      mkdirSync(to)
+    }),
+    { numRuns: 60 },
+  )
+})
+
 describe('downloadDataset', () => {
   it('knows files by address and hash', () => {
     for (const files of Object.values(remoteDatasets))
@@ -275,7 +314,7 @@ describe('downloadDataset', () => {
 
   it('without a network names every file that is missing', async () => {
     const to = join(folder, `${count++}`)
-    const error = await downloadDataset('oxford-pets', to, {
+    const error = await downloadDataset('oxford-pet', to, {
       mirror: 'http://127.0.0.1:1',
       retries: 0,
     }).catch(e => e)

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { VqConfigError, VqFormatError } from '@vq/core'
-import { ArrayDataset, augment, imageMaskFolder, oxfordPets, trimapMeaning } from '@vq/models/data'
+import { ArrayDataset, augment, imageMaskFolder, oxfordPet, trimapMeaning } from '@vq/models/data'
 import sharp from 'sharp'
 import { beforeAll, describe, expect, it, test } from 'vitest'
 import { coverNearest } from '../src/data/masks/decode-mask.js'
@@ -51,9 +51,9 @@ beforeAll(async () => {
   )
 })
 
-describe('oxfordPets', () => {
-  const original = (options = {}) => oxfordPets(join(folder, 'original'), { size: 16, ...options })
-  keepsContract('oxfordPets', { make: () => original(), range: [0, 1] })
+describe('oxfordPet', () => {
+  const original = (options = {}) => oxfordPet(join(folder, 'original'), { size: 16, ...options })
+  keepsContract('oxfordPet', { make: () => original(), range: [0, 1] })
 
   it('reads the original layout with its splits and breeds', async () => {
     const all = await original()
@@ -67,7 +67,7 @@ describe('oxfordPets', () => {
   })
 
   it('reads an index, of it the faithful ones unless asked for all', async () => {
-    const indexed = (options = {}) => oxfordPets(join(folder, 'indexed'), { size: 16, ...options })
+    const indexed = (options = {}) => oxfordPet(join(folder, 'indexed'), { size: 16, ...options })
     expect((await indexed()).labels).toEqual(['breed 0', 'breed 1'])
     expect((await indexed({ faithful: false })).length).toBe(3)
     await expect(indexed({ split: 'test' })).rejects.toThrow(/splitDataset/)
@@ -115,29 +115,29 @@ describe('oxfordPets', () => {
       .toFile(at('trimaps/c.png'))
     writeFileSync(at('index.csv'), 'image_id,breed\na,x\nb,x\nc,x\nd,x\n')
     const root = join(folder, 'damaged')
-    const lazy = await oxfordPets(root, { size: 8 })
+    const lazy = await oxfordPet(root, { size: 8 })
     await expect(lazy.batch(Int32Array.of(0))).rejects.toThrow(/images\/a.jpg/)
     await expect(lazy.extras(Int32Array.of(1))).rejects.toThrow(/18×16 as its image, received 16×16/)
     await expect(lazy.extras(Int32Array.of(2))).rejects.toThrow(VqFormatError)
-    const kept = await oxfordPets(root, { size: 8, damaged: 'skip' })
+    const kept = await oxfordPet(root, { size: 8, damaged: 'skip' })
     expect(kept.ids).toEqual(['d'])
     expect(kept.skipped.map(s => s.file)).toEqual(['images/a.jpg', 'images/b.jpg', 'images/c.jpg'])
     expect(kept.skipped[2].reason).toBe('7')
   })
 
   it('says what is missing, and takes no paths out of its lists', async () => {
-    await expect(oxfordPets(join(folder, 'nowhere'))).rejects.toThrow(/downloadDataset\('oxford-pets'/)
+    await expect(oxfordPet(join(folder, 'nowhere'))).rejects.toThrow(/downloadDataset\('oxford-pet'/)
     writeFileSync(place('evil/index.csv'), 'image_id,breed\n../../secret,x\n')
-    await expect(oxfordPets(join(folder, 'evil'))).rejects.toThrow(VqFormatError)
+    await expect(oxfordPet(join(folder, 'evil'))).rejects.toThrow(VqFormatError)
     writeFileSync(place('columns/index.csv'), 'name,breed\na,x\n')
-    await expect(oxfordPets(join(folder, 'columns'))).rejects.toThrow(VqConfigError)
+    await expect(oxfordPet(join(folder, 'columns'))).rejects.toThrow(VqConfigError)
     expect(() => trimapMeaning('maybe' as 'pet')).toThrow(VqConfigError)
   })
 
   test.skipIf(!existsSync(join(realData, 'pets')))(
     'reads the real pets: 305 faithful ones, and masks whose share of pet is the recorded one (skipped where ../shared/data is absent)',
     async () => {
-      const data = await oxfordPets(join(realData, 'pets'), { size: 96 })
+      const data = await oxfordPet(join(realData, 'pets'), { size: 96 })
       expect([data.length, data.classes.length]).toEqual([305, 37])
       const { mask } = await data.extras(Int32Array.of(0, 100, 200))
       for (const value of mask.values) expect(value >= 0 && value <= 2).toBe(true)

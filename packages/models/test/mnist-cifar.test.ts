@@ -2,8 +2,17 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { Random, VqConfigError, VqFormatError, VqMemoryError, VqShapeError, VqValueError } from '@vq/core'
+import {
+  Random,
+  VqConfigError,
+  VqError,
+  VqFormatError,
+  VqMemoryError,
+  VqShapeError,
+  VqValueError,
+} from '@vq/core'
 import { byteImages, cifar10, cifar100, coloredMnist, fashionMnist, mnist } from '@vq/models/data'
+import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
 import { ciede2000 } from '../src/data/digits/ciede2000.js'
 import { leastDifference, namedColors } from '../src/data/digits/colors.js'
@@ -86,6 +95,23 @@ describe('mnist', () => {
     writeFileSync(files.images, a)
     writeFileSync(files.labels, b)
     await expect(mnist(files)).rejects.toThrow(type)
+  })
+
+  it('answers any change to a file with a typed error, or with images of the sizes it names', async () => {
+    const original = idx([3, 2, 2], bytes(12))
+    const files = { images: join(folder, 'fuzzed images'), labels: join(folder, 'fuzzed labels') }
+    writeFileSync(files.labels, idx([3], Uint8Array.of(1, 2, 3)))
+    const change = fc.tuple(fc.nat(original.length - 1), fc.integer({ min: 0, max: 255 }))
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { maxLength: 5 }), fc.nat(original.length), async (changes, cut) => {
+        const fuzzed = Buffer.from(original)
+        for (const [at, value] of changes) fuzzed[at] = value
+        writeFileSync(files.images, fuzzed.subarray(0, cut === 0 ? undefined : cut))
+        const result = await mnist(files).catch(error => error)
+        if (result instanceof Error) expect(result).toBeInstanceOf(VqError)
+        else expect(result.shape.reduce((a: number, b: number) => a * b, result.length)).toBe(12)
+      }),
+    )
   })
 
   it('unpacks no more than the bound of a gzip that grows without end', async () => {

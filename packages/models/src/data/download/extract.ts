@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
 import { lstat, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { expectInteger, VqConfigError, VqError, VqFormatError } from '@vq/core'
@@ -39,35 +41,21 @@ export async function extractTar(
       cause,
     })
   try {
+    await inspect(archive, maxBytes, maxEntries).catch(error => {
+      throw error instanceof Unsafe
+        ? refuse(error.message)
+        : refuse(`a damaged archive: ${(error as Error).message}`, error)
+    })
     const { extract } = await import('tar')
-    let bytes = 0
-    let entries = 0
-    let problem: string | undefined
-    const accept = (path: string, { type, size }: { type?: string; size?: number }): boolean => {
-      if (problem !== undefined) return false
-      bytes += size ?? 0
-      entries++
-      if (!kinds.has(type ?? '')) problem = `${type} ${path}`
-      else if (leaves(path)) problem = `the path ${path}`
-      else if (bytes > maxBytes) problem = `more than ${maxBytes} bytes`
-      else if (entries > maxEntries) problem = `more than ${maxEntries} entries`
-      return problem === undefined
-    }
-    try {
-      await extract({
-        file: archive,
-        cwd: temporary,
-        strict: true,
-        // Modes and owners of whoever packed it are of no use here, and may lock the reader out.
-        preserveOwner: false,
-        noChmod: true,
-        noMtime: true,
-        filter: (path, entry) => accept(path, entry as { type?: string; size?: number }),
-      })
-    } catch (error) {
-      throw refuse(problem ?? `a damaged archive: ${(error as Error).message}`, error)
-    }
-    if (problem !== undefined) throw refuse(problem)
+    await extract({
+      file: archive,
+      cwd: temporary,
+      strict: true,
+      // Modes and owners of whoever packed it are of no use here, and may lock the reader out.
+      preserveOwner: false,
+      noChmod: true,
+      noMtime: true,
+    })
     const names = (await readdir(temporary)).sort()
     if (names.length === 0) throw refuse('an empty archive')
     for (const name of names)
@@ -84,8 +72,52 @@ export async function extractTar(
     if (error instanceof VqError) throw error
     throw refuse((error as Error).message, error)
   } finally {
-    await rm(temporary, { recursive: true, force: true })
+    // After a failure a file that was begun may still be written for a moment.
+    await rm(temporary, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   }
+}
+
+class Unsafe extends Error {}
+
+// Goes over the whole archive before anything of it is written.
+async function inspect(archive: string, maxBytes: number, maxEntries: number): Promise<void> {
+  const { Parser } = await import('tar')
+  let bytes = 0
+  let entries = 0
+  let failure: Error | undefined
+  const look = ({ path, type, size }: { path: string; type: string; size: number }): string | undefined => {
+    bytes += size
+    entries++
+    if (!kinds.has(type)) return `${type} ${path}`
+    if (leaves(path)) return `the path ${path}`
+    if (bytes > maxBytes) return `more than ${maxBytes} bytes`
+    return entries > maxEntries ? `more than ${maxEntries} entries` : undefined
+  }
+  const parser = new Parser({
+    strict: true,
+    onReadEntry: entry => {
+      const problem = look(entry)
+      if (problem !== undefined) failure ??= new Unsafe(problem)
+      entry.resume()
+    },
+  })
+  // Ends with the archive or with the first error, whichever comes.
+  const ended = new Promise<void>(resolve => {
+    parser.on('end', resolve)
+    parser.on('error', error => {
+      failure ??= error as Error
+      resolve()
+    })
+  })
+  for await (const piece of createReadStream(archive)) {
+    if (failure !== undefined) throw failure
+    if (!parser.write(piece as Buffer) && failure === undefined)
+      await Promise.race([once(parser, 'drain'), ended])
+  }
+  parser.end()
+  await ended
+  if (failure !== undefined) throw failure
+  if (entries === 0) throw new Unsafe('an empty archive')
 }
 
 function leaves(path: string): boolean {

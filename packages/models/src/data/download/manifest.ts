@@ -38,7 +38,7 @@ const archive = (base: string, name: string, md5: string, size: number, unpacksT
 
 /** The files of the data sets that `downloadDataset` knows. Mind their licences. */
 export const remoteDatasets: {
-  readonly [name in 'mnist' | 'fashion-mnist' | 'cifar10' | 'cifar100' | 'oxford-pets']: readonly RemoteFile[]
+  readonly [name in 'mnist' | 'fashion-mnist' | 'cifar10' | 'cifar100' | 'oxford-pet']: readonly RemoteFile[]
 } = {
   mnist: idxFiles(lecun, [
     'f68b3c2dcbeaaa9fbdd348bbdeb94873',
@@ -70,7 +70,7 @@ export const remoteDatasets: {
       'cifar-100-binary',
     ),
   ],
-  'oxford-pets': [
+  'oxford-pet': [
     archive(oxford, 'images.tar.gz', '5c4f3ee8e5d25df40f4fd59a7f44e54c', 791_918_971, 'images'),
     archive(oxford, 'annotations.tar.gz', '95a8c909bbe2e81eed6a22bccdf3f68f', 19_173_078, 'annotations'),
   ],

@@ -7,4 +7,4 @@ export {
   type MaskMeaning,
   maskedImages,
 } from './masked-images.js'
-export { type Border, type OxfordPetsOptions, oxfordPets, trimapMeaning } from './pets.js'
+export { type Border, type OxfordPetOptions, oxfordPet, trimapMeaning } from './pets.js'

@@ -16,7 +16,7 @@ import {
 /** What becomes of the border between pet and background, in which the trimaps do not say which it is. */
 export type Border = 'class' | 'ignore' | 'pet' | 'background'
 
-export interface OxfordPetsOptions extends MaskedImagesOptions {
+export interface OxfordPetOptions extends MaskedImagesOptions {
   /** Of the original layout. Default 'all'. */
   split?: 'all' | 'trainval' | 'test'
   /** 'class': a third class; 'ignore': −1; or as one of the others. Default 'class'. */
@@ -27,7 +27,7 @@ export interface OxfordPetsOptions extends MaskedImagesOptions {
 
 /** What the values 1 pet, 2 background and 3 border of a trimap become: 0 pet, 1 background and, as a class, 2 border. */
 export function trimapMeaning(border: Border): MaskMeaning {
-  expectOneOf('oxfordPets', 'border', border, ['class', 'ignore', 'pet', 'background'])
+  expectOneOf('oxfordPet', 'border', border, ['class', 'ignore', 'pet', 'background'])
   const third = { class: 2, ignore: ignoredClass, pet: 0, background: 1 }[border]
   return {
     maskClasses: border === 'class' ? ['pet', 'background', 'border'] : ['pet', 'background'],
@@ -45,15 +45,15 @@ export function trimapMeaning(border: Border): MaskMeaning {
  * `images/`, `trimaps/` and an `index.csv` with the columns `image_id` and `breed`. Throws VqConfigError where something is
  * missing, VqFormatError for lists that cannot be read, and as `maskedImages` does.
  */
-export async function oxfordPets(folder: string, options: OxfordPetsOptions = {}): Promise<MaskedImages> {
+export async function oxfordPet(folder: string, options: OxfordPetOptions = {}): Promise<MaskedImages> {
   const { split = 'all', border = 'class', faithful = true } = options
-  expectOneOf('oxfordPets', 'split', split, ['all', 'trainval', 'test'])
+  expectOneOf('oxfordPet', 'split', split, ['all', 'trainval', 'test'])
   const meaning = trimapMeaning(border)
   const index = join(folder, 'index.csv')
   if (await isFile(index)) {
     if (split !== 'all')
       throw missing(
-        'oxfordPets',
+        'oxfordPet',
         "split 'all', since index.csv knows no other",
         `'${split}'`,
         'Use splitDataset.',
@@ -63,10 +63,10 @@ export async function oxfordPets(folder: string, options: OxfordPetsOptions = {}
   for (const needed of ['images', 'annotations/trimaps'])
     if (!(await isFolder(join(folder, needed))))
       throw missing(
-        'oxfordPets',
+        'oxfordPet',
         `the folder ${needed} in ${folder}`,
         'none',
-        "Unpack images.tar.gz and annotations.tar.gz there, with downloadDataset('oxford-pets', folder) where the network allows.",
+        "Unpack images.tar.gz and annotations.tar.gz there, with downloadDataset('oxford-pet', folder) where the network allows.",
       )
   return maskedImages(folder, await fromLists(join(folder, 'annotations'), split), meaning, options)
 }
@@ -75,7 +75,7 @@ const idPattern = /^[\w-]+$/
 
 async function fromLists(annotations: string, split: string): Promise<MaskedItem[]> {
   const path = join(annotations, split === 'all' ? 'list.txt' : `${split}.txt`)
-  const text = decodeUtf8(await readWhole('oxfordPets', path, 2 ** 26), path)
+  const text = decodeUtf8(await readWhole('oxfordPet', path, 2 ** 26), path)
   const items: MaskedItem[] = []
   for (const [at, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue
@@ -92,7 +92,7 @@ async function fromIndex(path: string, faithful: boolean): Promise<MaskedItem[]>
   const at = (name: string): number => columns.indexOf(name)
   if (at('image_id') < 0 || at('breed') < 0)
     throw new VqConfigError({
-      operation: 'oxfordPets',
+      operation: 'oxfordPet',
       expected: `the columns image_id and breed in ${path}`,
       received: columns.join(', ').slice(0, 200),
       remedy: 'Name the columns in the first line.',

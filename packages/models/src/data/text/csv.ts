@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { VqConfigError, VqError, VqFormatError } from '@vq/core'
 import type { Options } from 'csv-parse'
 import { missing } from '../files/places.js'
@@ -73,16 +74,13 @@ export async function* csvRows(path: string, options: CsvOptions = {}): AsyncGen
   const { parse } = await import('csv-parse')
   const check = new Utf8Check(path)
   const parser = parse({ ...parserOptions(path, options), info: true })
-  const input = createReadStream(path)
-  input.on('error', error => parser.destroy(error))
   async function* checked(): AsyncGenerator<Buffer> {
-    for await (const part of input) {
+    for await (const part of createReadStream(path)) {
       check.add(part as Buffer)
       yield part as Buffer
     }
     check.end()
   }
-  const { Readable } = await import('node:stream')
   const source = Readable.from(checked())
   source.on('error', error => parser.destroy(error))
   source.pipe(parser)
@@ -106,7 +104,7 @@ export async function* csvRows(path: string, options: CsvOptions = {}): AsyncGen
       cause,
     })
   } finally {
-    input.destroy()
+    source.destroy()
   }
 }
 
