@@ -9,6 +9,7 @@ import { download, downloadDataset, extractTar, remoteDatasets } from '@vq/model
 import fc from 'fast-check'
 import { Header } from 'tar'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { fetchFiles } from '../src/data/download/manifest.js'
 import { temporaryFolder } from './data-fixture.js'
 
 const folder = temporaryFolder()
@@ -321,6 +322,31 @@ describe('downloadDataset', () => {
     expect(error).toBeInstanceOf(VqDeviceError)
     for (const fact of ['images.tar.gz', '791,918,971 bytes', 'annotations.tar.gz', to, 'md5 95a8c909'])
       expect(error.message).toContain(fact)
+  })
+
+  it('fetches, unpacks, and does nothing where all is there', async () => {
+    const packed = tarOf([{ path: 'set/a.txt', data: 'hello' }])
+    const md5 = (bytes: Buffer): string => createHash('md5').update(bytes).digest('hex')
+    const base = url.replace('/file.bin', '')
+    const files = [
+      {
+        name: 'set.tar.gz',
+        url: `${base}/set.tar.gz`,
+        md5: md5(packed),
+        size: packed.length,
+        unpacksTo: 'set',
+      },
+      { name: 'plain.gz', url: `${base}/plain.gz`, md5: md5(body) },
+    ]
+    answer = (request, response) =>
+      ranged(request.url?.endsWith('set.tar.gz') ? packed : body)(request, response)
+    const to = join(folder, `${count++}`)
+    for (let call = 0; call < 2; call++) {
+      await fetchFiles('test', files, to, { retryMs: 1 })
+      expect(readFileSync(join(to, 'set/a.txt'), 'utf8')).toBe('hello')
+      expect(readFileSync(join(to, 'plain.gz')).equals(body)).toBe(true)
+      expect(asked.length).toBe(2)
+    }
   })
 
   it('does not take a file from a mirror that is another', async () => {

@@ -96,17 +96,27 @@ export async function downloadDataset(
   folder: string,
   options: DownloadDatasetOptions = {},
 ): Promise<void> {
-  const { mirror, ...rest } = options
   const names = Object.keys(remoteDatasets) as (keyof typeof remoteDatasets)[]
   expectOneOf('downloadDataset', 'name', name, names)
-  const wanted: DownloadOptions[] = remoteDatasets[name].map(file => ({
+  await fetchFiles(name, remoteDatasets[name], folder, options)
+}
+
+/** Fetches, checks and unpacks the files of a data set. */
+export async function fetchFiles(
+  name: string,
+  files: readonly RemoteFile[],
+  folder: string,
+  options: DownloadDatasetOptions,
+): Promise<void> {
+  const { mirror, ...rest } = options
+  const wanted: DownloadOptions[] = files.map(file => ({
     ...rest,
     url: mirror === undefined ? file.url : `${mirror.replace(/\/$/, '')}/${file.name}`,
     md5: file.md5,
     ...(file.size !== undefined && { size: file.size }),
     to: join(folder, file.name),
   }))
-  for (const [i, file] of remoteDatasets[name].entries()) {
+  for (const [i, file] of files.entries()) {
     const { unpacksTo } = file
     if (unpacksTo !== undefined && (await isFolder(join(folder, unpacksTo)))) continue
     try {
