@@ -1,17 +1,11 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, resolve } from 'node:path'
+import { mkdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import {
-  expectConfig,
-  expectInteger,
-  VqAbortError,
-  VqConfigError,
-  VqDeviceError,
-  VqError,
-  VqFormatError,
-} from '@vq/core'
+import { expectConfig, expectInteger } from '@vq/core'
+import { aborted, Broken, mismatch, unreachable, unwritable } from './failures.js'
+import { fetchPart, forget, sizeOf } from './part.js'
 
 export interface DownloadOptions {
   /** http or https. */
@@ -120,124 +114,6 @@ export async function download(options: DownloadOptions): Promise<string> {
   return target
 }
 
-/** A failure that another try may mend. */
-class Broken extends Error {}
-
-async function sizeOf(part: string): Promise<number> {
-  return (await stat(part).catch(() => undefined))?.size ?? 0
-}
-
-async function forget(part: string): Promise<void> {
-  await rm(part, { force: true })
-  await rm(`${part}.tag`, { force: true })
-}
-
-/** Says whether the part began with bytes of an earlier connection. */
-async function fetchPart(options: DownloadOptions, part: string, maxBytes: number): Promise<boolean> {
-  const { url, idleMs = 30_000, onProgress, size } = options
-  let have = await sizeOf(part)
-  if (have > maxBytes || (size !== undefined && have > size)) {
-    await forget(part)
-    have = 0
-  }
-  if (size !== undefined && have === size) return true
-  const tag = have > 0 ? await readTag(part) : undefined
-  const idle = new AbortController()
-  const signals = options.signal ? [options.signal, idle.signal] : [idle.signal]
-  let timer = setTimeout(() => idle.abort(), idleMs)
-  const alive = (): void => {
-    clearTimeout(timer)
-    timer = setTimeout(() => idle.abort(), idleMs)
-  }
-  let file: FileHandle | undefined
-  try {
-    const response = await fetch(url, {
-      headers: {
-        'accept-encoding': 'identity',
-        ...(have > 0 && { range: `bytes=${have}-` }),
-        ...(tag !== undefined && { 'if-range': tag }),
-      },
-      signal: AbortSignal.any(signals),
-    })
-    if (response.status === 416) {
-      // The part is whole, or longer than the file: its hash decides, or the next try from the start.
-      await response.body?.cancel()
-      const whole = Number(/\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1])
-      if (whole === have) return true
-      await forget(part)
-      throw new Broken('a part that does not fit')
-    }
-    if (!response.ok) {
-      await response.body?.cancel()
-      throw refused(options, response.status)
-    }
-    const begin = response.status === 206 ? startOf(response) : 0
-    if (begin !== 0 && begin !== have) {
-      await response.body?.cancel()
-      await forget(part)
-      throw new Broken(`bytes from ${begin} instead of ${have}`)
-    }
-    have = begin
-    await writeTag(part, response)
-    const length = response.headers.get('content-length')
-    const total =
-      length === null || response.headers.has('content-encoding') ? undefined : have + Number(length)
-    if (size !== undefined && total !== undefined && total !== size)
-      throw mismatch(options, resolve(options.to), `a file of ${total} bytes`, 'Check the address.')
-    file = await open(part, begin > 0 ? 'a' : 'w')
-    for await (const piece of response.body ?? []) {
-      alive()
-      have += piece.length
-      if (have > maxBytes)
-        throw mismatch(options, resolve(options.to), `more than ${maxBytes} bytes`, 'Check the address.')
-      await file.writeFile(piece)
-      onProgress?.(have, total ?? size)
-    }
-    await file.sync()
-    const expected = total ?? size
-    if (expected !== undefined && have < expected) throw new Broken(`${have} of ${expected} bytes`)
-    return begin > 0
-  } catch (error) {
-    if (error instanceof VqError || error instanceof Broken) {
-      if (error instanceof VqFormatError) await forget(part)
-      throw error
-    }
-    // The disk's failures name the call; the network's are of fetch, with the reason as their cause.
-    if ((error as NodeJS.ErrnoException).syscall !== undefined) throw unwritable(options, error)
-    throw new Broken(idle.signal.aborted ? `nothing for ${idleMs} ms` : reasonOf(error), { cause: error })
-  } finally {
-    clearTimeout(timer)
-    await file?.close()
-  }
-}
-
-function startOf(response: Response): number {
-  return Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1] ?? Number.NaN)
-}
-
-// The validator of the version that a part belongs to, beside it.
-async function writeTag(part: string, response: Response): Promise<void> {
-  const etag = response.headers.get('etag')
-  const tag = etag?.startsWith('"') ? etag : response.headers.get('last-modified')
-  const file = await open(`${part}.tag`, 'w')
-  try {
-    await file.writeFile(tag ?? '')
-  } finally {
-    await file.close()
-  }
-}
-
-async function readTag(part: string): Promise<string | undefined> {
-  const file = await open(`${part}.tag`, 'r').catch(() => undefined)
-  if (file === undefined) return undefined
-  try {
-    const text = (await file.readFile('utf8')).trim()
-    return text === '' || /[^\x20-\x7e]/.test(text) ? undefined : text
-  } finally {
-    await file.close()
-  }
-}
-
 async function matches(path: string, { sha256, md5, size }: DownloadOptions): Promise<boolean> {
   if (size !== undefined && (await stat(path)).size !== size) return false
   for (const [name, wanted] of [
@@ -250,62 +126,4 @@ async function matches(path: string, { sha256, md5, size }: DownloadOptions): Pr
     if (hash.digest('hex') !== wanted.toLowerCase()) return false
   }
   return true
-}
-
-/** "a.gz (1,234 bytes, md5 0f…)": what a user would have to fetch. */
-export function describeFile({ url, sha256, md5, size }: DownloadOptions): string {
-  const facts = [
-    size === undefined ? undefined : `${size.toLocaleString('en-US')} bytes`,
-    sha256 === undefined ? undefined : `sha256 ${sha256}`,
-    md5 === undefined ? undefined : `md5 ${md5}`,
-  ].filter(fact => fact !== undefined)
-  return `${url}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}`
-}
-
-function reasonOf(error: unknown): string {
-  const { cause, message } = error as Error & { cause?: NodeJS.ErrnoException }
-  return cause?.code ?? cause?.message ?? message
-}
-
-function unreachable(options: DownloadOptions, target: string, cause: Broken): VqDeviceError {
-  return new VqDeviceError({
-    operation: 'download',
-    expected: `${new URL(options.url).host} to answer`,
-    received: cause.message,
-    remedy: `Fetch ${describeFile(options)} on another machine and put it into ${dirname(target)} as ${basename(target)}; or call again, which goes on where it stopped.`,
-    cause,
-  })
-}
-
-function refused(options: DownloadOptions, status: number): Error {
-  if (status >= 500 || status === 408 || status === 429) return new Broken(`status ${status}`)
-  return new VqConfigError({
-    operation: 'download',
-    expected: `${options.url} to be there`,
-    received: `status ${status}`,
-    remedy: 'Check the address, and whether it asks for a password.',
-  })
-}
-
-function mismatch(options: DownloadOptions, target: string, received: string, remedy: string): VqFormatError {
-  return new VqFormatError({
-    operation: 'download',
-    expected: `${target} to be ${describeFile(options)}`,
-    received,
-    remedy,
-  })
-}
-
-function unwritable(options: DownloadOptions, cause: unknown): VqFormatError {
-  return new VqFormatError({
-    operation: 'download',
-    expected: `${resolve(options.to)} to be a place that can be written to`,
-    received: (cause as NodeJS.ErrnoException).code ?? String(cause),
-    remedy: 'Free space on the disk, or check the path and its permissions; then call again to go on.',
-    cause,
-  })
-}
-
-function aborted(signal: AbortSignal): VqAbortError {
-  return new VqAbortError('download', signal.reason, 'Call again to go on where it stopped.')
 }

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 import { expectOneOf, VqDeviceError } from '@vq/core'
 import { isFile, isFolder } from '../files/places.js'
-import { type DownloadOptions, describeFile, download } from './download.js'
+import { type DownloadOptions, download } from './download.js'
 import { extractTar } from './extract.js'
+import { describeFile } from './failures.js'
 
 /** A published file of a data set. */
 export interface RemoteFile {

@@ -1,6 +1,5 @@
-import { extname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { expectInteger, expectOneOf, VqAbortError, VqConfigError, VqError, VqFormatError } from '@vq/core'
-import { loadSharp } from '../../image/sharp.js'
 import { type Dataset, type Extras, expectIndices } from '../dataset.js'
 import { decodeReason } from '../decode.js'
 import { mapBounded } from '../files/bounded.js'
@@ -9,9 +8,8 @@ import { Gate } from '../files/gate.js'
 import { isFolder, missing } from '../files/places.js'
 import { labelExtra } from '../images/byte-images.js'
 import { copyScaled } from '../images/scale.js'
-import { type Skipped, scanFiles } from '../scan.js'
-import { animationReader, type FrameReader, framesReader, videoReader } from './decoders.js'
-import { findFfmpeg } from './ffmpeg.js'
+import type { Skipped } from '../scan.js'
+import { findVideos, type Video } from './find-videos.js'
 
 export interface VideoFolderOptions {
   /** T: frames per clip. Default 16. */
@@ -51,22 +49,6 @@ export interface VideoFolder extends Dataset {
   readonly skipped: readonly Skipped[]
 }
 
-const videoEndings = [
-  '.mp4',
-  '.mkv',
-  '.mov',
-  '.avi',
-  '.webm',
-  '.m4v',
-  '.mpg',
-  '.mpeg',
-  '.flv',
-  '.wmv',
-  '.ogv',
-]
-const imageEndings = ['.jpg', '.jpeg', '.png', '.webp']
-const wanted = new Set([...videoEndings, ...imageEndings, '.gif'])
-
 /**
  * Clips [T, size, size, 3], values 0..1, of the videos under a folder: video files, which ffmpeg decodes, GIFs, and folders of
  * frames as JPEG, PNG or WebP files, a video each, in the natural order of their names (2 before 10). Frames are scaled to
@@ -97,7 +79,7 @@ export async function videoFolder(folder: string, options: VideoFolderOptions = 
   const root = resolve(folder)
   if (!(await isFolder(root))) throw missing('videoFolder', `the folder ${root}`, 'none', 'Check the path.')
 
-  const { videos, skipped } = await findVideos(root, { ...options, maxPixels })
+  const { videos, skipped } = await findVideos(root, { maxPixels, ffmpeg: options.ffmpeg })
   const gate = new Gate(decodesAtOnce)
   const cache = new ByteCache(cacheBytes)
   const read = (video: Video, skip: number, count: number): Promise<Uint8Array> =>
@@ -129,6 +111,8 @@ export async function videoFolder(folder: string, options: VideoFolderOptions = 
       }
       return undefined
     } catch (error) {
+      // None of a broken video, rather than a part of it.
+      found[at] = []
       if (error instanceof VqAbortError || (error instanceof VqError && !(error instanceof VqFormatError)))
         throw error
       return error instanceof VqFormatError ? error.received : decodeReason(error)
@@ -164,6 +148,22 @@ export async function videoFolder(folder: string, options: VideoFolderOptions = 
   }
   decoded.clear()
 
+  const readAgain = async (video: Video, clip: number): Promise<Uint8Array> => {
+    const changed = (received: string, cause?: unknown): VqFormatError =>
+      new VqFormatError({
+        operation: 'videoFolder.batch',
+        expected: `${video.path} to be as it was when the folder was opened`,
+        received,
+        remedy: 'Put the file back, or open the folder again.',
+        cause,
+      })
+    const bytes = await read(video, clip * frames, frames).catch(error => {
+      throw error instanceof VqError ? error : changed(decodeReason(error), error)
+    })
+    if (bytes.length !== clipBytes) throw changed('a shorter video')
+    return bytes
+  }
+
   const labels = all.map(({ video }) => video.path.slice(0, Math.max(0, video.path.lastIndexOf('/'))))
   const classes = [...new Set(labels)].sort((a, b) => (a < b ? -1 : 1))
   const labelIds = Int32Array.from(labels, label => classes.indexOf(label))
@@ -180,14 +180,7 @@ export async function videoFolder(folder: string, options: VideoFolderOptions = 
       const out = new Float32Array(indices.length * clipBytes)
       await mapBounded(indices, decodesAtOnce, async (i, n) => {
         const { video, clip } = all[i]
-        const bytes = cache.get(i) ?? (await read(video, clip * frames, frames))
-        if (bytes.length !== clipBytes)
-          throw new VqFormatError({
-            operation: 'videoFolder.batch',
-            expected: `${video.path} to be as it was when the folder was opened`,
-            received: 'a shorter video',
-            remedy: 'Put the file back, or open the folder again.',
-          })
+        const bytes = cache.get(i) ?? (await readAgain(video, clip))
         copyScaled(bytes, 0, out, n * clipBytes, clipBytes)
       })
       return out
@@ -201,60 +194,7 @@ export async function videoFolder(folder: string, options: VideoFolderOptions = 
   }
 }
 
-interface Video {
-  /** Relative, with forward slashes. */
-  path: string
-  read: FrameReader
-}
-
 interface Clip {
   video: Video
   clip: number
-}
-
-async function findVideos(
-  root: string,
-  options: VideoFolderOptions & { maxPixels: number },
-): Promise<{ videos: Video[]; skipped: Skipped[] }> {
-  const { maxPixels } = options
-  const { files, skipped } = await scanFiles(root, wanted, 'a video, GIF or image')
-  const sharp = await loadSharp()
-  let found: Promise<string> | undefined
-  const ffmpeg = (): Promise<string> => {
-    found ??= findFfmpeg(options.ffmpeg)
-    return found
-  }
-  const videos: Video[] = []
-  const folders = new Map<string, string[]>()
-  for (const file of files) {
-    const ending = extname(file).toLowerCase()
-    if (imageEndings.includes(ending)) {
-      const parent = file.slice(0, Math.max(0, file.lastIndexOf('/')))
-      folders.set(parent, [...(folders.get(parent) ?? []), file.slice(parent === '' ? 0 : parent.length + 1)])
-    } else if (ending === '.gif')
-      videos.push({ path: file, read: animationReader(sharp, join(root, file), maxPixels) })
-    else videos.push({ path: file, read: videoReader(ffmpeg, join(root, file)) })
-  }
-  for (const [parent, names] of folders) {
-    if (parent === '')
-      for (const file of names) skipped.push({ file, reason: 'an image outside of a folder of frames' })
-    else
-      videos.push({
-        path: parent,
-        read: framesReader(sharp, join(root, parent), names.sort(naturally), maxPixels),
-      })
-  }
-  videos.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { videos, skipped }
-}
-
-// Runs of digits by their value, everything else by code point.
-function naturally(a: string, b: string): number {
-  const [left, right] = [a, b].map(name => name.split(/(\d+)/))
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    if (left[i] === right[i]) continue
-    const difference = i % 2 === 1 ? Number(left[i]) - Number(right[i]) : 0
-    return difference || (left[i] < right[i] ? -1 : 1)
-  }
-  return left.length - right.length
 }
