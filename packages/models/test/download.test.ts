@@ -57,7 +57,7 @@ const ranged =
       ...(from > 0 && { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` }),
     })
     if (part.length <= most) response.end(part)
-    else response.write(part.subarray(0, most), () => setTimeout(() => response.destroy(), 30))
+    else response.write(part.subarray(0, most), () => setTimeout(() => response.destroy(), 200))
   }
 
 describe('download', () => {
@@ -76,7 +76,7 @@ describe('download', () => {
 
   it('goes on where a cut connection ended, as often as needed', async () => {
     answer = ranged(body, 60_000)
-    const wanted = options()
+    const wanted = { ...options(), retries: 20 }
     await download(wanted)
     expect(readFileSync(wanted.to).equals(body)).toBe(true)
     // At most 60,000 bytes each time, so at least four requests, each of them behind what was there.
@@ -156,7 +156,7 @@ describe('download', () => {
 
   it('gives up a connection that says nothing', async () => {
     answer = () => {}
-    await expect(download({ ...options(), idleMs: 50, retries: 1 })).rejects.toThrow(/nothing for 50 ms/)
+    await expect(download({ ...options(), idleMs: 500, retries: 1 })).rejects.toThrow(/nothing for 500 ms/)
     expect(asked.length).toBe(2)
   })
 
