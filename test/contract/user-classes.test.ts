@@ -13,7 +13,7 @@ import {
   runContract,
 } from '@vq/core/testing'
 import { BaseDecoder, BaseEncoder, type EncodeOptions, type EncoderOutput } from '@vq/encoders'
-import { BaseDataset, coloredDigits, randomCrops, subset } from '@vq/models/data'
+import { ArrayDataset, BaseDataset, coloredDigits, type Extras, randomCrops, subset } from '@vq/models/data'
 import { BaseQuantizer, type RowsOutput } from '@vq/quantizers'
 import { SegmentationBackbone } from '@vq/segmentation'
 import { describe, expect, test } from 'vitest'
@@ -203,6 +203,12 @@ describe('our data sets', () => {
     runChecks(
       datasetContract({ make: () => randomCrops(digits(), { size: 8, copies: 2 }), range: [0, 1 + 1e-6] }),
     ))
+  describe('tokens with masks', () => {
+    const mask = { values: Int32Array.from({ length: 8 }, (_, i) => i & 1), shape: [4, 2] }
+    const make = () => new ArrayDataset(Int32Array.from({ length: 8 }, (_, i) => i), [2], { mask }) // biome-ignore format: short
+    runChecks(datasetContract({ make }))
+    describe('subset', () => runChecks(datasetContract({ make: () => subset(make(), [3, 1]) })))
+  })
   describe('subset', () => runChecks(datasetContract({ make: () => subset(digits(), [4, 1, 2]) })))
 })
 
@@ -292,6 +298,9 @@ const broken: [suite: string, check: RegExp, make: () => unknown][] = [
   })()],
   ['dataset', /the same alone/, () => new (class extends Ramps {
     protected override read(i: Int32Array): Float32Array { return super.read(i).map(v => v + (calls++ % 97) / 1000) }
+  })()],
+  ['dataset', /belongs to a sample/, () => new (class extends Ramps {
+    extras(i: Int32Array): Extras { return { place: { values: Int32Array.from(i, (_, at) => at), shape: [i.length] } } }
   })()],
   ['dataset', /names for every sample/, () => new (class extends Ramps { override readonly ids: readonly string[] = ['a', 'a'] })()],
   ['backbone', /only where they are not detached/, () => new (class extends Edges {

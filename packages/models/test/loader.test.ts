@@ -1,5 +1,5 @@
-import { VqConfigError } from '@vq/core'
-import { ArrayDataset, type Batch, DataLoader } from '@vq/models/data'
+import { VqConfigError, VqShapeError } from '@vq/core'
+import { ArrayDataset, type Batch, DataLoader, randomCrops, splitDataset } from '@vq/models/data'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
@@ -81,5 +81,119 @@ describe('DataLoader', () => {
     const loader = new DataLoader(failing, { batchSize: 2, shuffle: false })
     expect((await loader.next()).indices).toEqual(Int32Array.of(0, 1))
     await expect(loader.next()).rejects.toThrow('bad disk')
+  })
+
+  it('gives the same batches and states whatever it fetches ahead, and however calls overlap', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 7 }),
+        fc.integer({ min: 0, max: 9 }),
+        async (n, batchSize, prefetch) => {
+          const make = (prefetch: number): DataLoader =>
+            new DataLoader(dataset(n), { batchSize, dropLast: false, seed: 5, prefetch })
+          const [plain, ahead, at] = [make(0), make(prefetch), make(prefetch)]
+          const together = await Promise.all(Array.from({ length: 8 }, () => at.next()))
+          for (const batch of together) {
+            expect(await plain.next()).toEqual(batch)
+            expect(await ahead.next()).toEqual(batch)
+            expect(ahead.state).toEqual(plain.state)
+          }
+          expect(at.state).toEqual(plain.state)
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+
+  it('fetches as many batches ahead as it was told, and no more than are wanted', async () => {
+    let asked = 0
+    const slow = {
+      length: 40,
+      shape: [1],
+      batch: async (indices: Int32Array) => {
+        asked++
+        await new Promise(resolve => setImmediate(resolve))
+        return new Float32Array(indices.length)
+      },
+    }
+    const loader = new DataLoader(slow, { batchSize: 4, prefetch: 3 })
+    await loader.next()
+    expect(asked).toBe(4)
+    await loader.next(0)
+    expect(asked).toBe(4)
+    await loader.next(2)
+    expect(asked).toBe(5)
+    const one = new DataLoader(slow, { batchSize: 4, prefetch: 3 })
+    asked = 0
+    for await (const { epoch } of one) expect(epoch).toBe(0)
+    expect([asked, one.state.epoch]).toEqual([10, 1])
+  })
+
+  it('hands out what belongs to the samples beside their values', async () => {
+    const labels = { values: Int32Array.from({ length: 9 }, (_, i) => 10 * i), shape: [9] }
+    const masks = { values: Float32Array.from({ length: 18 }, (_, i) => i / 2), shape: [9, 2, 1] }
+    const tokens = Int32Array.from({ length: 27 }, (_, i) => i)
+    const whole = new ArrayDataset(tokens, [3], { labels, masks })
+    expect(whole.dtype).toBe('int32')
+    const { train } = splitDataset(whole, { heldOut: 2 })
+    for await (const { values, indices, extras, shape } of new DataLoader(train, { batchSize: 3 })) {
+      expect(values).toBeInstanceOf(Int32Array)
+      expect(shape).toEqual([indices.length, 3])
+      const own = [...values].filter((_, i) => i % 3 === 0).map(v => v / 3)
+      expect(extras?.labels).toEqual({ values: Int32Array.from(own, i => 10 * i), shape: [3] })
+      expect(extras?.masks).toEqual({
+        values: Float32Array.from(own.flatMap(i => [i, i + 0.5])),
+        shape: [3, 2, 1],
+      })
+    }
+    expect('extras' in dataset(3)).toBe(false)
+    expect('extras' in (await new DataLoader(dataset(3), { batchSize: 3 }).next())).toBe(false)
+    expect(() => new ArrayDataset(tokens, [3], { labels: { ...labels, shape: [3, 3] } })).toThrow(
+      VqShapeError,
+    )
+    const torn = {
+      ...whole,
+      length: 9,
+      shape: [3],
+      batch: whole.batch.bind(whole),
+      extras: () => ({ labels }),
+    }
+    await expect(new DataLoader(torn, { batchSize: 3 }).next()).rejects.toThrow(/'labels'.*\[3, …\]/)
+    expect(() => whole.extras?.(Int32Array.of(9))).toThrow(VqConfigError)
+  })
+
+  it('passes extras through random crops, but for maps that would have to be cropped', async () => {
+    const images = new ArrayDataset(new Float32Array(2 * 4 * 4), [4, 4, 1], {
+      labels: { values: Int32Array.of(7, 8), shape: [2] },
+    })
+    const crops = randomCrops(images, { size: 2, copies: 2 })
+    expect(await crops.extras?.(Int32Array.of(3, 0))).toEqual({
+      labels: { values: Int32Array.of(8, 7), shape: [2] },
+    })
+    const masked = new ArrayDataset(new Float32Array(32), [4, 4, 1], {
+      mask: { values: new Int32Array(32), shape: [2, 4, 4] },
+    })
+    const wrong = randomCrops(masked, { size: 2, copies: 1 })
+    await expect(wrong.extras?.(Int32Array.of(0))).rejects.toThrow(VqConfigError)
+  })
+
+  it('tries a batch again that failed', async () => {
+    let broken = true
+    const flaky = {
+      length: 4,
+      shape: [1],
+      batch: (indices: Int32Array) => {
+        if (broken && indices.includes(2)) throw new Error('bad disk')
+        return Float32Array.from(indices)
+      },
+    }
+    const loader = new DataLoader(flaky, { batchSize: 2, shuffle: false })
+    await loader.next()
+    const { state } = loader
+    await expect(loader.next()).rejects.toThrow('bad disk')
+    expect(loader.state).toEqual(state)
+    broken = false
+    expect([...(await loader.next()).values]).toEqual([2, 3])
   })
 })

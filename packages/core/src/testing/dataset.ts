@@ -2,12 +2,17 @@ import assert from 'node:assert/strict'
 import { VqError } from '../errors.js'
 import type { ContractCheck } from './contract.js'
 
+type Values = Float32Array | Int32Array
+type Fields = Record<string, { values: Values; shape: readonly number[] }>
+
 /** What the checks need of a data set; `Dataset` and `BaseDataset` of `@vq/models/data` have it. */
 export interface DatasetLike {
   readonly length: number
   /** Of one sample. */
   readonly shape: readonly number[]
-  batch(indices: Int32Array): Float32Array | Promise<Float32Array>
+  readonly dtype?: 'float32' | 'int32'
+  batch(indices: Int32Array): Values | Promise<Values>
+  extras?(indices: Int32Array): Fields | Promise<Fields>
   readonly ids?: readonly string[]
   readonly captions?: readonly string[]
   readonly labels?: readonly string[]
@@ -44,9 +49,10 @@ export function datasetContract({ make, range }: DatasetContractOptions): Contra
       if (d.ids !== undefined) assert.equal(new Set(d.ids).size, d.length, 'ids are unique')
     }),
 
-    check('gives samples one after another in a Float32Array, finite and in their range', async d => {
+    check('gives samples one after another in an array of its type, finite and in their range', async d => {
       const values = await d.batch(some(d))
-      assert.ok(values instanceof Float32Array, 'a Float32Array')
+      const type = d.dtype === 'int32' ? Int32Array : Float32Array
+      assert.ok(values instanceof type, `a ${type.name}`)
       assert.equal(values.length, some(d).length * sizeOf(d), 'number of values')
       const [low, high] = range ?? [-Number.MAX_VALUE, Number.MAX_VALUE]
       const at = values.findIndex(v => !(v >= low && v <= high))
@@ -59,7 +65,7 @@ export function datasetContract({ make, range }: DatasetContractOptions): Contra
         const order = some(d)
         const size = sizeOf(d)
         const all = await d.batch(order)
-        const part = (values: Float32Array, i: number): number[] =>
+        const part = (values: Values, i: number): number[] =>
           Array.from(values.subarray(i * size, (i + 1) * size))
         for (const [i, index] of order.entries())
           assert.deepEqual(
@@ -76,6 +82,32 @@ export function datasetContract({ make, range }: DatasetContractOptions): Contra
           Array.from(all),
           'the samples of another instance',
         )
+      },
+    ),
+
+    check(
+      'gives what belongs to a sample the same alone and in any company, under the same names',
+      async d => {
+        if (d.extras === undefined) return
+        const order = some(d)
+        const all = await d.extras(order)
+        for (const [name, { values, shape }] of Object.entries(all)) {
+          assert.equal(shape[0], order.length, `samples of ${name}`)
+          assert.equal(
+            values.length,
+            shape.reduce((a, b) => a * b, 1),
+            `values of ${name} for its shape [${shape}]`,
+          )
+        }
+        for (const [i, index] of order.entries()) {
+          const alone = await d.extras(Int32Array.of(index))
+          assert.deepEqual(Object.keys(alone), Object.keys(all), `names of the fields of sample ${index}`)
+          for (const [name, { values }] of Object.entries(alone)) {
+            const size = values.length
+            const there = all[name].values.subarray(i * size, (i + 1) * size)
+            assert.deepEqual(Array.from(values), Array.from(there), `${name} of sample ${index} alone`)
+          }
+        }
       },
     ),
 

@@ -1,9 +1,11 @@
-import { expectInteger, Random, VqConfigError } from '@vq/core'
-import { BaseDataset, type Dataset } from './dataset.js'
+import { expectInteger, expectShape, Random, VqConfigError } from '@vq/core'
+import { type Dataset, type Extras, expectFields, type Values } from './dataset.js'
 
-export interface Batch {
+export { ArrayDataset } from './array-dataset.js'
+
+export interface Batch<V extends Values = Float32Array> {
   /** The samples one after another. */
-  values: Float32Array
+  values: V
   /** [B, ...dataset.shape] */
   shape: number[]
   /** The samples' numbers in the data set. */
@@ -12,6 +14,8 @@ export interface Batch {
   epoch: number
   /** Whether the epoch ends with this batch. */
   last: boolean
+  /** What the data set gives beside the values, each field with the batch in front. */
+  extras?: Extras
 }
 
 export interface DataLoaderOptions {
@@ -22,6 +26,8 @@ export interface DataLoaderOptions {
   seed?: number
   /** Leave out the last batch of an epoch where it is smaller. Default true with shuffle, else false. */
   dropLast?: boolean
+  /** How many batches are fetched while one is used, 0 to 64; they are in memory then. Changes no batch. Default 2. */
+  prefetch?: number
 }
 
 /** Where a loader stands: plain JSON. The rest must agree when it is loaded. */
@@ -36,30 +42,47 @@ export interface DataLoaderState {
   seed: number
 }
 
+/** A place in the data: samples of an epoch that come before it. */
+interface Place {
+  epoch: number
+  position: number
+}
+
 /**
- * Batches of a data set, epoch after epoch, the next one being fetched while one is used. The order of an epoch depends
- * on seed and epoch alone, so that a loader can go on from a state exactly.
+ * Batches of a data set, epoch after epoch, the next ones being fetched while one is used. The order of an epoch depends
+ * on seed and epoch alone, so that a loader can go on from a state exactly; the state is what was given out, whatever
+ * has been fetched ahead. What goes wrong with a batch is thrown by the call that wants it, and the next call tries again.
+ *
+ * @example
+ * const loader = new DataLoader(dataset, { batchSize: 64, prefetch: 4 })
+ * for await (const { values, shape } of loader) train(values, shape)   // one epoch
  */
-export class DataLoader {
-  readonly dataset: Dataset
+export class DataLoader<V extends Values = Float32Array> {
+  readonly dataset: Dataset<V>
   readonly batchSize: number
   readonly shuffle: boolean
   readonly dropLast: boolean
   readonly seed: number
-  private epoch = 0
-  private position = 0
+  readonly prefetch: number
+  private place: Place = { epoch: 0, position: 0 }
   private order: { epoch: number; indices: Int32Array } | undefined
-  private ahead: { epoch: number; position: number; batch: Promise<Batch> } | undefined
+  // Batches from `place` on, one after another.
+  private queue: Promise<Batch<V>>[] = []
+  // Where the queue ends.
+  private end: Place = this.place
+  private turn: Promise<unknown> = Promise.resolve()
 
-  constructor(dataset: Dataset, options: DataLoaderOptions) {
-    const { batchSize, shuffle = true, seed = 0, dropLast = shuffle } = options
+  constructor(dataset: Dataset<V>, options: DataLoaderOptions) {
+    const { batchSize, shuffle = true, seed = 0, dropLast = shuffle, prefetch = 2 } = options
     expectInteger('DataLoader', 'batchSize', batchSize, 1)
     expectInteger('DataLoader', 'seed', seed, 0)
+    expectInteger('DataLoader', 'prefetch', prefetch, 0, 64)
     this.dataset = dataset
     this.batchSize = batchSize
     this.shuffle = shuffle
     this.dropLast = dropLast
     this.seed = seed
+    this.prefetch = prefetch
     if (this.stepsPerEpoch === 0)
       throw new VqConfigError({
         operation: 'DataLoader',
@@ -74,45 +97,95 @@ export class DataLoader {
     return this.dropLast ? Math.floor(batches) : Math.ceil(batches)
   }
 
-  /** The next batch; after the last one of an epoch the next epoch begins. */
-  async next(): Promise<Batch> {
-    const batch = await this.fetch(this.epoch, this.position)
-    this.ahead = undefined
-    if (batch.last) {
-      this.epoch++
-      this.position = 0
-    } else this.position += batch.indices.length
-    const upcoming = { epoch: this.epoch, position: this.position }
-    const ahead = this.fetch(upcoming.epoch, upcoming.position)
-    // Its failure is reported by the call that wants it.
-    ahead.catch(() => {})
-    this.ahead = { ...upcoming, batch: ahead }
+  /**
+   * The next batch; after the last one of an epoch the next epoch begins. `wanted`: how many more will be asked for at
+   * most, so that none is fetched for nothing.
+   */
+  next(wanted: number = Number.POSITIVE_INFINITY): Promise<Batch<V>> {
+    // Calls that overlap get one batch after another.
+    const batch = this.turn.then(() => this.take(Math.min(wanted, this.prefetch)))
+    this.turn = batch.catch(() => {})
     return batch
   }
 
   /** The batch that `next` would give, without going on. */
-  async peek(): Promise<Batch> {
-    return this.fetch(this.epoch, this.position)
+  async peek(): Promise<Batch<V>> {
+    await this.turn
+    this.fill(1)
+    return this.head()
   }
 
   /** The rest of the current epoch. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Batch> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Batch<V>> {
     for (;;) {
-      const batch = await this.next()
+      const left = Math.ceil((this.epochLength - this.place.position) / this.batchSize)
+      const batch = await this.next(left - 1)
       yield batch
       if (batch.last) return
     }
   }
 
-  private async fetch(epoch: number, position: number): Promise<Batch> {
-    const { ahead } = this
-    if (ahead !== undefined && ahead.epoch === epoch && ahead.position === position) return ahead.batch
-    const { dataset, batchSize, dropLast } = this
-    const indices = this.orderOf(epoch).slice(position, position + batchSize)
-    const values = await dataset.batch(indices)
-    const after = dataset.length - position - indices.length
-    const last = after < (dropLast ? batchSize : 1)
-    return { values, shape: [indices.length, ...dataset.shape], indices, epoch, last }
+  private async take(ahead: number): Promise<Batch<V>> {
+    this.fill(1 + ahead)
+    const place = this.place
+    const batch = await this.head()
+    // A state set in the meantime has the last word.
+    if (this.place === place) {
+      this.queue.shift()
+      this.place = this.after(place)
+    }
+    return batch
+  }
+
+  private fill(count: number): void {
+    if (this.queue.length === 0) this.end = this.place
+    while (this.queue.length < count) {
+      const batch = this.fetch(this.end)
+      batch.catch(() => {})
+      this.queue.push(batch)
+      this.end = this.after(this.end)
+    }
+  }
+
+  private async head(): Promise<Batch<V>> {
+    const { queue } = this
+    try {
+      return await queue[0]
+    } catch (error) {
+      // Fetched anew by whoever asks again.
+      if (this.queue === queue) this.queue = []
+      throw error
+    }
+  }
+
+  private get epochLength(): number {
+    return this.dropLast ? this.stepsPerEpoch * this.batchSize : this.dataset.length
+  }
+
+  private after({ epoch, position }: Place): Place {
+    const next = position + this.batchSize
+    return next < this.epochLength ? { epoch, position: next } : { epoch: epoch + 1, position: 0 }
+  }
+
+  private async fetch(place: Place): Promise<Batch<V>> {
+    const { dataset, batchSize } = this
+    const { epoch, position } = place
+    const indices = this.orderOf(epoch).slice(position, Math.min(position + batchSize, this.epochLength))
+    const [values, extras] = await Promise.all([dataset.batch(indices), dataset.extras?.(indices)])
+    const shape = [indices.length, ...dataset.shape]
+    const size = shape.reduce((a, b) => a * b, 1)
+    const operation = 'DataLoader.next'
+    expectShape(
+      values.length === size,
+      operation,
+      `${size} values of samples [${shape}]`,
+      `${values.length}`,
+      "Make the data set's batch give what its shape says.",
+    )
+    const batch = { values, shape, indices, epoch, last: this.after(place).epoch > epoch }
+    if (extras === undefined) return batch
+    expectFields(operation, extras, indices.length)
+    return { ...batch, extras }
   }
 
   private orderOf(epoch: number): Int32Array {
@@ -127,8 +200,8 @@ export class DataLoader {
   }
 
   get state(): DataLoaderState {
-    const { epoch, position, batchSize, shuffle, dropLast, seed } = this
-    return { epoch, position, length: this.dataset.length, batchSize, shuffle, dropLast, seed }
+    const { batchSize, shuffle, dropLast, seed } = this
+    return { ...this.place, length: this.dataset.length, batchSize, shuffle, dropLast, seed }
   }
 
   set state(state: DataLoaderState) {
@@ -142,39 +215,8 @@ export class DataLoader {
           remedy: 'Build the loader with the data and options that the state comes from.',
         })
     expectInteger('DataLoader.state', 'epoch', state.epoch, 0)
-    expectInteger('DataLoader.state', 'position', state.position, 0, own.length - 1)
-    this.epoch = state.epoch
-    this.position = state.position
-    this.ahead = undefined
-  }
-}
-
-/** Samples that are already in memory, one after another. */
-export class ArrayDataset extends BaseDataset {
-  readonly length: number
-  readonly shape: readonly number[]
-  private readonly values: Float32Array
-
-  constructor(values: Float32Array, shape: readonly number[]) {
-    super()
-    const size = shape.reduce((a, b) => a * b, 1)
-    if (size === 0 || values.length % size !== 0)
-      throw new VqConfigError({
-        operation: 'ArrayDataset',
-        expected: `values of whole samples [${shape.join(', ')}]`,
-        received: `${values.length} values`,
-        remedy: 'Pass the shape of one sample.',
-      })
-    this.values = values
-    this.shape = shape
-    this.length = values.length / size
-  }
-
-  protected read(indices: Int32Array): Float32Array {
-    const size = this.values.length / this.length
-    const out = new Float32Array(indices.length * size)
-    for (const [i, sample] of indices.entries())
-      out.set(this.values.subarray(sample * size, (sample + 1) * size), i * size)
-    return out
+    expectInteger('DataLoader.state', 'position', state.position, 0, this.epochLength - 1)
+    this.place = { epoch: state.epoch, position: state.position }
+    this.queue = []
   }
 }

@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, Random } from '@vq/core'
-import { type Dataset, expectIndices } from './dataset.js'
+import { type Dataset, type Extras, expectIndices } from './dataset.js'
 
 export interface RandomCropsOptions {
   /** Edge of the square crops in pixels; the source's edges are at least as long. */
@@ -15,7 +15,8 @@ export interface RandomCropsOptions {
 
 /**
  * A larger data set out of few images: item `copy · length + i` is a random square window of image i, scaled down to
- * `size` by averaging areas, perhaps mirrored. It depends on seed and number alone, so a run can be resumed exactly.
+ * `size` by averaging areas, perhaps mirrored. It depends on seed and number alone, so a run can be resumed exactly. Extras
+ * of the image, such as its label, go with each crop; one of the image's height and width, such as a mask, is refused.
  */
 export function randomCrops(source: Dataset, options: RandomCropsOptions): Dataset {
   const { size, copies, minScale = 0.6, flip = true, seed = 0 } = options
@@ -50,15 +51,36 @@ export function randomCrops(source: Dataset, options: RandomCropsOptions): Datas
     return out
   }
 
+  const originals = (operation: string, indices: Int32Array): Int32Array => {
+    expectIndices(operation, { length: source.length * copies }, indices)
+    return indices.map(index => index % source.length)
+  }
   return {
     length: source.length * copies,
     shape: [size, size, channels],
     batch: indices => {
-      expectIndices('randomCrops.batch', { length: source.length * copies }, indices)
-      const images = source.batch(indices.map(index => index % source.length))
+      const images = source.batch(originals('randomCrops.batch', indices))
       return images instanceof Float32Array ? crop(images, indices) : images.then(all => crop(all, indices))
     },
+    ...(source.extras && {
+      extras: async indices => {
+        const extras = await source.extras!(originals('randomCrops.extras', indices))
+        expectNoMaps(extras, height, width)
+        return extras
+      },
+    }),
   }
+}
+
+function expectNoMaps(extras: Extras, height: number, width: number): void {
+  for (const [name, { shape }] of Object.entries(extras))
+    expectConfig(
+      shape[1] !== height || shape[2] !== width,
+      'randomCrops',
+      `extras that belong to an image as a whole`,
+      `${name} [${shape.join(', ')}]`,
+      'Crop images and their maps together in a data set of your own.',
+    )
 }
 
 interface Span {

@@ -1,18 +1,24 @@
 import { expectConfig, expectInteger, Random } from '@vq/core'
-import { type Dataset, expectIndices } from './dataset.js'
+import { type Dataset, expectIndices, type Values } from './dataset.js'
 
-/** The items of `dataset` at `indices`, in that order, with their ids, captions and labels. */
-export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
+/** The items of `dataset` at `indices`, in that order, with their extras, ids, captions and labels. */
+export function subset<V extends Values = Float32Array>(
+  dataset: Dataset<V>,
+  indices: ArrayLike<number>,
+): Dataset<V> {
   const chosen = Int32Array.from(indices)
   expectIndices('subset', dataset, chosen)
   const pick = (all: readonly string[]): string[] => Array.from(chosen, i => all[i]!)
+  const numbers = (operation: string, at: Int32Array): Int32Array => {
+    expectIndices(operation, chosen, at)
+    return at.map(i => chosen[i]!)
+  }
   return {
     length: chosen.length,
     shape: dataset.shape,
-    batch: at => {
-      expectIndices('subset.batch', chosen, at)
-      return dataset.batch(at.map(i => chosen[i]!))
-    },
+    batch: at => dataset.batch(numbers('subset.batch', at)),
+    ...(dataset.dtype && { dtype: dataset.dtype }),
+    ...(dataset.extras && { extras: at => dataset.extras!(numbers('subset.extras', at)) }),
     ...(dataset.ids && { ids: pick(dataset.ids) }),
     ...(dataset.captions && { captions: pick(dataset.captions) }),
     ...(dataset.labels && { labels: pick(dataset.labels) }),
@@ -23,10 +29,10 @@ export function subset(dataset: Dataset, indices: ArrayLike<number>): Dataset {
  * Splits at random, the same way for the same seed and length. `heldOut` is a share below 1 or a number of items; both
  * parts keep the order of the data set and hold at least one item.
  */
-export function splitDataset(
-  dataset: Dataset,
+export function splitDataset<V extends Values = Float32Array>(
+  dataset: Dataset<V>,
   options: { heldOut: number; seed?: number },
-): { train: Dataset; heldOut: Dataset } {
+): { train: Dataset<V>; heldOut: Dataset<V> } {
   const { heldOut, seed = 0 } = options
   expectInteger('splitDataset', 'the length of the data set', dataset.length, 2)
   expectConfig(

@@ -5,13 +5,14 @@ import { loadSafetensors, recoverFolder, saveSafetensors, writeFolderAtomic } fr
 import type { Module } from '@vq/core/nn'
 import type { Optimizer } from '@vq/core/optim'
 import { formatVersion } from '../artifact/artifact.js'
+import type { Values } from '../data/dataset.js'
 import type { DataLoader, DataLoaderState } from '../data/loader.js'
 
 /** Everything that moves during training. */
 export interface TrainingState {
   model: Module
   optimizer: Optimizer
-  loader: DataLoader
+  loader: DataLoader<Values>
 }
 
 interface StateFile {

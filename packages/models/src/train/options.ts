@@ -1,14 +1,18 @@
 import { expectConfig, expectInteger, expectNumber, type tf, VqConfigError } from '@vq/core'
 import type { Module } from '@vq/core/nn'
 import { Adam, constantSchedule, cosineSchedule, type Optimizer, type Schedule } from '@vq/core/optim'
+import type { Values } from '../data/dataset.js'
 import type { DataLoader } from '../data/loader.js'
 
 /** What the Trainer trains: any module whose forward gives a loss. */
 export interface Trainable extends Module {
-  /** Named results, among them the scalar `loss`; the other scalars become metrics. */
-  forward(x: tf.Tensor): { loss: tf.Scalar }
+  /**
+   * Named results, among them the scalar `loss`; the other scalars become metrics. `x` is float32 or int32, as the data
+   * is; `extras` are the fields that the data set gives beside it, by name, and absent where it gives none.
+   */
+  forward(x: tf.Tensor, extras?: Record<string, tf.Tensor>): { loss: tf.Scalar }
   /** Called once with the first batch before the first step, such as for a k-means start. */
-  prepare?(x: tf.Tensor): Promise<void>
+  prepare?(x: tf.Tensor, extras?: Record<string, tf.Tensor>): Promise<void>
 }
 
 export interface ProgressEvent {
@@ -58,7 +62,7 @@ export interface TrainerOptions {
 
 export interface FitOptions {
   /** Measured in evaluation mode after each epoch and at the end. */
-  validation?: DataLoader
+  validation?: DataLoader<Values>
 }
 
 /** A line of metrics.jsonl: the scalars of one step, or means over the validation data. */

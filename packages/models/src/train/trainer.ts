@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { random, tf, VqAbortError, VqConfigError } from '@vq/core'
 import { trainStep } from '@vq/core/optim'
+import type { Values } from '../data/dataset.js'
 import type { Batch, DataLoader } from '../data/loader.js'
 import { listCheckpoints, loadNewest, repairCheckpoints, saveCheckpoint } from './checkpoint.js'
 import { evaluateModel } from './evaluate.js'
@@ -16,6 +17,7 @@ import {
   type TrainerOptions,
 } from './options.js'
 import { type Reporter, reporter } from './progress.js'
+import { inputsOf } from './tensors.js'
 
 // Longest time in milliseconds between two turns of the event loop.
 const turn = 20
@@ -40,7 +42,7 @@ export class Trainer {
    * for bit, as one that was not. Throws VqValueError when the loss stops being finite (the checkpoints stay) and an
    * AbortError, after a checkpoint, when the signal fires.
    */
-  async fit(model: Trainable, loader: DataLoader, { validation }: FitOptions = {}): Promise<History> {
+  async fit(model: Trainable, loader: DataLoader<Values>, { validation }: FitOptions = {}): Promise<History> {
     const run = plan(this.options, model, loader.stepsPerEpoch)
     const report = reporter(this.options.progress ?? true)
     try {
@@ -53,8 +55,8 @@ export class Trainer {
 
   private async run(
     model: Trainable,
-    loader: DataLoader,
-    validation: DataLoader | undefined,
+    loader: DataLoader<Values>,
+    validation: DataLoader<Values> | undefined,
     { totalSteps, schedule, optimizer }: Plan,
     report: Reporter,
   ): Promise<History> {
@@ -73,11 +75,11 @@ export class Trainer {
     const pace = new Pace(saved)
     for (let step = saved + 1; step <= totalSteps; step++) {
       if (signal?.aborted) return await this.abort(step - 1, save)
-      const batch = await loader.next()
+      const batch = await loader.next(totalSteps - step)
       const learningRate = schedule(step)
-      const x = tf.tensor(batch.values, batch.shape)
+      const inputs = inputsOf(batch)
       try {
-        const { loss, gradientNorm, scalars } = trainStep(optimizer, () => model.forward(x), {
+        const { loss, gradientNorm, scalars } = trainStep(optimizer, () => model.forward(...inputs), {
           learningRate,
           ...(clipNorm === null ? {} : { clipNorm }),
         })
@@ -89,7 +91,7 @@ export class Trainer {
           await log.add({ step, epoch: batch.epoch, split: 'train', ...scalars, loss, ...speed })
         }
       } finally {
-        x.dispose()
+        tf.dispose(inputs as never)
       }
       if (validation !== undefined && (batch.last || step === totalSteps)) {
         const means = await evaluateModel(model, validation)
@@ -101,7 +103,7 @@ export class Trainer {
     return { steps: Math.max(saved, totalSteps), metrics: log.lines }
   }
 
-  private due(step: number, batch: Batch, totalSteps: number): boolean {
+  private due(step: number, batch: Batch<Values>, totalSteps: number): boolean {
     const { checkpointEvery } = this.options
     return step === totalSteps || (checkpointEvery === undefined ? batch.last : step % checkpointEvery === 0)
   }
@@ -109,7 +111,7 @@ export class Trainer {
   // The step to go on from.
   private async begin(
     checkpoints: string | undefined,
-    training: { model: Trainable; optimizer: Plan['optimizer']; loader: DataLoader },
+    training: { model: Trainable; optimizer: Plan['optimizer']; loader: DataLoader<Values> },
     log: MetricsLog,
   ): Promise<number> {
     const { resume = false, overwrite = false } = this.options
@@ -143,12 +145,12 @@ export class Trainer {
   }
 }
 
-async function prepare(model: Trainable, { values, shape }: Batch): Promise<void> {
-  const x = tf.tensor(values, shape)
+async function prepare(model: Trainable, batch: Batch<Values>): Promise<void> {
+  const inputs = inputsOf(batch)
   try {
-    await model.prepare?.(x)
+    await model.prepare?.(...inputs)
   } finally {
-    x.dispose()
+    tf.dispose(inputs as never)
   }
 }
 
