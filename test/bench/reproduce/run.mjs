@@ -34,7 +34,7 @@ const recorded = () => (existsSync(record) ? JSON.parse(readFileSync(record, 'ut
 let printed = {}
 if (values.tables) writeFileSync(page, document(recorded()))
 for (const name of names) {
-  const images = load(jobs[name].data)
+  const images = await load(jobs[name].data)
   if (images === undefined) {
     console.log(`${name}: left out, since ${missing(jobs[name].data)}`)
     continue
