@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { VqConfigError } from '@vq/core'
 import { recoverFolder, type StateDict } from '@vq/core/io'
 import {
@@ -14,6 +14,7 @@ import {
 } from './checkpoint.js'
 import type { MetricsLog } from './metrics-log.js'
 import type { TrainerOptions } from './options.js'
+import { writing } from './writing.js'
 
 /** What a run keeps on disk: metrics, checkpoints, and the best weights. Does nothing without `out`. */
 export class RunFolder {
@@ -34,6 +35,7 @@ export class RunFolder {
     const { out, resume = false, overwrite = false } = this.options
     if (out === undefined) return undefined
     const checkpoints = checkpointsIn(out)
+    await writing(out, () => mkdir(out, { recursive: true }))
     await repairCheckpoints(checkpoints)
     await recoverFolder(bestIn(out))
     if (!resume && (await listCheckpoints(checkpoints)).length > 0) {

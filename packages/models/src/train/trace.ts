@@ -35,7 +35,8 @@ export function firstBrokenModule(model: Module, forward: () => unknown): Broken
       try {
         output = forward.apply(module, args)
       } catch (error) {
-        found ??= { name, type, inputFinite, threw: true }
+        // What was handed finite numbers may refuse them for reasons of its own.
+        if (!inputFinite) found ??= { name, type, inputFinite, threw: true }
         throw error
       }
       if (found === undefined && !allFinite(output)) found = { name, type, inputFinite, threw: false }

@@ -16,14 +16,20 @@ export function join(...parts: Part[]): Uint8Array {
   return Buffer.concat(parts)
 }
 
-export const int = (field: number, value: number): Part => join(key(field, 0), varint(BigInt(value)))
+/** As proto3 has it: a field that is 0 is left out. */
+export function int(field: number, value: number): Part {
+  return value === 0 ? new Uint8Array(0) : join(key(field, 0), varint(BigInt(value)))
+}
 
+/** As `int`. */
 export function double(field: number, value: number): Part {
+  if (value === 0) return new Uint8Array(0)
   const out = new Uint8Array(8)
   new DataView(out.buffer).setFloat64(0, value, true)
   return join(key(field, 1), out)
 }
 
+/** Of a choice of fields, which is written also where it is 0. */
 export function float(field: number, value: number): Part {
   const out = new Uint8Array(4)
   new DataView(out.buffer).setFloat32(0, value, true)
