@@ -1,15 +1,18 @@
 // What a training loop costs beside its steps: the Trainer against bare steps on the same batch, and the share of the time
 // that it waits for data when every image is decoded from JPEG each time it is used.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import sharp from 'sharp'
 import { device, Random, tf } from '../../packages/core/dist/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
 import { ArrayDataset, DataLoader, imageFolder } from '../../packages/models/dist/data/index.js'
 import { VQVAE } from '../../packages/models/dist/index.js'
 import { Trainer } from '../../packages/models/dist/train/index.js'
 import { median, ms, table } from './harness.mjs'
+
+// A dependency of that package, not of the repository.
+const sharp = createRequire(new URL('../../packages/models/package.json', import.meta.url))('sharp')
 
 export const title = 'The training loop'
 
