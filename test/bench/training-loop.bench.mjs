@@ -5,6 +5,7 @@ import { createRequire } from 'node:module'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { device, Random, tf } from '../../packages/core/dist/index.js'
+import { Module } from '../../packages/core/dist/nn/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
 import { ArrayDataset, DataLoader, imageFolder } from '../../packages/models/dist/data/index.js'
 import { VQVAE } from '../../packages/models/dist/index.js'
@@ -34,39 +35,40 @@ async function drawImages(folder) {
   }
 }
 
-/** Seconds per step of the Trainer and of bare steps, and their ratio, block by block in turn; the median of the ratios. */
-async function overhead(rounds, steps = 8) {
+/** One weight, so that a step is hardly more than what the loop adds. */
+class Weight extends Module {
+  w = this.addParameter('w', tf.zeros([1]))
+  forward(x) {
+    const some = tf.slice(x, [0, 0, 0, 0], [1, 1, 1, 1])
+    return { loss: tf.mean(tf.square(tf.sub(tf.mul(this.w, some), 1))) }
+  }
+}
+
+/**
+ * Median seconds per step of the Trainer and of bare steps of the same model on the same batch. Each step of the one is
+ * followed by one of the other, so that whatever else the machine does meets both.
+ */
+async function besideBare(make, steps) {
   const values = new Random(1).fillUniform(new Float32Array(batch * edge * edge * 3))
   const data = new ArrayDataset(values, [edge, edge, 3])
-  const loader = new DataLoader(data, { batchSize: batch, shuffle: false })
-  const [bare, trained] = [model(), model()]
+  const [bare, trained] = [make(), make()]
   const optimizer = new Adam(bare, { learningRate: 1e-3 })
-  const step = () => {
+  const sides = { bare: [], ours: [] }
+  let from = performance.now()
+  const onStep = () => {
+    const begun = performance.now()
+    sides.ours.push((begun - from) / 1000)
     const x = tf.tensor(values, [batch, edge, edge, 3])
     trainStep(optimizer, () => bare.forward(x), { clipNorm: 1 })
     x.dispose()
+    from = performance.now()
+    sides.bare.push((from - begun) / 1000)
   }
-  // Within one run, so that both sides have warm caches; the first steps do not count.
-  const sides = { bare: [], ours: [] }
-  let from = performance.now()
-  await new Trainer({
-    steps: rounds * steps + 2,
-    progress: false,
-    onStep: ({ step: n }) => {
-      if (n > 2 && (n - 2) % steps === 0) {
-        sides.ours.push((performance.now() - from) / 1000 / steps)
-        const begun = performance.now()
-        for (let i = 0; i < steps; i++) step()
-        sides.bare.push((performance.now() - begun) / 1000 / steps)
-      }
-      if (n < 2) step()
-      if (n >= 2 && (n - 2) % steps === 0) from = performance.now()
-    },
-  }).fit(trained, loader)
+  const loader = new DataLoader(data, { batchSize: batch, shuffle: false })
+  await new Trainer({ steps: steps + 5, progress: false, onStep }).fit(trained, loader)
   optimizer.dispose()
   for (const m of [bare, trained]) m.dispose()
-  const ratio = median(sides.ours.map((s, i) => s / sides.bare[i]))
-  return { bare: median(sides.bare), ours: median(sides.ours), ratio }
+  return { ours: median(sides.ours.slice(5)), bare: median(sides.bare.slice(5)) }
 }
 
 /** The share of the time spent waiting, without a cache of decoded images. */
@@ -74,9 +76,19 @@ async function waiting(folder, prefetch, steps) {
   const images = await imageFolder(folder, { size: edge, cacheBytes: 0 })
   const m = model()
   const loader = new DataLoader(images, { batchSize: batch, prefetch })
-  const { dataWait, seconds } = await new Trainer({ steps, progress: false }).fit(m, loader)
+  // The first half fills the queue.
+  let half = 0
+  const { metrics } = await new Trainer({
+    steps: 2 * steps,
+    logEvery: steps,
+    progress: false,
+    onStep: ({ step }) => {
+      if (step === steps) half = performance.now()
+    },
+  }).fit(m, loader)
+  const perStep = (performance.now() - half) / 1000 / steps
   m.dispose()
-  return { dataWait, perStep: seconds / steps }
+  return { dataWait: metrics.at(-1).dataWait, perStep }
 }
 
 export async function run({ only, say, wanted }) {
@@ -89,20 +101,28 @@ export async function run({ only, say, wanted }) {
   const threads = availableParallelism()
   device.threads = threads
   if (only === undefined || only === 'trainer') {
-    const { bare, ours, ratio } = await overhead(wanted + 3)
+    const whole = await besideBare(model, 8 * wanted)
+    const loop = await besideBare(() => new Weight(), 400)
+    const added = loop.ours - loop.bare
     row(
-      `vqvae, batch ${batch}: Trainer beside bare steps`,
-      ms(ours),
-      `${ms(bare)} bare`,
-      `${percent(ratio - 1)} more`,
+      `the Trainer's own work, batch ${batch} of ${edge}×${edge}×3`,
+      ms(added),
+      `vqvae's bare step ${ms(whole.bare)}`,
+      `${percent(added / whole.bare)} of the step`,
+    )
+    row(
+      'vqvae in the Trainer',
+      ms(whole.ours),
+      `bare ${ms(whole.bare)}`,
+      percent(whole.ours / whole.bare - 1),
     )
   }
   if (only === undefined || only === 'data') {
     const folder = await mkdtemp(join(tmpdir(), 'vq-loop-'))
     try {
       await drawImages(folder)
-      for (const prefetch of [0, 2, 4]) {
-        const { dataWait, perStep } = await waiting(folder, prefetch, 4 * (wanted + 3))
+      for (const prefetch of [2, 4]) {
+        const { dataWait, perStep } = await waiting(folder, prefetch, 2 * (wanted + 3))
         const what = `vqvae, batch ${batch}, JPEG files of about ${edge}×${edge} decoded at each use, prefetch ${prefetch}`
         row(what, ms(perStep), '', `${percent(dataWait)} waiting for data`)
       }
