@@ -259,8 +259,8 @@ class KmeansTask : public Task {
   }
 };
 
-// kmeans(vectors, { dim, k, iterations, tolerance, init, start, seedLow, seedHigh, spherical, weights }, threads, async,
-// progress); init is 0 random, 1 k-means++, 2 given by start.
+// kmeans(vectors, { dim, k, iterations, tolerance, init, start, seedLow, seedHigh, spherical, weights, leading }, threads,
+// async, progress); init is 0 random, 1 k-means++, 2 given by start.
 Napi::Value kmeans(const Info& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     auto t = std::make_unique<KmeansTask>();
@@ -277,6 +277,10 @@ Napi::Value kmeans(const Info& info) {
     to.seed = static_cast<uint64_t>(integer(o.Get("seedLow"), 0, "seed")) |
               static_cast<uint64_t>(integer(o.Get("seedHigh"), 0, "seed")) << 32;
     to.spherical = o.Get("spherical").ToBoolean();
+    if (o.Get("leading").IsArray()) {
+      const Napi::Array leading = o.Get("leading").As<Napi::Array>();
+      for (uint32_t i = 0; i < leading.Length(); ++i) to.leading.push_back(integer(leading.Get(i), 1, "leading"));
+    }
     t->threads = static_cast<int>(std::min<int64_t>(1024, integer(info[2], 1, "threads")));
     t->x.set(info[0], async);
     t->n = rows_of(t->x.size(), t->dim, "vectors");

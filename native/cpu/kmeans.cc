@@ -206,45 +206,55 @@ int64_t check_rows(const float* x, int64_t n, int64_t dim, const KmeansOptions& 
   return positive;
 }
 
-}  // namespace
+// The first `width` elements of each row.
+void copy_leading(const float* x, int64_t n, int64_t dim, int64_t width, float* to, int threads) {
+  parallel_for(n, 1 << 14, threads, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) std::copy_n(x + i * dim, width, to + i * width);
+  });
+}
 
-KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, float* centroids,
-                    int32_t* assignments, const CallOptions& call) {
-  if (n < 1 || dim < 1 || o.k < 1) fail(Error::kShape, "k-means needs rows, a dimension and k of at least 1");
-  if (n > INT32_MAX || o.k > INT32_MAX) fail(Error::kShape, "k-means takes at most 2^31 - 1 rows");
-  const int64_t usable = check_rows(x, n, dim, o, call.threads);
-  if (o.k > usable)
-    fail(Error::kConfig, "k is " + std::to_string(o.k) + " and only " + std::to_string(usable) +
-                             " rows can become centroids");
-  const QuantKernels& q = quant_kernels();
-  Scratch<float> unit;
-  if (o.spherical) {
-    unit.reset(static_cast<size_t>(n) * dim);
-    Scratch<float> norms(n);
-    normalise(q, x, n, dim, unit.data(), norms.data());
-    x = unit.data();
-  }
+void start(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const float* weights, float* centroids,
+           const CallOptions& call) {
   Philox random(o.seed);
-  if (o.init == KmeansOptions::kGiven) {
-    if (!o.start) fail(Error::kShape, "no starting centroids given");
-    std::copy_n(o.start, o.k * dim, centroids);
-    if (o.spherical) {
-      Scratch<float> norms(o.k);
-      normalise(q, o.start, o.k, dim, centroids, norms.data());
-    }
-  } else if (o.init == KmeansOptions::kRandom) {
-    start_random(x, n, dim, o.k, o.weights, random, centroids);
-  } else {
-    start_plus_plus(x, n, dim, o.k, o.weights, random, centroids, call);
-  }
+  if (o.init == KmeansOptions::kRandom) return start_random(x, n, dim, o.k, weights, random, centroids);
+  start_plus_plus(x, n, dim, o.k, weights, random, centroids, call);
+}
 
+// A start for k-means of the first few elements only, which goes on from there: of so many rows as tell enough.
+void start_of_leading(const float* x, int64_t n, int64_t width, const KmeansOptions& o, float* centroids,
+                      const CallOptions& call) {
+  const int64_t apart = o.weights ? 1 : std::max<int64_t>(1, n / (16 * o.k));
+  if (apart == 1) return start(x, n, width, o, o.weights, centroids, call);
+  const int64_t some = n / apart;
+  Scratch<float> rows(static_cast<size_t>(some) * width);
+  for (int64_t i = 0; i < some; ++i) std::copy_n(x + i * apart * width, width, rows.data() + i * width);
+  start(rows.data(), some, width, o, nullptr, centroids, call);
+}
+
+Clusters clusters_of(int64_t k, int64_t dim) {
+  Clusters c;
+  c.sums.reset(static_cast<size_t>(k) * dim);
+  c.lanes.reset(static_cast<size_t>(k) * 2 * kSpreadLanes);
+  c.spread.reset(k);
+  c.weight.reset(k);
+  return c;
+}
+
+// Centroids from assignments.
+void means_of(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, const int32_t* assignments, float* centroids,
+              int threads) {
+  Clusters clusters = clusters_of(o.k, dim);
+  std::fill_n(centroids, o.k * dim, 0.0f);
+  measure(x, n, dim, o, centroids, assignments, clusters, threads);
+  update(x, n, dim, o, assignments, centroids, clusters);
+}
+
+// Assignments and updates by turns until nothing moves or all are done.
+KmeansResult iterate(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, float* centroids, int32_t* assignments,
+                     const CallOptions& call) {
   const double close = o.tolerance > 0 ? o.tolerance * mean_variance(x, n, dim, o) : -1;
   const int threads = useful_threads(n, dim, call.threads);
-  Clusters clusters;
-  clusters.sums.reset(static_cast<size_t>(o.k) * dim);
-  clusters.lanes.reset(static_cast<size_t>(o.k) * 2 * kSpreadLanes);
-  clusters.spread.reset(o.k);
-  clusters.weight.reset(o.k);
+  Clusters clusters = clusters_of(o.k, dim);
   PackedCodebook packed;
   Scratch<int32_t> before(n);
   std::fill_n(before.data(), n, -1);
@@ -264,6 +274,64 @@ KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions&
     result.converged = update(x, n, dim, o, assignments, centroids, clusters) <= close;
   }
   return result;
+}
+
+// k-means of the first elements of the rows, of more and more of them; assignments is what they end in.
+void iterate_leading(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, int32_t* assignments,
+                     const CallOptions& call) {
+  KmeansOptions each = o;
+  each.progress = nullptr;
+  Scratch<float> part(static_cast<size_t>(n) * o.leading.back());
+  Scratch<float> centroids(static_cast<size_t>(o.k) * o.leading.back());
+  for (const int64_t width : o.leading) {
+    copy_leading(x, n, dim, width, part.data(), call.threads);
+    if (width == o.leading.front())
+      start_of_leading(part.data(), n, width, o, centroids.data(), call);
+    else
+      means_of(part.data(), n, width, o, assignments, centroids.data(), useful_threads(n, width, call.threads));
+    iterate(part.data(), n, width, each, centroids.data(), assignments, call);
+  }
+}
+
+}  // namespace
+
+KmeansResult kmeans(const float* x, int64_t n, int64_t dim, const KmeansOptions& o, float* centroids,
+                    int32_t* assignments, const CallOptions& call) {
+  if (n < 1 || dim < 1 || o.k < 1) fail(Error::kShape, "k-means needs rows, a dimension and k of at least 1");
+  if (n > INT32_MAX || o.k > INT32_MAX) fail(Error::kShape, "k-means takes at most 2^31 - 1 rows");
+  int64_t narrower = 0;
+  for (const int64_t width : o.leading) {
+    if (width <= narrower || width >= dim) fail(Error::kConfig, "leading must ascend from at least 1 to less than dim");
+    narrower = width;
+  }
+  if (!o.leading.empty() && (o.spherical || o.init == KmeansOptions::kGiven))
+    fail(Error::kConfig, "leading goes neither with unit rows nor with centroids that are given");
+  const int64_t usable = check_rows(x, n, dim, o, call.threads);
+  if (o.k > usable)
+    fail(Error::kConfig, "k is " + std::to_string(o.k) + " and only " + std::to_string(usable) +
+                             " rows can become centroids");
+  const QuantKernels& q = quant_kernels();
+  Scratch<float> unit;
+  if (o.spherical) {
+    unit.reset(static_cast<size_t>(n) * dim);
+    Scratch<float> norms(n);
+    normalise(q, x, n, dim, unit.data(), norms.data());
+    x = unit.data();
+  }
+  if (!o.leading.empty()) {
+    iterate_leading(x, n, dim, o, assignments, call);
+    means_of(x, n, dim, o, assignments, centroids, useful_threads(n, dim, call.threads));
+  } else if (o.init == KmeansOptions::kGiven) {
+    if (!o.start) fail(Error::kShape, "no starting centroids given");
+    std::copy_n(o.start, o.k * dim, centroids);
+    if (o.spherical) {
+      Scratch<float> norms(o.k);
+      normalise(q, o.start, o.k, dim, centroids, norms.data());
+    }
+  } else {
+    start(x, n, dim, o, o.weights, centroids, call);
+  }
+  return iterate(x, n, dim, o, centroids, assignments, call);
 }
 
 void kmeans_block(const float* x, int64_t n, int64_t dim, const float* centroids, int64_t k, int32_t* assignments,

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <new>
 #include <string>
+#include <tuple>
 
 #include "check.h"
 #include "guarded.h"
@@ -316,12 +317,12 @@ VQ_TEST(sums_and_averages_are_the_same_bits_at_every_setting) {
 }
 
 VQ_TEST(kmeans_gives_the_same_bits_at_every_setting) {
-  const int n = 1500, dim = 21, k = 40;
+  const int n = 1500, dim = 21;
   const auto x = draw(n * dim, 11);
   std::vector<float> weights(n);
   for (int i = 0; i < n; ++i) weights[i] = static_cast<float>(i % 4);
   for (auto init : {vq::KmeansOptions::kRandom, vq::KmeansOptions::kPlusPlus})
-    for (bool weighted : {false, true}) {
+    for (auto [weighted, leading, k] : {std::tuple{false, false, 40}, {true, false, 40}, {false, true, 40}, {false, true, 9}}) {
       std::vector<float> want;
       std::vector<int32_t> who;
       std::vector<double> history;
@@ -332,6 +333,7 @@ VQ_TEST(kmeans_gives_the_same_bits_at_every_setting) {
         options.init = init;
         options.spherical = weighted;
         options.weights = weighted ? weights.data() : nullptr;
+        if (leading) options.leading = {1, 2, 7, 20};
         Guarded<float> centroids(k * dim);
         Guarded<int32_t> assigned(n);
         const auto r = vq::kmeans(x.data(), n, dim, options, centroids.data(), assigned.data(), o);

@@ -72,7 +72,7 @@ export async function run({ only, say, wanted }) {
       at += values.length
     }
     const sample = all.slice(0, sampleRows * dim)
-    const ours = new RQKMeans({ ...settings, maxIter: 10 })
+    const ours = new RQKMeans({ ...settings, maxIter: 6 })
     const files = { x: join(folder, 'sample.bin'), all: join(folder, 'all.bin') }
     let ready
     if (peer !== undefined) {
@@ -90,7 +90,7 @@ export async function run({ only, say, wanted }) {
         )
     }
     const mine = median(times[0])
-    const name = `fit a sample of ${sampleRows} rows, 10 iterations`
+    const name = `fit a sample of ${sampleRows} rows, 6 iterations`
     if (ready?.ready !== true) {
       notes.push(`${name}: no figure of FAISS (${ready?.error ?? ready?.missing ?? 'it was not found'})`)
       add(name, s(mine), '', '', '')

@@ -140,6 +140,9 @@ struct KmeansOptions {
   uint64_t seed = 0;
   bool spherical = false;
   const float* weights = nullptr;  // [n], finite, at least 0
+  // Ascending numbers below dim: k-means of so many leading elements of the rows first, each from the clusters of the one
+  // before, `iterations` updates at each. Not with kGiven or spherical.
+  std::vector<int64_t> leading;
   std::function<void(int iteration, double inertia)> progress;
 };
 struct KmeansResult {

@@ -203,3 +203,85 @@ test('bad options are typed errors', () => {
   expect(bad({ weights: new Float32Array(10).fill(-1) })).toThrow('weight 0 is -1')
   expect(bad({ weights: new Float32Array(10).fill(Number.NaN) })).toThrow('weights must be finite')
 })
+
+test('leading elements first: k-means of each width from the clusters of the one before', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 20, max: 400 }),
+      fc.integer({ min: 1, max: 20 }),
+      fc.uniqueArray(fc.integer({ min: 1, max: 11 }), { maxLength: 4 }),
+      fc.boolean(),
+      (n, k, widths, weighted) => {
+        const dim = 12
+        const leading = widths.sort((a, b) => a - b)
+        const x = draw(n * dim, n + k)
+        const weights = weighted ? draw(n, k).map(Math.abs) : undefined
+        const own = { k, iterations: 3, tolerance: 1e-3, ...(weights && { weights }) }
+        let before: Int32Array | undefined
+        const emptied: boolean[] = []
+        for (const width of [...leading, dim]) {
+          const part = Float32Array.from(
+            { length: n * width },
+            (_, i) => x[Math.floor(i / width) * dim + (i % width)],
+          )
+          const init = before && meansOf(part, width, k, before, weights)
+          const found = kmeansSync(part, {
+            ...own,
+            dim: width,
+            seed: 9,
+            ...(init?.means && { init: init.means }),
+          })
+          emptied.push(init?.empty ?? false)
+          before = found.assignments
+        }
+        // Rows near enough to the k-means++ of all rows that the start was not drawn from some of them.
+        fc.pre(n < 32 * k && !emptied.includes(true))
+        expect(kmeansSync(x, { ...own, dim, leading, seed: 9 }).assignments).toEqual(before)
+      },
+    ),
+    { numRuns: 60, seed: 5 },
+  )
+})
+
+function meansOf(
+  x: Float32Array,
+  dim: number,
+  k: number,
+  codes: Int32Array,
+  weights?: Float32Array,
+): { means: Float32Array; empty: boolean } {
+  const sums = new Float64Array(k * dim)
+  const counts = new Float64Array(k)
+  for (let i = 0; i < codes.length; i++) {
+    const w = weights?.[i] ?? 1
+    counts[codes[i]] += w
+    for (let d = 0; d < dim; d++) sums[codes[i] * dim + d] += w * x[i * dim + d]
+  }
+  return {
+    means: Float32Array.from(sums, (s, i) => s / counts[Math.floor(i / dim)]),
+    empty: counts.includes(0),
+  }
+}
+
+test('leading elements: the same bits on every instruction set and thread count; more rows than a start is drawn from', () => {
+  const [n, dim, k] = [3000, 10, 7]
+  const x = draw(n * dim, 3)
+  for (let i = 0; i < n * dim; i++) x[i] *= 2 ** -(i % dim)
+  const options = { k, dim, leading: [1, 2, 5], iterations: 5, seed: 1 }
+  const want = kmeansSync(x, options)
+  for (const isa of native().isaList())
+    for (const threads of [1, 2, 5]) {
+      native().setIsa(isa)
+      expect(kmeansSync(x, { ...options, threads })).toEqual(want)
+    }
+  expect(want.inertia).toBeCloseTo(inertiaOf(x, want.centroids, want.assignments, dim), 6)
+  expect(want.assignments).toEqual(nearest(x, want.centroids, { dim }).indices)
+})
+
+test('leading elements that are none, or that go with nothing else, are refused', () => {
+  const x = draw(200, 1)
+  for (const leading of [[0], [2, 2], [3, 1], [10], [1.5], 3])
+    expect(() => kmeansSync(x, { k: 2, dim: 10, leading: leading as number[] })).toThrow(VqConfigError)
+  expect(() => kmeansSync(x, { k: 2, dim: 10, leading: [2], spherical: true })).toThrow(VqConfigError)
+  expect(() => kmeansSync(x, { k: 2, dim: 10, leading: [2], init: x.slice(0, 20) })).toThrow(VqConfigError)
+})

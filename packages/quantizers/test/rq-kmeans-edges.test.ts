@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf, VqConfigError, VqFormatError, VqShapeError } from '@vq/core'
 import { loadSafetensors, type StateDict, saveSafetensors } from '@vq/core/io'
 import { RQKMeans, type RQKMeansOptions } from '@vq/quantizers'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 
 const folder = mkdtempSync(join(tmpdir(), 'vq-test-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -141,8 +141,10 @@ describe('files', () => {
   it.skipIf(process.platform === 'win32')(
     'rows on disk have no name, so that a kill leaves none',
     async () => {
-      const names = (): string[] => readdirSync(tmpdir()).filter(f => f.startsWith('vq-rows-'))
-      const before = names()
+      // A temporary folder of its own: other processes may be fitting too.
+      const own = join(folder, 'temporary')
+      mkdirSync(own)
+      vi.stubEnv('TMPDIR', own)
       const seen: string[][] = []
       const dim = 1024 // blocks of 512 rows
       const options = {
@@ -153,11 +155,12 @@ describe('files', () => {
         memoryLimit: 0,
         init: 'k-means++' as const,
       }
-      const onProgress = (): unknown => seen.push(names())
+      const onProgress = (): unknown => seen.push(readdirSync(own))
       const rows = normal(1100, dim)
       const rq = await new RQKMeans(options).fit(rows, { onProgress })
       expect(seen.length).toBeGreaterThan(0)
-      for (const here of seen) expect(here).toEqual(before)
+      vi.unstubAllEnvs()
+      for (const here of seen) expect(here).toEqual([])
       const held = await new RQKMeans({ ...options, memoryLimit: 1e9 }).fit(rows)
       expect(rq.codebooks).toEqual(held.codebooks)
     },

@@ -133,6 +133,7 @@ export interface NativeKmeansOptions {
   seedHigh: number
   spherical: boolean
   weights: Float32Array | null
+  leading?: readonly number[]
 }
 
 /** A call on another thread. */

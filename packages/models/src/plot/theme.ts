@@ -10,6 +10,23 @@ export const palette: Record<'blue' | 'orange' | 'green' | 'purple' | 'grey', st
   grey: '#8a8f98',
 }
 
+/** Colours of classes, after Okabe and Ito and Paul Tol's muted scheme, https://personal.sron.nl/~pault/. */
+export const categories: readonly string[] = [
+  ...['#0072b2', '#d55e00', '#009e73', '#aa5b93', '#e69f00'],
+  ...['#56b4e9', '#882255', '#8a8f98', '#999933', '#332288'],
+]
+
+/** Shapes of classes, which tell where colours do not. */
+export const shapes: readonly string[] = [
+  'circle',
+  'square',
+  'triangle-up',
+  'diamond',
+  'cross',
+  'triangle-down',
+  'triangle-right',
+]
+
 export const ink: Record<'title' | 'text' | 'axis' | 'grid', string> = {
   title: '#1b1f24',
   text: '#434a54',

@@ -6,13 +6,23 @@ import { palette } from './theme.js'
 /** What was measured at one training step; absent figures are left out of the curves. */
 export interface TrainingPoint {
   step: number
+  /** What training minimises, where it has no parts. */
+  loss?: number | undefined
   reconstructionLoss?: number | undefined
   vqLoss?: number | undefined
+  klLoss?: number | undefined
   perplexity?: number | undefined
   /** On held-out images. */
   validationLoss?: number | undefined
   /** On held-out images, in dB. */
   validationPsnr?: number | undefined
+}
+
+/** A line of metrics.jsonl, as the history of `Trainer.fit` holds them. */
+export interface MetricsLine {
+  step: number
+  split: 'train' | 'validation'
+  [name: string]: number | string
 }
 
 export interface TrainingCurvesOptions {
@@ -24,20 +34,38 @@ type Metric = Exclude<keyof TrainingPoint, 'step'>
 
 const width = 640
 const series: { metric: Metric; label: string; color: string; noisy: boolean }[] = [
+  { metric: 'loss', label: 'loss', color: palette.blue, noisy: true },
   { metric: 'reconstructionLoss', label: 'reconstruction', color: palette.blue, noisy: true },
   { metric: 'vqLoss', label: 'commitment', color: palette.orange, noisy: true },
-  { metric: 'validationLoss', label: 'reconstruction, held out', color: palette.green, noisy: false },
+  { metric: 'klLoss', label: 'KL divergence', color: palette.purple, noisy: true },
+  { metric: 'validationLoss', label: 'held out', color: palette.green, noisy: false },
 ]
+
+function pointOf(at: TrainingPoint | MetricsLine): TrainingPoint {
+  if (!('split' in at)) return at as TrainingPoint
+  const value = (...names: string[]): number | undefined =>
+    names.map(name => at[name]).find(v => typeof v === 'number')
+  const { step } = at
+  const reconstructionLoss = value('reconstructionLoss')
+  const loss = value('loss')
+  if (at.split === 'validation')
+    return { step, validationLoss: reconstructionLoss ?? loss, validationPsnr: value('psnr') }
+  const parts = { reconstructionLoss, vqLoss: value('vqLoss', 'rqLoss'), klLoss: value('klLoss') }
+  const whole = reconstructionLoss === undefined ? { loss } : {}
+  return { step, ...whole, ...parts, perplexity: value('perplexity') }
+}
 
 /**
  * Loss terms (logarithmic), held-out PSNR and codebook perplexity over the training steps, one panel each as far as
- * measured. Noisy curves are drawn faintly, with a moving average over a fiftieth of the run on top.
+ * measured: of points, or of the metrics in the history of `Trainer.fit`. Noisy curves are drawn faintly, with a moving average
+ * over a fiftieth of the run on top.
  */
 export function trainingCurves(
-  history: readonly TrainingPoint[],
+  measured: readonly (TrainingPoint | MetricsLine)[],
   options: TrainingCurvesOptions = {},
 ): Promise<Figure> {
   const { title = 'Training', subtitle } = options
+  const history = measured.map(pointOf)
   expectShape(history.length > 0, 'trainingCurves', 'at least one step', 'an empty history', 'Train first.')
   const x = {
     field: 'step',
@@ -57,7 +85,7 @@ export function trainingCurves(
     const y = {
       field: 'value',
       type: 'quantitative',
-      title: 'mean squared error (log)',
+      title: 'loss (log)',
       scale: { type: 'log', nice: false },
       axis: { format: '.2~g', tickCount: 6 },
     } as const

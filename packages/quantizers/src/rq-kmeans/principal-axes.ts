@@ -6,46 +6,38 @@ const exact = 256
 const estimated = 128
 
 /**
- * Rows [N, dim] about their mean, by their coordinates [N, count] along the axes of largest variance, in descending order: all
- * `dim` axes of rows up to 256 long; of longer ones the leading 128, estimated from random projections (Halko, Martinsson, Tropp
- * 2011, "Finding structure with randomness", algorithms 4.3 and 5.1, https://arxiv.org/abs/0909.4061). The coordinates are on
- * a scale of their own; equal rows have none at all, count 0.
+ * Rows [N, dim] about their mean, by their coordinates [N, count] along the at most `most` axes of largest variance, in
+ * descending order; of rows longer than 256 at most 128, estimated from random projections (Halko, Martinsson, Tropp 2011,
+ * "Finding structure with randomness", algorithms 4.3 and 5.1, https://arxiv.org/abs/0909.4061). The coordinates are on a scale
+ * of their own; rows of zeros have none at all, count 0.
  */
 export function alongPrincipalAxes(
   rows: Float32Array,
   dim: number,
+  most: number,
   random: Random,
 ): { values: Float32Array; count: number } {
-  const centred = aboutMean(rows, dim)
-  if (!toUnitScale(centred)) return { values: new Float32Array(0), count: 0 }
+  if (most === 0) return { values: new Float32Array(0), count: 0 }
   const coordinates = tf.tidy(() => {
-    const x = tf.tensor2d(centred, [rows.length / dim, dim])
+    const x = aboutMean(tf.tensor2d(rows, [rows.length / dim, dim]))
+    if (x === undefined) return
     const axes = dim <= exact ? eigenvectorsOf(gram(x)) : leadingAxes(x, random)
-    return orderedLinear(x, axes)
+    return orderedLinear(x, tf.slice(axes, [0, 0], [-1, Math.min(most, axes.shape[1])]))
   })
+  if (coordinates === undefined) return { values: new Float32Array(0), count: 0 }
   const values = coordinates.dataSync<'float32'>()
   coordinates.dispose()
   return { values, count: coordinates.shape[1] as number }
 }
 
-function aboutMean(rows: Float32Array, dim: number): Float32Array {
-  const n = rows.length / dim
-  const mean = new Float64Array(dim)
-  for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++) mean[d] += rows[at++]
-  for (let d = 0; d < dim; d++) mean[d] /= n
-  const centred = new Float32Array(rows.length)
-  for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++, at++) centred[at] = rows[at] - mean[d]
-  return centred
-}
-
-// Divides by a power of 2, which changes no digits, so that squares neither overflow nor vanish; false where all is 0.
-function toUnitScale(values: Float32Array): boolean {
-  let most = 0
-  for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) > most) most = Math.abs(values[i])
-  if (most === 0) return false
-  const scale = 2 ** -Math.ceil(Math.log2(most))
-  for (let i = 0; i < values.length; i++) values[i] *= scale
-  return true
+// Rows about their mean, times a power of 2, which changes no digits, so that squares neither overflow nor vanish; undefined
+// where all is 0.
+function aboutMean(rows: tf.Tensor2D): tf.Tensor2D | undefined {
+  const [least, largest] = [tf.min(rows), tf.max(rows)].map(t => t.dataSync()[0])
+  const most = Math.max(-least, largest)
+  if (most === 0) return
+  const unit = tf.mul(rows, 2 ** Math.min(127, -Math.ceil(Math.log2(most))))
+  return tf.sub(unit, tf.mean(unit, 0))
 }
 
 /** aᵀ·b, in the same bits on every machine. */

@@ -109,14 +109,23 @@ export class RowStore {
   gather(rows: ArrayLike<number>): Float32Array {
     const { dim, rowsPerBlock } = this
     const found = new Float32Array(rows.length * dim)
-    for (let i = 0; i < rows.length; i++) {
+    for (let i = 0; i < rows.length; ) {
       const block = Math.floor(rows[i] / rowsPerBlock)
+      // Rows that lie one after another are copied at once.
+      let run = 1
+      while (
+        i + run < rows.length &&
+        rows[i + run] === rows[i] + run &&
+        (rows[i] % rowsPerBlock) + run < rowsPerBlock
+      )
+        run++
       const at = (rows[i] % rowsPerBlock) * dim
-      const into = found.subarray(i * dim, (i + 1) * dim)
+      const into = found.subarray(i * dim, (i + run) * dim)
       const inFile = block - this.held.length
-      if (inFile < 0) into.set(this.held[block].subarray(at, at + dim))
-      else if (inFile >= (this.file?.blocks ?? 0)) into.set(this.partial.subarray(at, at + dim))
+      if (inFile < 0) into.set(this.held[block].subarray(at, at + into.length))
+      else if (inFile >= (this.file?.blocks ?? 0)) into.set(this.partial.subarray(at, at + into.length))
       else this.readInto(into, inFile * rowsPerBlock * dim + at)
+      i += run
     }
     return found
   }

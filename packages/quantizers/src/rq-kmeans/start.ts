@@ -6,19 +6,23 @@ export const starts = ['auto', 'k-means++', 'progressive'] as const
 /** Where the centroids of a stage start. */
 export type StageStart = (typeof starts)[number]
 
-// Numbers of dimensions that k-means goes through on the way to all of them, and its updates at each.
-const [steps, updates] = [10, 10]
+// Most updates of k-means at each number of dimensions. They end where the centroids move by less than a twentieth of a
+// dimension's deviation, in the mean: the next dimensions move them anyway. Few centroids, which cost little, settle further.
+const updates = 10
+const near = (k: number): number => (k / 400) * Math.min(1, k / 256)
+// Updates after which two starts are compared.
+const tried = 4
 // Most numbers in a sample of a progressive start.
 const most = 2 ** 25
 
 /**
  * Starting centroids [K, dim], from a sample of the rows.
  *
- * 'k-means++' (Arthur and Vassilvitskii 2007): of 64 rows per centroid; finds clusters that lie apart. 'progressive' (after Liu,
+ * 'k-means++' (Arthur and Vassilvitskii 2007): of 32 rows per centroid; finds clusters that lie apart. 'progressive' (after Liu,
  * Lu, Shao 2015, "Improved residual vector quantization for high-dimensional approximate nearest neighbor search",
  * https://arxiv.org/abs/1509.05195, which clusters in subspaces first): k-means along the first principal axis, then from there
  * along more and more of them; better where there are no clusters but directions of different variance. Of 256 rows per
- * centroid, at most 128 MB of them. 'auto': both, and ten updates of each on 64 rows per centroid tell which goes on.
+ * centroid, at most 128 MB of them. 'auto': both, and four updates of each on 32 rows per centroid tell which goes on.
  */
 export function startStage(store: RowStore, k: number, kind: StageStart, random: Random): Float32Array {
   const { dim } = store
@@ -26,32 +30,32 @@ export function startStage(store: RowStore, k: number, kind: StageStart, random:
   const many = Math.max(8 * k, Math.min(256 * k, Math.floor(most / dim)))
   const start = kind === 'k-means++' ? undefined : progressive(sampled(many), dim, k, random)
   if (kind === 'progressive' && start !== undefined) return start
-  const some = sampled(Math.max(64 * k, 1 << 14))
+  const some = sampled(Math.max(32 * k, 1 << 13))
   const plusPlus = { k, dim, seed: random.integer(2 ** 32) }
   if (start === undefined) return kmeansSync(some, { ...plusPlus, iterations: 0 }).centroids
-  const own = { iterations: updates, tolerance: 0 }
+  const own = { iterations: tried, tolerance: 0 }
   const other = kmeansSync(some, { ...plusPlus, ...own })
   return kmeansSync(some, { k, dim, init: start, ...own }).inertia < other.inertia ? start : other.centroids
 }
 
 function progressive(rows: Float32Array, dim: number, k: number, random: Random): Float32Array {
-  const { values, count } = alongPrincipalAxes(rows, dim, random)
-  const n = rows.length / dim
+  // Each about half as many again as the one before, and ten at least.
+  const steps = Math.max(10, Math.ceil(2.4 * Math.log(dim)))
+  const widths = Array.from({ length: steps }, (_, i) => Math.floor(dim ** ((i + 1) / steps) + 1e-9))
+  const narrower = widths.filter((width, i) => width < dim && width > (widths[i - 1] ?? 0))
+  const { values, count } = alongPrincipalAxes(rows, dim, narrower.at(-1) ?? 0, random)
   const seed = random.integer(2 ** 32)
-  let codes: Int32Array | undefined
-  for (let step = 1, before = 0; step <= steps; step++) {
-    const width = Math.floor(dim ** (step / steps) + 1e-9)
-    if (width === before || width >= dim || width > count) continue
-    before = width
-    const part = new Float32Array(n * width)
-    for (let i = 0, to = 0; i < n; i++)
-      for (let from = i * count, end = from + width; from < end; from++) part[to++] = values[from]
-    const init = codes && meansOf(part, width, k, codes, random)
-    const options = { k, dim: width, iterations: updates, seed }
-    codes = kmeansSync(part, init ? { ...options, init } : options).assignments
-  }
-  if (codes === undefined) return kmeansSync(rows, { k, dim, iterations: 0, seed }).centroids
-  return meansOf(rows, dim, k, codes, random)
+  if (count === 0) return kmeansSync(rows, { k, dim, iterations: 0, seed }).centroids
+  const leading = narrower.filter(width => width < count)
+  const { assignments } = kmeansSync(values, {
+    k,
+    dim: count,
+    leading,
+    iterations: updates,
+    tolerance: near(k),
+    seed,
+  })
+  return meansOf(rows, dim, k, assignments, random)
 }
 
 /** The mean of each code's rows [N, dim]; a code without rows takes one of them. */
@@ -80,7 +84,11 @@ function meansOf(
 
 /** At most `most` different rows of n, ascending. */
 export function sampleRows(n: number, most: number, random: Random): Int32Array {
-  if (n <= most) return Int32Array.from({ length: n }, (_, i) => i)
+  if (n <= most) {
+    const all = new Int32Array(n)
+    for (let i = 0; i < n; i++) all[i] = i
+    return all
+  }
   // Floyd's: every set equally likely.
   const picked = new Set<number>()
   for (let i = n - most; i < n; i++) {

@@ -1,0 +1,189 @@
+import { expectShape } from '@vq/core'
+import type { Figure } from './figure.js'
+import { renderChart } from './render.js'
+import { categories } from './theme.js'
+
+export interface SensitivityPoint {
+  /** The parameter's value: a number, or a name such as of a method. */
+  value: number | string
+  /** What came out. Several points of one value, such as of several seeds, are drawn with their mean and range. */
+  result: number
+  /** Several parameters or methods in one figure. */
+  series?: string
+}
+
+export interface SensitivityOptions {
+  /** Name of the parameter, with its unit. */
+  parameter: string
+  /** Name of the result, with its unit. */
+  result: string
+  /** Of the parameter. Default 'log' where it spans more than a factor of 30. */
+  scale?: 'linear' | 'log'
+  title?: string
+  subtitle?: string
+}
+
+const [width, height] = [640, 320]
+
+/** A result against a parameter: every measurement, the means joined, and the range of repeats as a band. */
+export function sensitivity(
+  points: readonly SensitivityPoint[],
+  options: SensitivityOptions,
+): Promise<Figure> {
+  const { parameter, result, title = `${result} by ${parameter}`, subtitle } = options
+  const rows = points
+    .map(({ value, result, series = '' }) => ({ value, result, series }))
+    .filter(row => Number.isFinite(row.result))
+  expectShape(
+    rows.length > 0,
+    'sensitivity',
+    'at least one finite result',
+    `${points.length} points`,
+    'Measure first.',
+  )
+  const named = rows.some(row => typeof row.value === 'string')
+  const values = rows.map(row => Number(row.value))
+  const [least, largest] = [Math.min(...values), Math.max(...values)]
+  const scale = options.scale ?? (!named && least > 0 && largest / least > 30 ? 'log' : 'linear')
+  const measured = [...new Set(values)].sort((a, b) => a - b)
+  const x = named
+    ? { field: 'value', type: 'nominal', title: parameter, sort: null, axis: { labelAngle: 0 } }
+    : {
+        field: 'value',
+        type: 'quantitative',
+        title: parameter,
+        scale: { type: scale, nice: false, padding: 14, ...(scale === 'linear' && { zero: false }) },
+        // The values that were measured, as long as there is room for their names.
+        axis:
+          measured.length <= 12 ? { values: measured, format: '~g', labelOverlap: true } : { format: '~g' },
+      }
+  const y = {
+    type: 'quantitative',
+    title: result,
+    scale: { zero: false, nice: true },
+    axis: { tickCount: 6 },
+  }
+  const color = colorOf(rows.map(row => row.series))
+  const several = rows.length > new Set(rows.map(row => `${row.series}\n${row.value}`)).size
+  const layer: object[] = []
+  if (several && !named)
+    layer.push({
+      transform: [
+        {
+          aggregate: [
+            { op: 'min', field: 'result', as: 'low' },
+            { op: 'max', field: 'result', as: 'high' },
+          ],
+          groupby: ['value', 'series'],
+        },
+      ],
+      mark: { type: 'area', opacity: 0.16 },
+      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+    })
+  if (!named)
+    layer.push({
+      mark: { type: 'line', strokeWidth: 2 },
+      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: result }, color },
+    })
+  layer.push({
+    mark: { type: 'point', filled: true, size: 42, opacity: several ? 0.6 : 1 },
+    encoding: { x, y: { ...y, field: 'result' }, color },
+  })
+  if (named && several)
+    layer.push({
+      mark: { type: 'tick', thickness: 2.5, size: 30 },
+      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: result }, color },
+    })
+  return renderChart({
+    width,
+    height,
+    data: { values: rows },
+    title: { text: title, ...(subtitle !== undefined && { subtitle }) },
+    layer,
+  } as never)
+}
+
+export interface Run {
+  name: string
+  points: readonly { step: number; value: number }[]
+}
+
+export interface ConvergenceOptions {
+  /** What was measured, with its unit. */
+  metric: string
+  /** Default 'log' where all is positive and spans more than a factor of 30. */
+  scale?: 'linear' | 'log'
+  title?: string
+  subtitle?: string
+}
+
+// More points than the panel has pixels only make the file large.
+const mostPoints = 1500
+
+/** One figure of several runs over their training steps, such as of several methods. */
+export function convergence(runs: readonly Run[], options: ConvergenceOptions): Promise<Figure> {
+  const { metric, title = `${metric} of ${runs.length} runs`, subtitle } = options
+  const rows = runs.flatMap(({ name, points }) => {
+    const finite = points.filter(p => Number.isFinite(p.step) && Number.isFinite(p.value))
+    const stride = Math.ceil(finite.length / mostPoints)
+    return finite
+      .filter((_, i) => i % stride === 0 || i === finite.length - 1)
+      .map(({ step, value }) => ({ step, value, run: name }))
+  })
+  expectShape(
+    rows.length > 0,
+    'convergence',
+    'runs with finite values',
+    `${runs.length} runs`,
+    'Train first.',
+  )
+  const values = rows.map(row => row.value)
+  const [least, largest] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))]
+  const scale = options.scale ?? (least > 0 && largest / least > 30 ? 'log' : 'linear')
+  const shown = scale === 'log' ? rows.filter(row => row.value > 0) : rows
+  const encoding = {
+    x: { field: 'step', type: 'quantitative', title: 'training step', scale: { nice: false, domainMin: 0 } },
+    y: {
+      field: 'value',
+      type: 'quantitative',
+      title: scale === 'log' ? `${metric} (log)` : metric,
+      scale: { type: scale, nice: true, ...(scale === 'linear' && { zero: false }) },
+      axis: { tickCount: 6, format: '~g' },
+    },
+    color: colorOf(runs.map(run => run.name)),
+    // Dashes tell runs apart where colours do not.
+    strokeDash: {
+      field: 'run',
+      type: 'nominal',
+      scale: { domain: runs.map(r => r.name), range: runs.map((_, i) => dashes[i % dashes.length]) },
+      legend: legendOf(runs.map(run => run.name)),
+    },
+  }
+  const color = { ...encoding.color, field: 'run' }
+  return renderChart({
+    width,
+    height,
+    data: { values: shown },
+    title: { text: title, ...(subtitle !== undefined && { subtitle }) },
+    mark: { type: 'line', strokeWidth: 2 },
+    encoding: { ...encoding, color },
+  } as never)
+}
+
+const dashes = [
+  [1, 0],
+  [7, 3],
+  [2, 2],
+  [9, 3, 2, 3],
+]
+
+const legendOf = (names: readonly string[]): object | null =>
+  new Set(names).size > 1
+    ? { title: null, orient: 'top', direction: 'horizontal', offset: 6, columns: 4 }
+    : null
+
+function colorOf(names: readonly string[]): object {
+  const domain = [...new Set(names)]
+  const range = domain.map((_, i) => categories[i % categories.length])
+  return { field: 'series', type: 'nominal', scale: { domain, range }, legend: legendOf(domain) }
+}
