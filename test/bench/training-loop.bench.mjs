@@ -131,7 +131,7 @@ export async function run({ only, say, wanted }) {
     }
   }
   const notes = [
-    `- ${threads} threads. Waiting is what a step spends until its batch is there, turns of the event loop included.`,
+    `- ${threads} threads. Waiting is what a step spends until its batch is there, turns of the event loop included; the queue is full then.`,
   ]
   return {
     text: [table(['work', 'per step', 'beside', 'cost'], rows), '', ...notes].join('\n'),

@@ -44,10 +44,13 @@ const linear = (seed: number): Linear =>
   new Linear({ inFeatures: 4, outFeatures: 4, random: new Random(seed) })
 
 async function failure(fit: Promise<unknown>): Promise<NonFiniteError> {
-  const error = await fit.catch(e => e)
+  const error = await fit.then(
+    () => undefined,
+    e => e as NonFiniteError,
+  )
   expect(error).toBeInstanceOf(NonFiniteError)
   expect(error).toBeInstanceOf(VqValueError)
-  return error
+  return error!
 }
 
 describe('a loss that is not finite', () => {
