@@ -1,5 +1,5 @@
 // What a step is: accumulation, averaged weights, parameter groups, masks and tokens, seeds, callbacks.
-import { Random, random, tf } from '@vq/core'
+import { Random, random, tf, VqConfigError } from '@vq/core'
 import { Dropout, Embedding, Module } from '@vq/core/nn'
 import { Adam, SGD, trainStep } from '@vq/core/optim'
 import { ArrayDataset, DataLoader } from '@vq/models/data'
@@ -108,8 +108,12 @@ describe('a step', () => {
     const m = new Tokens()
     const last = m.table.weight.dataSync()[3]
     const batches = new DataLoader(data, { batchSize: 2, shuffle: false })
-    await new Trainer({ ...quiet, steps: 400, learningRate: 0.1 }).fit(m, batches, { validation: batches })
+    await new Trainer({ ...quiet, steps: 400, learningRate: 0.1 }).fit(m, batches, {
+      validation: new DataLoader(data, { batchSize: 2, shuffle: false }),
+    })
     expect(m.seen[0]).toEqual(['int32', [0, 3, 1, 3], [5, -5]])
+    const twice = new Trainer({ ...quiet, steps: 1 }).fit(m, batches, { validation: batches })
+    await expect(twice).rejects.toThrow(VqConfigError)
     const [zero, one, , masked] = m.table.weight.dataSync()
     expect(zero).toBeCloseTo(5, 2)
     expect(one).toBeCloseTo(-5, 2)

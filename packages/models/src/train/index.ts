@@ -1,9 +1,5 @@
-export {
-  type LoadWeightsOptions,
-  listCheckpoints,
-  loadBest,
-  loadWeights,
-} from './checkpoint.js'
+export { listCheckpoints } from './checkpoint/folder.js'
+export { type LoadWeightsOptions, loadBest, loadWeights } from './checkpoint/load.js'
 export { evaluateModel } from './evaluate.js'
 export { EventFile } from './events/event-file.js'
 export { type Signal, TrainingInterrupted } from './interrupt.js'

@@ -1,5 +1,7 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, VqConfigError } from '@vq/core'
 import { Adam, constantSchedule, cosineSchedule, type Optimizer, type Schedule } from '@vq/core/optim'
+import type { Values } from '../data/dataset.js'
+import type { DataLoader } from '../data/loader.js'
 import { Monitor } from './monitor.js'
 import type { FitOptions, Trainable, TrainerOptions } from './options.js'
 
@@ -110,8 +112,19 @@ function checkFinal({ finalWeights = 'last', averageDecay, out }: TrainerOptions
   )
 }
 
-/** Throws VqConfigError where an option needs validation data and there is none. */
-export function checkValidation(options: TrainerOptions, { validation }: FitOptions): void {
+/** Throws VqConfigError where an option needs validation data and there is none, or they are the training data's loader. */
+export function checkValidation(
+  options: TrainerOptions,
+  { validation }: FitOptions,
+  loader: DataLoader<Values>,
+): void {
+  expectConfig(
+    validation !== loader,
+    'Trainer.fit',
+    'a loader of its own for the validation data',
+    'that of the training data',
+    'Make another DataLoader: evaluation starts it over each time.',
+  )
   if (validation !== undefined) return
   const { earlyStopping, validateEvery, monitor, onValidation, finalWeights } = options
   const asked = { earlyStopping, validateEvery, monitor, onValidation }

@@ -5,13 +5,12 @@ import {
   bestIn,
   checkpointsIn,
   listCheckpoints,
-  loadNewest,
-  repairCheckpoints,
   type StateFile,
-  saveBest,
-  saveCheckpoint,
   type TrainingState,
-} from './checkpoint.js'
+} from './checkpoint/folder.js'
+import { leftBy } from './checkpoint/leftovers.js'
+import { loadNewest } from './checkpoint/load.js'
+import { repairCheckpoints, saveBest, saveCheckpoint } from './checkpoint/save.js'
 import type { MetricsLog } from './metrics-log.js'
 import type { TrainerOptions } from './options.js'
 import { writing } from './writing.js'
@@ -38,6 +37,8 @@ export class RunFolder {
     await writing(out, () => mkdir(out, { recursive: true }))
     await repairCheckpoints(checkpoints)
     await recoverFolder(bestIn(out))
+    for (const path of await leftBy(out, /^(best|metrics\.jsonl)$/))
+      await rm(path, { recursive: true, force: true })
     if (!resume && (await listCheckpoints(checkpoints)).length > 0) {
       if (!overwrite)
         throw new VqConfigError({

@@ -36,7 +36,7 @@ export class Trainer {
    */
   async fit(model: Trainable, loader: DataLoader<Values>, options: FitOptions = {}): Promise<History> {
     const { progress = true, averageDecay, signal, handleSignals = signal === undefined } = this.options
-    checkValidation(this.options, options)
+    checkValidation(this.options, options, loader)
     const settled = plan(this.options, model, loader.stepsPerEpoch)
     const average = averageDecay === undefined ? undefined : new WeightAverage(model, averageDecay)
     const report = reporter(progress)

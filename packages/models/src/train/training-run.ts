@@ -1,23 +1,24 @@
 import { random, type tf } from '@vq/core'
-import type { StateDict } from '@vq/core/io'
 import type { Module } from '@vq/core/nn'
 import type { Values } from '../data/dataset.js'
 import type { Batch, DataLoader } from '../data/loader.js'
-import { bestIn, loadWeights } from './checkpoint.js'
+import { bestIn } from './checkpoint/folder.js'
+import { loadWeights } from './checkpoint/load.js'
 import { EpochMeans } from './epoch-means.js'
 import { evaluateModel } from './evaluate.js'
+import { expectFinite, expectFiniteParameters } from './finite-weights.js'
 import { type Interrupts, TrainingInterrupted } from './interrupt.js'
 import { MetricsLog } from './metrics-log.js'
 import type { BestRecord } from './monitor.js'
-import { type Draws, drawsOf, explain, NonFiniteError, setDraws } from './non-finite.js'
-import { OptimizerStep, type StepResult } from './optimizer-step.js'
+import { drawsOf, NonFiniteError, setDraws } from './non-finite.js'
 import type { EpochSummary, History, Trainable, TrainerOptions } from './options.js'
 import { Pace } from './pace.js'
 import type { Plan } from './plan.js'
 import type { Reporter } from './progress.js'
 import { RunFolder } from './run-folder.js'
+import { type Step, takeStep } from './take-step.js'
 import { disposeInputs, inputsOf } from './tensors.js'
-import { broken, firstBroken } from './trace.js'
+import { firstBroken } from './trace.js'
 import type { WeightAverage } from './weight-average.js'
 
 export interface Training {
@@ -34,15 +35,6 @@ interface Kept {
   stopping?: BestRecord | undefined
   epochs: EpochSummary[]
   means: EpochMeans['state']
-}
-
-interface Step extends StepResult {
-  step: number
-  learningRate: number
-  samples: number
-  /** From 0, and whether it ends with this step. */
-  epoch: number
-  last: boolean
 }
 
 /** One call of `fit`, from its first step to its last. */
@@ -140,50 +132,23 @@ export class TrainingRun {
     return stopping !== undefined && (stopping.monitor.record?.since ?? 0) >= stopping.patience
   }
 
-  // One step of the optimizer.
+  // One step of the optimizer; statistics that a failed forward broke are set back to the checkpoint.
   private async step(step: number, pace: Pace): Promise<Step> {
-    const { accumulate = 1, clipNorm = 1 } = this.options
-    const { optimizer, model, loader } = this.training
-    const learningRate = this.plan.schedule(step)
-    const draws = drawsOf(this.drawing)
-    const update = new OptimizerStep(optimizer, this.names)
-    const batches: Batch<Values>[] = []
-    const left = (this.plan.totalSteps - step) * accumulate
-    pace.begin()
-    try {
-      do {
-        const batch = await pace.forData(loader.next(left + accumulate - batches.length - 1))
-        batches.push(batch)
-        const inputs = inputsOf(batch)
-        try {
-          update.add(() => model.forward(...inputs), batch.indices.length, accumulate === 1)
-        } finally {
-          disposeInputs(inputs)
-        }
-      } while (batches.length < accumulate && !batches[batches.length - 1].last)
-      const result = update.finish({ learningRate, clipNorm, alone: accumulate === 1 })
-      this.training.average?.update()
-      const { epoch, last } = batches[batches.length - 1]
-      pace.end(update.samples)
-      return { ...result, step, learningRate, samples: update.samples, epoch, last }
-    } catch (error) {
-      throw await this.explained(error, batches, { step, learningRate, draws })
-    } finally {
-      update.dispose()
-    }
-  }
-
-  private async explained(
-    error: unknown,
-    batches: readonly Batch<Values>[],
-    at: { step: number; learningRate: number; draws: Draws },
-  ): Promise<unknown> {
     const { model } = this.training
-    const found = batches.length === 0 ? error : explain(error, model, batches, at)
-    // Running statistics that the failed forward broke.
-    if (found instanceof NonFiniteError && firstBroken(model.namedBuffers()) !== undefined)
-      await this.folder.load().catch(() => undefined)
-    return found
+    try {
+      return await takeStep(step, {
+        ...this.training,
+        ...this.plan,
+        options: this.options,
+        names: this.names,
+        drawing: this.drawing,
+        pace,
+      })
+    } catch (error) {
+      if (error instanceof NonFiniteError && firstBroken(model.namedBuffers()) !== undefined)
+        await this.folder.load().catch(() => undefined)
+      throw error
+    }
   }
 
   // What follows a step: progress, metrics, evaluation, checkpoints, callbacks.
@@ -217,7 +182,7 @@ export class TrainingRun {
       this.epochs.push(summary)
       await onEpoch?.({ model, ...summary })
     }
-    if (this.checkpoints(done)) await this.folder.save(step, this.kept, this.expectFinite(done))
+    if (this.checkpoints(done)) await this.folder.save(step, this.kept, expectFinite(done))
     // A callback may have left it otherwise.
     if (!model.training) model.train()
   }
@@ -246,26 +211,9 @@ export class TrainingRun {
     await this.log.add({ step, epoch, split: 'validation', loss: means.loss, ...means })
     const best = monitor.add(step, means)
     stopping?.monitor.add(step, means)
-    if (best) await this.folder.saveBest(step, { best: monitor.record }, this.expectFinite(done))
+    if (best) await this.folder.saveBest(step, { best: monitor.record }, expectFinite(done))
     await this.options.onValidation?.({ model, step, epoch, means, best })
     return means
-  }
-
-  // Weights that are not finite make no checkpoint.
-  private expectFinite({ step, epoch, learningRate }: Pick<Step, 'step' | 'epoch' | 'learningRate'>) {
-    return (weights: StateDict): void => {
-      const bad = Object.entries(weights).find(([, { data }]) => data instanceof Float32Array && broken(data))
-      if (bad === undefined) return
-      const report = {
-        step,
-        epoch,
-        indices: [],
-        learningRate,
-        what: 'checkpoint',
-        parameter: bad[0],
-      } as const
-      throw new NonFiniteError({ ...report, what: 'checkpoint' }, `NaN or infinity in '${bad[0]}'`)
-    }
   }
 
   private async expectUninterrupted(step: number): Promise<void> {
@@ -273,7 +221,7 @@ export class TrainingRun {
     const { received } = this.interrupts
     if (received === undefined && !signal?.aborted) return
     const at = { step, epoch: this.epochs.length, learningRate: this.plan.schedule(Math.max(1, step)) }
-    await this.folder.save(step, this.kept, this.expectFinite(at))
+    await this.folder.save(step, this.kept, expectFinite(at))
     throw new TrainingInterrupted(
       step,
       received,
@@ -287,14 +235,8 @@ export class TrainingRun {
   private async finish(step: number): Promise<void> {
     const { finalWeights = 'last', out } = this.options
     const { model, average } = this.training
-    const parameter = firstBroken(model.namedParameters())
-    if (parameter !== undefined) {
-      const report = { step, epoch: this.epochs.length, indices: [], learningRate: this.plan.schedule(step) }
-      throw new NonFiniteError(
-        { ...report, what: 'checkpoint', parameter },
-        `NaN or infinity in '${parameter}'`,
-      )
-    }
+    const at = { step, epoch: this.epochs.length, learningRate: this.plan.schedule(step) }
+    expectFiniteParameters(model, at)
     if (finalWeights === 'average') average?.apply()
     if (finalWeights === 'best' && out !== undefined) await loadWeights(bestIn(out), model)
   }

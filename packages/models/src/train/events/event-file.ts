@@ -2,6 +2,7 @@ import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectConfig, expectInteger } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
+import { leftBy } from '../checkpoint/leftovers.js'
 import { writing } from '../writing.js'
 import { readEvent, type Summary, startEvent, summaryEvent, versionEvent } from './event.js'
 import { frame, records } from './record.js'
@@ -70,6 +71,7 @@ export class EventFile {
    */
   async cutBack(step: number): Promise<void> {
     this.start = step + 1
+    for (const path of await leftBy(this.folder, pattern)) await rm(path, { force: true })
     for (const name of await namesIn(this.folder)) {
       const path = join(this.folder, name)
       const file = await readFile(path)
