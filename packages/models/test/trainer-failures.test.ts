@@ -4,17 +4,18 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Random, tf, VqFormatError, VqValueError } from '@vq/core'
 import { BatchNorm, Dropout, Layer, Linear, Module, Sequential } from '@vq/core/nn'
 import { SGD } from '@vq/core/optim'
 import { ArrayDataset, DataLoader } from '@vq/models/data'
-import { NonFiniteError, Trainer, type TrainerOptions } from '@vq/models/train'
+import { loadBest, NonFiniteError, Trainer, type TrainerOptions } from '@vq/models/train'
 import { VectorQuantizer } from '@vq/quantizers'
 import { describe, expect, it } from 'vitest'
 import { eachInFolder, numbers, quiet, rows, Scale, weights } from './trainer-fixture.js'
@@ -298,6 +299,33 @@ describe('a folder', () => {
       /an older checkpoint, or start over/,
     )
     for (const one of [m, other]) one.dispose()
+  })
+
+  it('is cleared of what a killed writer had begun, and gets back what it had moved aside', async () => {
+    const m = new Scale()
+    const validation = numbers([1])
+    await new Trainer({ ...options(folder.path), steps: 3 }).fit(m, numbers([1, 2, 3, 4], 2), { validation })
+    const digits = '0123456789abcdef'
+    const begun = [
+      '.best',
+      '.metrics.jsonl',
+      'checkpoints/.step-00000006',
+      'events/train/.events.out.tfevents.1.vq',
+    ]
+    for (const name of begun) writeFileSync(join(folder.path, `${name}.${digits}.tmp`), 'half')
+    writeFileSync(join(folder.path, `.other.${digits}.tmp`), 'not ours')
+    renameSync(join(folder.path, 'best'), join(folder.path, '.best.old'))
+    renameSync(
+      join(folder.path, 'checkpoints', 'step-00000003'),
+      join(folder.path, 'checkpoints', '.step-00000003.old'),
+    )
+    const resume = { ...options(folder.path), steps: 3, resume: true }
+    const { resumedFrom } = await new Trainer(resume).fit(m, numbers([1, 2, 3, 4], 2), { validation })
+    expect(resumedFrom).toBe(3)
+    expect(await loadBest(folder.path, m)).toBe(3)
+    const all = readdirSync(folder.path, { recursive: true }).map(String)
+    expect(all.filter(path => basename(path).startsWith('.'))).toEqual([`.other.${digits}.tmp`])
+    m.dispose()
   })
 
   it('that cannot be written to is refused before training', async () => {
