@@ -71,9 +71,9 @@ async function besideBare(make, steps) {
   return { ours: median(sides.ours.slice(5)), bare: median(sides.bare.slice(5)) }
 }
 
-/** The share of the time spent waiting, without a cache of decoded images. */
-async function waiting(folder, prefetch, steps) {
-  const images = await imageFolder(folder, { size: edge, cacheBytes: 0 })
+/** The share of the time spent waiting, once the queue is full. */
+async function waiting(folder, { prefetch, options }, steps) {
+  const images = await imageFolder(folder, { size: edge, ...options })
   const m = model()
   const loader = new DataLoader(images, { batchSize: batch, prefetch })
   // The first half fills the queue.
@@ -121,9 +121,14 @@ export async function run({ only, say, wanted }) {
     const folder = await mkdtemp(join(tmpdir(), 'vq-loop-'))
     try {
       await drawImages(folder)
-      for (const prefetch of [2, 4]) {
-        const { dataWait, perStep } = await waiting(folder, prefetch, 2 * (wanted + 3))
-        const what = `vqvae, batch ${batch}, JPEG files of about ${edge}×${edge} decoded at each use, prefetch ${prefetch}`
+      const cases = [
+        { text: 'as imageFolder opens them, prefetch 2', prefetch: 2, options: {} },
+        { text: 'decoded at each use, prefetch 2', prefetch: 2, options: { cacheBytes: 0 } },
+        { text: 'decoded at each use, prefetch 4', prefetch: 4, options: { cacheBytes: 0 } },
+      ]
+      for (const c of cases) {
+        const { dataWait, perStep } = await waiting(folder, c, 2 * (wanted + 3))
+        const what = `vqvae, batch ${batch}, JPEG files of about ${edge}×${edge} ${c.text}`
         row(what, ms(perStep), '', `${percent(dataWait)} waiting for data`)
       }
     } finally {
