@@ -5,7 +5,7 @@ import { tf, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSafetensors } from '@vq/core/io'
 import { SGD } from '@vq/core/optim'
 import { trainingCurves } from '@vq/models/plot'
-import { loadBest, Trainer, type TrainerOptions, trainingPoints } from '@vq/models/train'
+import { loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
 import { expect, it } from 'vitest'
 import { eachInFolder, loader, metricsIn, numbers, quiet, Scale, smallVqvae } from './trainer-fixture.js'
 
@@ -127,18 +127,7 @@ it('returns a history by step and epoch, the same as its files, that the curves 
   expect(dataWait).toBeGreaterThanOrEqual(0)
   expect(dataWait).toBeLessThanOrEqual(1)
   expect(seconds).toBeGreaterThan(0)
-  const points = trainingPoints(metrics)
-  expect(points.length).toBe(18)
-  const [train, validation] = [metrics[0]!, metrics[5]!]
-  expect(points[0]).toEqual({
-    step: 1,
-    reconstructionLoss: train.reconstructionLoss,
-    vqLoss: train.vqLoss,
-    perplexity: train.perplexity,
-  })
-  const error = validation.reconstructionLoss as number
-  expect(points[5]).toEqual({ step: 5, validationLoss: error, validationPsnr: -10 * Math.log10(error) })
-  expect((await trainingCurves(points)).svg).toContain('held out')
+  expect((await trainingCurves(metrics)).svg).toContain('held out')
   m.dispose()
 })
 

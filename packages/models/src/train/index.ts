@@ -19,5 +19,4 @@ export type {
 } from './options.js'
 export type { BrokenModule, BrokenSample } from './trace.js'
 export { Trainer } from './trainer.js'
-export { trainingPoints } from './training-points.js'
 export { WeightAverage } from './weight-average.js'

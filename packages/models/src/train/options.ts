@@ -151,7 +151,7 @@ export interface EpochSummary {
 export interface History {
   /** Steps taken in all. */
   steps: number
-  /** What was logged, as in metrics.jsonl; `trainingPoints` makes it the points of `trainingCurves`. */
+  /** What was logged, as in metrics.jsonl: what `trainingCurves` of `@vq/models/plot` draws. */
   metrics: Metrics[]
   epochs: EpochSummary[]
   /** The best evaluation: its step and the value of the monitored metric. */
