@@ -184,6 +184,10 @@ it.each<[TrainerOptions, RegExp]>([
   [{ steps: 1, finalWeights: 'best' }, /`out`/],
   [{ steps: 1, out: 'x', resume: true, overwrite: true }, /resume or overwrite/],
   [{ steps: 1, onStep: 3 as never }, /onStep/],
+  [{ steps: 1, resume: 'yes' as never }, /resume/],
+  [{ steps: 1, progress: 'bar' as never }, /progress/],
+  [{ steps: 1, out: '' }, /`out`/],
+  [{ steps: 1, signal: {} as AbortSignal }, /AbortSignal/],
 ])('refuses %o', (options, message) => {
   expect(tf.getBackend()).toBe('vq-cpu')
   expect(() => new Trainer(options)).toThrow(VqConfigError)

@@ -68,19 +68,38 @@ export function checkOptions(options: TrainerOptions): void {
   if (clipNorm !== null) expectNumber(operation, 'clipNorm', clipNorm, Number.MIN_VALUE, Number.MAX_VALUE)
   if (options.averageDecay !== undefined)
     expectNumber(operation, 'averageDecay', options.averageDecay, 0, 1 - 1e-9)
+  checkKinds(options)
   checkMonitors(options)
   checkFinal(options)
   const { resume = false, overwrite = false, out } = options
   expectConfig(!resume || out !== undefined, operation, 'a folder `out` to resume from', out, 'Pass `out`.')
   expectConfig(!(resume && overwrite), operation, 'resume or overwrite', 'both', 'Pass one of the two.')
-  for (const name of ['optimizer', 'onStep', 'onEpoch', 'onValidation', 'onWarning'] as const)
+}
+
+function checkKinds(options: TrainerOptions): void {
+  const expectKind = (name: keyof TrainerOptions, kinds: string[]): void =>
     expectConfig(
-      options[name] === undefined || typeof options[name] === 'function',
-      operation,
-      `${name} to be a function`,
+      options[name] === undefined || kinds.includes(typeof options[name]),
+      'Trainer',
+      `${name} to be a ${kinds.join(' or a ')}`,
       options[name],
-      'Pass a function.',
+      'Pass one, or leave it out.',
     )
+  for (const name of ['optimizer', 'onStep', 'onEpoch', 'onValidation', 'onWarning'] as const)
+    expectKind(name, ['function'])
+  for (const name of ['resume', 'overwrite', 'tensorboard', 'handleSignals'] as const)
+    expectKind(name, ['boolean'])
+  expectKind('progress', ['boolean', 'function'])
+  expectKind('out', ['string'])
+  const { signal, out } = options
+  expectConfig(out !== '', 'Trainer', '`out` to be the path of a folder', out, 'Name a folder.')
+  expectConfig(
+    signal === undefined || signal instanceof AbortSignal,
+    'Trainer',
+    'signal to be an AbortSignal',
+    signal,
+    'Pass the signal of an AbortController.',
+  )
 }
 
 function checkMonitors({ monitor = {}, earlyStopping }: TrainerOptions): void {

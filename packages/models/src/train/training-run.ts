@@ -226,7 +226,7 @@ export class TrainingRun {
       step,
       received,
       received ?? signal?.reason,
-      out === undefined
+      out === undefined || step === 0
         ? `The model holds the weights of step ${step}.`
         : `Step ${step} is saved in ${out}; pass resume: true to go on from it.`,
     )
