@@ -124,12 +124,12 @@ describe('image grids', () => {
   test('stages of residual reconstructions, interpolations and traversals are named', async () => {
     const images = flat([0.5, 0.5], h * w)
     const stages = await residualStages(images, [images, images], { shape: [2, h, w, 1] })
-    expect(stages.svg).toMatch(/>original<[^]*>1 level<[^]*>2 levels</)
+    expect(stages.svg).toMatch(/>original<[\s\S]*>1 level<[\s\S]*>2 levels</)
     const three = flat([0, 0.5, 1], h * w)
     const between = await interpolationGrid(three, { shape: [1, 3, h, w, 1] })
-    expect(between.svg).toMatch(/>0\.00<[^]*>0\.50<[^]*>1\.00</)
+    expect(between.svg).toMatch(/>0\.00<[\s\S]*>0\.50<[\s\S]*>1\.00</)
     const moved = await traversalGrid(three, { shape: [1, 3, h, w, 1], values: [-2, 0, 2], dimensions: [7] })
-    expect(moved.svg).toMatch(/>−2\.0<[^]*>0\.0<[^]*>2\.0<[^]*>latent 7</)
+    expect(moved.svg).toMatch(/>−2\.0<[\s\S]*>0\.0<[\s\S]*>2\.0<[\s\S]*>latent 7</)
     expect((await sampleGrid(three, { shape: [3, h, w, 1] })).svg).toContain('>Samples<')
   })
 

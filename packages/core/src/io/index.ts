@@ -7,6 +7,7 @@ export { loadNpy, npyBytes, parseNpy, saveNpy } from './npy.js'
 export { loadNpz, type NpzOptions, openNpz, saveNpz } from './npz.js'
 export { openWeights } from './open-weights.js'
 export { loadPickle, parsePickle } from './pickle/load.js'
+export { openRows, type RowFile } from './rows.js'
 export {
   loadSafetensors,
   type SafetensorsFile,

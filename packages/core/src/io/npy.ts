@@ -9,7 +9,7 @@ import { swapBytes } from './swap-bytes.js'
 
 /** Source: NumPy Enhancement Proposal 1 and numpy.lib.format, versions 1.0 to 3.0. */
 const magic = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]
-const largestHeader = 100_000
+export const largestHeader = 100_000
 export const mostAxes = 64 // NumPy's own bound
 
 /** NumPy's types by their codes without the byte order. */

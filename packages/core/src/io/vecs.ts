@@ -122,7 +122,7 @@ function typeOf(
   return arrays[ending as keyof typeof arrays]
 }
 
-class VecsReader {
+export class VecsReader {
   readonly dim: number
   readonly count: number
   private readonly file: FileBytes
@@ -153,6 +153,10 @@ class VecsReader {
       await file.close()
       throw error
     }
+  }
+
+  get stamp(): string {
+    return this.file.stamp
   }
 
   rowsPerBlock(): number {

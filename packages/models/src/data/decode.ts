@@ -6,10 +6,12 @@ export interface DecodeOptions {
   size: number
   /** Larger images are refused before they are decoded. */
   maxPixels: number
+  /** Turn it as its EXIF orientation says. Default true. */
+  autoOrient?: boolean
 }
 
 /** A reason of our own, good enough to be shown as it is. */
-class Refused extends Error {}
+export class Refused extends Error {}
 
 const formats = new Set(['jpeg', 'png', 'webp'])
 
@@ -23,12 +25,12 @@ export async function decodeImage(
   file: string,
   options: DecodeOptions,
 ): Promise<Uint8Array> {
-  const { size, maxPixels } = options
+  const { size, maxPixels, autoOrient = true } = options
   const info = await stat(file)
   if (!info.isFile()) throw new Refused('not a regular file')
   if (info.size === 0) throw new Refused('empty file')
   await access(file, constants.R_OK) // sharp would not say why
-  const image = sharp(file, { limitInputPixels: maxPixels, failOn: 'error', autoOrient: true })
+  const image = sharp(file, { limitInputPixels: maxPixels, failOn: 'error', autoOrient })
   // The content decides, not the name: an SVG named .png would otherwise be rendered.
   const { format, width, height } = await image.metadata()
   if (!formats.has(format)) throw new Refused(`holds ${format}, not JPEG, PNG or WebP`)

@@ -14,13 +14,22 @@ export interface FolderScan {
   skipped: Skipped[]
 }
 
-const wanted = new Set(['.jpg', '.jpeg', '.png', '.webp'])
+const imageEndings = new Set(['.jpg', '.jpeg', '.png', '.webp'])
+
+/** Every JPEG, PNG and WebP file under a folder, by its name, as `scanFiles` finds them. */
+export function scanImages(folder: string): Promise<FolderScan> {
+  return scanFiles(folder, imageEndings, 'a JPEG, PNG or WebP file')
+}
 
 /**
- * Every JPEG, PNG and WebP file under a folder, by its name. Links are followed once per real folder, so that loops end.
+ * Every file under a folder whose name ends in one of `wanted` in lower case; `kind` is what they are in words. Links are followed once per real folder, so that loops end.
  * Hidden files are passed over silently, everything else that is not taken is in `skipped`.
  */
-export async function scanImages(folder: string): Promise<FolderScan> {
+export async function scanFiles(
+  folder: string,
+  wanted: ReadonlySet<string>,
+  kind: string,
+): Promise<FolderScan> {
   const files: string[] = []
   const skipped: Skipped[] = []
   const visited = new Set<string>()
@@ -48,12 +57,12 @@ export async function scanImages(folder: string): Promise<FolderScan> {
     for (const entry of entries) {
       if (entry.name.startsWith('.')) continue
       const path = relative === '' ? entry.name : `${relative}/${entry.name}`
-      const kind = entry.isSymbolicLink() ? await target(join(folder, path)) : entry
-      if (kind === undefined) skipped.push({ file: path, reason: 'a broken link' })
-      else if (kind.isDirectory()) await walk(path)
-      else if (!kind.isFile()) skipped.push({ file: path, reason: 'not a regular file' })
+      const found = entry.isSymbolicLink() ? await target(join(folder, path)) : entry
+      if (found === undefined) skipped.push({ file: path, reason: 'a broken link' })
+      else if (found.isDirectory()) await walk(path)
+      else if (!found.isFile()) skipped.push({ file: path, reason: 'not a regular file' })
       else if (wanted.has(extname(entry.name).toLowerCase())) files.push(path)
-      else skipped.push({ file: path, reason: 'not named as a JPEG, PNG or WebP file' })
+      else skipped.push({ file: path, reason: `not named as ${kind}` })
     }
   }
 

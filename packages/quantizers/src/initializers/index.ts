@@ -2,8 +2,9 @@ import { kmeansInitSync } from './kmeans.js'
 import { rdGaussianInit, waterFillingInit } from './rate-distortion.js'
 import type { InitializerOptions } from './uniform.js'
 
+export { waterLevel } from '@vq/core'
 export { type KmeansInitOptions, kmeansInit, kmeansInitSync } from './kmeans.js'
-export { rdGaussianInit, waterFillingInit, waterLevel } from './rate-distortion.js'
+export { rdGaussianInit, waterFillingInit } from './rate-distortion.js'
 export { type Initializer, type InitializerOptions, uniformInit } from './uniform.js'
 
 /** Names of the starts that are made from data. */

@@ -1,7 +1,7 @@
 // Codes drawn from the distribution that a rate-distortion-optimal code of a Gaussian source has: at rate R = log2(K) bits
 // per vector a source N(μ, Σ) is best reproduced by vectors of N(μ, Σ − D), D the distortion (Cover and Thomas, Elements of
 // Information Theory, section 10.3).
-import { covarianceOf, random as globalRandom, symmetricEigen } from '@vq/core'
+import { covarianceOf, random as globalRandom, symmetricEigen, waterLevel } from '@vq/core'
 import { expectVectors } from './expect-vectors.js'
 import type { InitializerOptions } from './uniform.js'
 
@@ -45,19 +45,4 @@ export function waterFillingInit(vectors: Float32Array, options: InitializerOpti
     codes.set(code, row * dim)
   }
   return codes
-}
-
-/**
- * θ with Σ max(0, ½·log2(λ_i/θ)) = rate bits, for eigenvalues in descending order: with the m largest above it,
- * log2 θ = (Σ log2 λ_i − 2·rate)/m. No power at all gives 0.
- */
-export function waterLevel(values: ArrayLike<number>, rate: number): number {
-  let logs = 0
-  for (let m = 1; m <= values.length && values[m - 1] > 0; m++) {
-    logs += Math.log2(values[m - 1])
-    const level = 2 ** ((logs - 2 * rate) / m)
-    const next = m < values.length ? values[m] : 0
-    if (level >= next || !(next > 0)) return Math.min(level, values[m - 1])
-  }
-  return 0
 }

@@ -1,6 +1,9 @@
 import { expectInteger, Random } from '@vq/core'
-import { type Dataset, expectIndices } from '../dataset.js'
+import { expectIndices } from '../dataset.js'
+import { type LabeledDataset, labeled } from '../images/byte-images.js'
 import { caption, choose, draw } from './draw.js'
+
+export { type ColoredMnist, type ColoredMnistOptions, coloredMnist } from './colored-mnist.js'
 
 export interface ColoredDigitsOptions {
   count: number
@@ -11,12 +14,11 @@ export interface ColoredDigitsOptions {
   offset?: number
 }
 
-export interface ColoredDigits extends Dataset {
+/** The classes are the digits. */
+export interface ColoredDigits extends LabeledDataset {
   readonly ids: readonly string[]
   /** "<shade> <colour> <digit> on <shade> <colour>" */
   readonly captions: readonly string[]
-  /** The digit. */
-  readonly labels: readonly string[]
 }
 
 /**
@@ -39,7 +41,11 @@ export function coloredDigits(options: ColoredDigitsOptions): ColoredDigits {
     shape: [size, size, 3],
     ids: numbers.map(number => `digit-${String(number).padStart(6, '0')}`),
     captions: choices.map(caption),
-    labels: choices.map(choice => String(choice.digit)),
+    ...labeled(
+      'coloredDigits',
+      Int32Array.from(choices, choice => choice.digit),
+      Array.from('0123456789'),
+    ),
     batch: indices => {
       expectIndices('coloredDigits.batch', { length: count }, indices)
       const out = new Float32Array(indices.length * bytes)

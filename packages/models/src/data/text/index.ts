@@ -1,0 +1,5 @@
+export type { CsvOptions } from './csv.js'
+export { type CsvText, type CsvTextOptions, csvText } from './csv-text.js'
+export { type SequenceOptions, type TextDataset, type Tokenize, utf8Tokens } from './sequences.js'
+export { type TextLinesOptions, type TextWindowsOptions, textFile } from './text-file.js'
+export type { TextWindows } from './windows.js'
