@@ -3,19 +3,23 @@ import type { TensorEntry } from '@vq/core/io'
 import type { BaseEncoder } from '../base/encoder.js'
 import type { ModelConfig } from './model-config.js'
 
-/** One of several tensors of a file that stand along the first axis of one of ours, such as a query among q, k and v. */
-export interface WeightPart {
+/** Where a tensor of a file goes, if not as it is under another name. */
+export interface WeightTarget {
   name: string
-  part: number
-  of: number
+  /** It is one of `of` that stand along the first axis of the encoder's, such as a query among q, k and v. Default 0. */
+  part?: number
+  /** Default 1. */
+  of?: number
+  /** How many axes of size 1 the encoder's has before its own. Default 0. */
+  leading?: number
 }
 
 /** What a family makes an encoder of. */
 export interface FamilyInput {
   /** `config.json`; empty where the weights have none, as torchvision's. */
   config: ModelConfig
-  /** Types and shapes of the weights, by the encoder's names. */
-  entries: ReadonlyMap<string, TensorEntry>
+  /** Types and shapes of the weights, by the encoder's names. `create` deletes those that the encoder does without. */
+  entries: Map<string, TensorEntry>
   /** What was passed to `fromPretrained`. */
   options: Readonly<Record<string, unknown>>
 }
@@ -33,7 +37,7 @@ export interface PretrainedFamily {
    */
   prefixes?: readonly string[]
   /** The encoder's name for one of the file's; undefined for what the encoder does without. */
-  rename: (name: string) => string | WeightPart | undefined
+  rename: (name: string) => string | WeightTarget | undefined
   /** Reads every field that changes the mathematics; throws VqConfigError for what it does not support. */
   create: (input: FamilyInput) => BaseEncoder
 }

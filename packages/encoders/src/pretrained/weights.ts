@@ -87,39 +87,48 @@ export function plainNames(file: TensorFile): Set<string> {
   return new Set([...file.entries.keys()].map(name => name.replace(/^module\./, '')))
 }
 
+/** Its entries may be deleted: what is not there is not read. */
+export interface RenamedFile extends TensorFile {
+  readonly entries: Map<string, TensorEntry>
+}
+
+interface Source {
+  /** The file's names. */
+  parts: string[]
+  leading: number
+}
+
 /** The file as `loadWeights` wants it for an encoder of the family. Throws VqFormatError where parts are missing. */
-export function renamed(file: TensorFile, family: PretrainedFamily): TensorFile {
+export function renamed(file: TensorFile, family: PretrainedFamily): RenamedFile {
   const prefix = family.prefixes?.find(p => [...plainNames(file)].some(name => name.startsWith(p))) ?? ''
-  const sources = new Map<string, string[]>()
+  const sources = new Map<string, Source>()
   for (const original of file.entries.keys()) {
-    const name = original.replace(/^module\./, '')
-    if (!name.startsWith(prefix)) continue
-    const target = family.rename(name.slice(prefix.length))
+    const plain = original.replace(/^module\./, '')
+    if (!plain.startsWith(prefix)) continue
+    const target = family.rename(plain.slice(prefix.length))
     if (target === undefined) continue
-    if (typeof target === 'string') sources.set(target, [original])
-    else {
-      const parts = sources.get(target.name) ?? new Array<string>(target.of).fill('')
-      parts[target.part] = original
-      sources.set(target.name, parts)
-    }
+    const { name, part = 0, of = 1, leading = 0 } = typeof target === 'string' ? { name: target } : target
+    const source = sources.get(name) ?? { parts: new Array<string>(of).fill(''), leading }
+    source.parts[part] = original
+    sources.set(name, source)
   }
   const entries = new Map<string, TensorEntry>()
-  for (const [name, parts] of sources) entries.set(name, joined(name, parts, file))
+  for (const [name, source] of sources) entries.set(name, joined(name, source, file))
   return {
     entries,
     metadata: file.metadata,
     async read(name) {
-      const parts = sources.get(name) ?? [name]
+      const source = sources.get(name) ?? { parts: [name], leading: 0 }
       const stored: StoredTensor[] = []
-      for (const part of parts) stored.push(await file.read(part))
-      const [first] = stored as [StoredTensor]
-      return stored.length === 1 ? first : { ...joined(name, parts, file), data: concatenated(stored) }
+      for (const part of source.parts) stored.push(await file.read(part))
+      const data = stored.length === 1 ? stored[0]!.data : concatenated(stored)
+      return { ...joined(name, source, file), data }
     },
     close: () => file.close(),
   }
 }
 
-function joined(name: string, parts: readonly string[], file: TensorFile): TensorEntry {
+function joined(name: string, { parts, leading }: Source, file: TensorFile): TensorEntry {
   const entries = parts.map(part => file.entries.get(part))
   const [first] = entries
   const rest = JSON.stringify(first?.shape.slice(1))
@@ -133,9 +142,10 @@ function joined(name: string, parts: readonly string[], file: TensorFile): Tenso
       received: parts.map((part, i) => `'${part}' [${entries[i]?.shape ?? 'missing'}]`).join(', '),
       remedy: 'The checkpoint is incomplete: fetch it again.',
     })
-  if (entries.length === 1) return first
+  const ones = new Array<number>(leading).fill(1)
+  if (entries.length === 1) return { dtype: first.dtype, shape: [...ones, ...first.shape] }
   const rows = entries.reduce((n, e) => n + (e?.shape[0] ?? 0), 0)
-  return { dtype: first.dtype, shape: [rows, ...first.shape.slice(1)] }
+  return { dtype: first.dtype, shape: [...ones, rows, ...first.shape.slice(1)] }
 }
 
 function concatenated(parts: readonly StoredTensor[]): StoredArray {

@@ -84,13 +84,13 @@ export class EncoderLayer extends Module {
   forward(x: tf.Tensor, inputs: AttentionInputs = {}): tf.Tensor3D {
     return tf.tidy(() => {
       let y = x // [B, T, E] throughout
-      y = this.add(y, this.norm1, 0, h => this.attention.forward(h, inputs))
-      y = this.add(y, this.norm2, 1, h => this.mlp.forward(h))
+      y = this.joined(y, this.norm1, 0, h => this.attention.forward(h, inputs))
+      y = this.joined(y, this.norm2, 1, h => this.mlp.forward(h))
       return y as tf.Tensor3D
     })
   }
 
-  private add(x: tf.Tensor, norm: LayerNorm, index: number, part: (h: tf.Tensor) => tf.Tensor): tf.Tensor {
+  private joined(x: tf.Tensor, norm: LayerNorm, index: number, part: (h: tf.Tensor) => tf.Tensor): tf.Tensor {
     let added = part(this.preNorm ? norm.forward(x) : x)
     const scale = this.scales[index]
     if (scale !== undefined) added = tf.mul(added, scale.gamma)
