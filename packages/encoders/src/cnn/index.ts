@@ -1,0 +1,1 @@
+export { ImageCNNEncoder, type ImageCNNOptions } from './cnn.js'

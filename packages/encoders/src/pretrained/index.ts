@@ -1,0 +1,5 @@
+export type { HubOptions } from './environment.js'
+export { type FamilyInput, type PretrainedFamily, registerFamily, type WeightTarget } from './families.js'
+export { type FromPretrainedOptions, fromPretrained } from './from-pretrained.js'
+export { ModelConfig } from './model-config.js'
+export { type ModelFiles, openModel, readJson } from './model-files.js'

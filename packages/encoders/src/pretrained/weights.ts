@@ -1,0 +1,161 @@
+// A checkpoint's weights under the encoder's names: renamed, heads left out, parts joined.
+import { VqFormatError } from '@vq/core'
+import {
+  openSafetensors,
+  openWeights,
+  type StoredArray,
+  type StoredTensor,
+  type TensorEntry,
+  type TensorFile,
+} from '@vq/core/io'
+import type { PretrainedFamily } from './families.js'
+import { type ModelFiles, readJson } from './model-files.js'
+
+const single = ['model.safetensors', 'pytorch_model.bin']
+const indices = ['model.safetensors.index.json', 'pytorch_model.bin.index.json']
+
+/** Opens the weights of a model: safetensors or PyTorch's, in one file or in several with an index. */
+export async function openModelWeights(files: ModelFiles): Promise<TensorFile> {
+  for (const [i, name] of single.entries()) {
+    const file = await files.find(name)
+    if (file !== undefined) return openWeights(file)
+    const index = await files.find(indices[i]!)
+    if (index === undefined) continue
+    const shards = await shardsOf(files, indices[i]!)
+    const paths = new Map<string, string>()
+    for (const shard of new Set(shards.values())) paths.set(shard, await files.path(shard))
+    // The cache's files are links to blobs elsewhere.
+    return i === 0 ? openSafetensors(index, { followLinks: true }) : openShards(shards, paths)
+  }
+  throw new VqFormatError({
+    operation: `reading the model '${files.name}'`,
+    expected: `one of ${[...single, ...indices].join(', ')}`,
+    received: 'none of them',
+    remedy: 'Convert weights of another kind to safetensors, or pass the path of the file itself.',
+  })
+}
+
+/** Names of tensors to those of files. */
+async function shardsOf(files: ModelFiles, index: string): Promise<Map<string, string>> {
+  const map = (await readJson(files, index)).weight_map
+  const entries = Object.entries(typeof map === 'object' && map !== null ? map : {})
+  const bad = entries.find(([, file]) => typeof file !== 'string' || !/^[\w.-]+$/.test(file))
+  if (entries.length > 0 && bad === undefined) return new Map(entries as [string, string][])
+  throw new VqFormatError({
+    operation: `reading ${index} of '${files.name}'`,
+    expected: 'a weight_map of names to files beside it',
+    received: bad === undefined ? 'none' : JSON.stringify(bad),
+    remedy: 'The file is damaged: fetch it again.',
+  })
+}
+
+/** PyTorch's files with an index, one open at a time. */
+async function openShards(shards: Map<string, string>, paths: Map<string, string>): Promise<TensorFile> {
+  const entries = new Map<string, TensorEntry>()
+  for (const [shard, path] of paths) {
+    const file = await openWeights(path)
+    for (const [name, entry] of file.entries) if (shards.get(name) === shard) entries.set(name, entry)
+    await file.close()
+  }
+  const missing = [...shards].find(([name]) => !entries.has(name))
+  if (missing !== undefined)
+    throw new VqFormatError({
+      operation: 'reading weights in several files',
+      expected: `'${missing[0]}' in ${missing[1]}, as the index says`,
+      received: 'no tensor of that name',
+      remedy: 'The files do not belong together: fetch them again.',
+    })
+  let last: { shard: string; file: TensorFile } | undefined
+  return {
+    entries,
+    metadata: {},
+    async read(name) {
+      const shard = shards.get(name) ?? ''
+      if (last?.shard !== shard) {
+        await last?.file.close()
+        last = undefined
+        last = { shard, file: await openWeights(paths.get(shard) ?? shard) }
+      }
+      return last.file.read(name)
+    },
+    close: async () => last?.file.close(),
+  }
+}
+
+/** The file's names without what training in parallel puts before them. */
+export function plainNames(file: TensorFile): Set<string> {
+  return new Set([...file.entries.keys()].map(name => name.replace(/^module\./, '')))
+}
+
+/** Its entries may be deleted: what is not there is not read. */
+export interface RenamedFile extends TensorFile {
+  readonly entries: Map<string, TensorEntry>
+}
+
+interface Source {
+  /** The file's names. */
+  parts: string[]
+  leading: number
+}
+
+/** The file as `loadWeights` wants it for an encoder of the family. Throws VqFormatError where parts are missing. */
+export function renamed(file: TensorFile, family: PretrainedFamily): RenamedFile {
+  const prefix = family.prefixes?.find(p => [...plainNames(file)].some(name => name.startsWith(p))) ?? ''
+  const sources = new Map<string, Source>()
+  for (const original of file.entries.keys()) {
+    const plain = original.replace(/^module\./, '')
+    if (!plain.startsWith(prefix)) continue
+    const target = family.rename(plain.slice(prefix.length))
+    if (target === undefined) continue
+    const { name, part = 0, of = 1, leading = 0 } = typeof target === 'string' ? { name: target } : target
+    const source = sources.get(name) ?? { parts: new Array<string>(of).fill(''), leading }
+    source.parts[part] = original
+    sources.set(name, source)
+  }
+  const entries = new Map<string, TensorEntry>()
+  for (const [name, source] of sources) entries.set(name, joined(name, source, file))
+  return {
+    entries,
+    metadata: file.metadata,
+    async read(name) {
+      const source = sources.get(name) ?? { parts: [name], leading: 0 }
+      const stored: StoredTensor[] = []
+      for (const part of source.parts) stored.push(await file.read(part))
+      const data = stored.length === 1 ? stored[0]!.data : concatenated(stored)
+      return { ...joined(name, source, file), data }
+    },
+    close: () => file.close(),
+  }
+}
+
+function joined(name: string, { parts, leading }: Source, file: TensorFile): TensorEntry {
+  const entries = parts.map(part => file.entries.get(part))
+  const [first] = entries
+  const rest = JSON.stringify(first?.shape.slice(1))
+  const fits = entries.every(
+    e => e !== undefined && e.dtype === first?.dtype && JSON.stringify(e.shape.slice(1)) === rest,
+  )
+  if (!fits || first === undefined)
+    throw new VqFormatError({
+      operation: `reading '${name}'`,
+      expected: `${parts.length} tensors of one type that fit together`,
+      received: parts.map((part, i) => `'${part}' [${entries[i]?.shape ?? 'missing'}]`).join(', '),
+      remedy: 'The checkpoint is incomplete: fetch it again.',
+    })
+  const ones = new Array<number>(leading).fill(1)
+  if (entries.length === 1) return { dtype: first.dtype, shape: [...ones, ...first.shape] }
+  const rows = entries.reduce((n, e) => n + (e?.shape[0] ?? 0), 0)
+  return { dtype: first.dtype, shape: [...ones, rows, ...first.shape.slice(1)] }
+}
+
+function concatenated(parts: readonly StoredTensor[]): StoredArray {
+  const length = parts.reduce((n, { data }) => n + data.length, 0)
+  const Kind = parts[0]!.data.constructor as new (length: number) => Float32Array
+  const all = new Kind(length)
+  let at = 0
+  for (const { data } of parts) {
+    all.set(data as Float32Array, at)
+    at += data.length
+  }
+  return all
+}

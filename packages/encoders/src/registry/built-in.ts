@@ -1,0 +1,11 @@
+import type { BaseEncoder } from '../base/encoder.js'
+import { ImageCNNEncoder } from '../cnn/index.js'
+import { ResNetEncoder } from '../resnet/index.js'
+import { VisionTransformerEncoder } from '../vit/index.js'
+
+/** What each name makes; a factory takes its options in camel case. */
+export const builtInEncoders: Readonly<Record<string, (options: never) => BaseEncoder>> = {
+  cnn: options => new ImageCNNEncoder(options),
+  resnet: options => new ResNetEncoder(options),
+  vit: options => new VisionTransformerEncoder(options),
+}

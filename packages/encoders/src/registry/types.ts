@@ -1,0 +1,25 @@
+import type { BaseEncoder } from '../base/encoder.js'
+import type { ImageCNNEncoder, ImageCNNOptions } from '../cnn/index.js'
+import type { ResNetEncoder, ResNetOptions } from '../resnet/index.js'
+import type { VisionTransformerEncoder, VisionTransformerOptions } from '../vit/index.js'
+
+/**
+ * What each name makes, of which options. One's own name joins the types by declaration merging:
+ * `declare module '@vq/encoders' { interface EncoderTypes { mine: { options: MyOptions; encoder: Mine } } }`.
+ */
+export interface EncoderTypes {
+  cnn: { options: ImageCNNOptions; encoder: ImageCNNEncoder }
+  resnet: { options: ResNetOptions; encoder: ResNetEncoder }
+  vit: { options: VisionTransformerOptions; encoder: VisionTransformerEncoder }
+}
+
+/** A configuration of an encoder: its name and its options. */
+export type EncoderConfig<T extends keyof EncoderTypes = keyof EncoderTypes> = {
+  [K in T]: { type: K } & EncoderTypes[K]['options']
+}[T]
+
+/** What a name makes. */
+export type EncoderOf<T extends keyof EncoderTypes> = EncoderTypes[T]['encoder'] extends infer E extends
+  BaseEncoder
+  ? E
+  : BaseEncoder

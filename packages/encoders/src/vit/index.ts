@@ -1,0 +1,2 @@
+export type { VisionTransformerOptions } from './options.js'
+export { VisionTransformerEncoder } from './vision-transformer.js'
