@@ -1,4 +1,4 @@
-import { expectShape, tf } from '@vq/core'
+import { expectShape, tf, VqValueError } from '@vq/core'
 import { Module } from '@vq/core/nn'
 
 // A type, not an interface: tf.tidy wants an index signature.
@@ -12,6 +12,8 @@ export type EncoderOutput = {
 export interface EncodeOptions {
   /** bool or int32 [B, T] over the first axis of each input (its tokens, its frames): 0 leaves a position out. */
   mask?: tf.Tensor
+  /** Instead of a mask: how many positions of each input count, the first ones; B whole numbers from 0 to T. */
+  lengths?: ArrayLike<number>
 }
 
 /**
@@ -46,13 +48,20 @@ export abstract class BaseEncoder extends Module {
   /** Throws VqShapeError for inputs of another shape or type, and where `encode` breaks its promise. */
   forward(x: tf.Tensor, options: EncodeOptions = {}): EncoderOutput {
     const operation = `${this.constructor.name}.forward`
-    const { mask } = options
+    const { mask, lengths } = options
     expectShape(
       fitsShape(x.shape, this.inputShape) && x.dtype === this.inputType,
       operation,
       `${this.inputType} inputs ${shapeText(this.inputShape)}`,
       `a tensor [${x.shape.join(', ')}] of ${x.dtype}`,
       'Pass a batch of inputs, channels last.',
+    )
+    expectShape(
+      lengths === undefined || (mask === undefined && this.takesMask),
+      operation,
+      this.takesMask ? 'a mask or lengths' : 'no lengths',
+      mask === undefined ? `lengths of ${lengths?.length} inputs` : 'both',
+      this.takesMask ? 'Leave one out.' : 'This encoder looks at every position.',
     )
     expectShape(
       mask === undefined || (this.takesMask && tf.util.arraysEqual(mask.shape, x.shape.slice(0, 2))),
@@ -62,7 +71,8 @@ export abstract class BaseEncoder extends Module {
       this.takesMask ? 'Pass one flag per position.' : 'This encoder looks at every position.',
     )
     return tf.tidy(() => {
-      const output = this.encode(x, options)
+      const flags = lengths === undefined ? mask : maskOf(operation, lengths, x.shape[0]!, x.shape[1]!)
+      const output = this.encode(x, flags === undefined ? options : { ...options, mask: flags })
       const { embedding } = output
       expectShape(
         tf.util.arraysEqual(embedding.shape, [x.shape[0], this.embeddingDim]),
@@ -84,4 +94,21 @@ export function fitsShape(shape: readonly number[], one: readonly (number | null
 /** For example "[B, any, 3]". */
 export function shapeText(one: readonly (number | null)[]): string {
   return `[${['B', ...one.map(n => n ?? 'any')].join(', ')}]`
+}
+
+/** The mask [B, T] of lengths. */
+function maskOf(operation: string, lengths: ArrayLike<number>, batch: number, steps: number): tf.Tensor2D {
+  const counts = Array.from(lengths)
+  const bad = counts.find(n => !(Number.isInteger(n) && n >= 0 && n <= steps))
+  if (counts.length !== batch || bad !== undefined)
+    throw new VqValueError({
+      operation,
+      expected: `${batch} whole lengths from 0 to ${steps}`,
+      received: bad === undefined ? `${counts.length} lengths` : `a length of ${bad}`,
+      remedy: 'Pass one length per input, none longer than the input.',
+    })
+  const flags = Int32Array.from({ length: batch * steps }, (_, i) =>
+    i % steps < counts[Math.floor(i / steps)]! ? 1 : 0,
+  )
+  return tf.tensor2d(flags, [batch, steps], 'int32')
 }

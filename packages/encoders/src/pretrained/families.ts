@@ -2,6 +2,7 @@ import { expectConfig, VqConfigError } from '@vq/core'
 import type { TensorEntry } from '@vq/core/io'
 import type { BaseEncoder } from '../base/encoder.js'
 import type { ModelConfig } from './model-config.js'
+import type { ModelFiles } from './model-files.js'
 
 /** Where a tensor of a file goes, if not as it is under another name. */
 export interface WeightTarget {
@@ -38,6 +39,8 @@ export interface PretrainedFamily {
   prefixes?: readonly string[]
   /** The encoder's name for one of the file's; undefined for what the encoder does without. */
   rename: (name: string) => string | WeightTarget | undefined
+  /** Options that files beside config.json imply; those passed to `fromPretrained` go first. */
+  optionsOf?: (files: ModelFiles) => Promise<Record<string, unknown>>
   /** Reads every field that changes the mathematics; throws VqConfigError for what it does not support. */
   create: (input: FamilyInput) => BaseEncoder
 }

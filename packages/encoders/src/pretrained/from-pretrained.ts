@@ -35,10 +35,10 @@ export async function fromPretrained(
   idOrFolder: string,
   options: FromPretrainedOptions = {},
 ): Promise<BaseEncoder> {
-  const { file, family, config } = await opened(idOrFolder, options)
+  const { file, family, config, implied } = await opened(idOrFolder, options)
   try {
     const weights = renamed(file, family)
-    const encoder = family.create({ config, entries: weights.entries, options })
+    const encoder = family.create({ config, entries: weights.entries, options: { ...implied, ...options } })
     try {
       await loadWeights(encoder, weights)
     } catch (error) {
@@ -55,6 +55,7 @@ interface Opened {
   file: TensorFile
   family: PretrainedFamily
   config: ModelConfig
+  implied?: Record<string, unknown>
 }
 
 async function opened(idOrFolder: string, options: FromPretrainedOptions): Promise<Opened> {
@@ -72,7 +73,9 @@ async function opened(idOrFolder: string, options: FromPretrainedOptions): Promi
       remedy: 'Pass the folder of a model of transformers, or a file with torchvision’s weights.',
     })
   const family = familyOfType(tower === undefined ? type : `${type}:${tower}`, builtInFamilies)
+  const implied = await family.optionsOf?.(files)
   return {
+    ...(implied && { implied }),
     file: await openModelWeights(files),
     family,
     config: new ModelConfig(values, `config.json of '${idOrFolder}'`),

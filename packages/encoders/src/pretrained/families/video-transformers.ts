@@ -1,0 +1,2 @@
+import type { PretrainedFamily } from '../families.js'
+export const videoTransformers: readonly PretrainedFamily[] = []

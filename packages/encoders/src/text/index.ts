@@ -1,0 +1,7 @@
+export { BertEncoder, type BertEncoderOptions } from './bert-encoder.js'
+export { ClipTextEncoder, type ClipTextEncoderOptions } from './clip-text-encoder.js'
+export { LSTMEncoder, type LSTMEncoderOptions } from './lstm-encoder.js'
+export type { TokenTransformerOptions } from './options.js'
+export type { TextPooling } from './pooling.js'
+export { type TextEncodeOptions, TokenTransformer } from './token-transformer.js'
+export { TransformerEncoder, type TransformerEncoderOptions } from './transformer-encoder.js'
