@@ -11,6 +11,8 @@ export interface WeightTarget {
   part?: number
   /** Default 1. */
   of?: number
+  /** Whether parts that the file lacks are zeros, as biases that some models do without. Default false. */
+  zeros?: boolean
   /** How many axes of size 1 the encoder's has before its own. Default 0. */
   leading?: number
 }

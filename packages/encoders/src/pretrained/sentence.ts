@@ -1,9 +1,10 @@
 // What sentence-transformers writes beside a model: modules.json names its parts, 1_Pooling/config.json how tokens become one
 // vector.
+
+import { readFile } from 'node:fs/promises'
 import { VqConfigError, VqFormatError } from '@vq/core'
 import type { TextPooling } from '../text/pooling.js'
 import { type ModelFiles, readJson } from './model-files.js'
-import { readFile } from 'node:fs/promises'
 
 const modes: readonly (readonly [flag: string, pooling: TextPooling])[] = [
   ['pooling_mode_cls_token', 'cls'],

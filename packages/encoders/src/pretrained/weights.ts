@@ -93,8 +93,9 @@ export interface RenamedFile extends TensorFile {
 }
 
 interface Source {
-  /** The file's names. */
+  /** The file's names; '' for a part of zeros. */
   parts: string[]
+  zeros: boolean
   leading: number
 }
 
@@ -107,8 +108,14 @@ export function renamed(file: TensorFile, family: PretrainedFamily): RenamedFile
     if (!plain.startsWith(prefix)) continue
     const target = family.rename(plain.slice(prefix.length))
     if (target === undefined) continue
-    const { name, part = 0, of = 1, leading = 0 } = typeof target === 'string' ? { name: target } : target
-    const source = sources.get(name) ?? { parts: new Array<string>(of).fill(''), leading }
+    const {
+      name,
+      part = 0,
+      of = 1,
+      leading = 0,
+      zeros = false,
+    } = typeof target === 'string' ? { name: target } : target
+    const source = sources.get(name) ?? { parts: new Array<string>(of).fill(''), leading, zeros }
     source.parts[part] = original
     sources.set(name, source)
   }
@@ -118,17 +125,31 @@ export function renamed(file: TensorFile, family: PretrainedFamily): RenamedFile
     entries,
     metadata: file.metadata,
     async read(name) {
-      const source = sources.get(name) ?? { parts: [name], leading: 0 }
+      const source = sources.get(name) ?? { parts: [name], leading: 0, zeros: false }
       const stored: StoredTensor[] = []
-      for (const part of source.parts) stored.push(await file.read(part))
-      const data = stored.length === 1 ? stored[0]!.data : concatenated(stored)
+      for (const part of present(source)) stored.push(await file.read(part))
+      const data = source.parts.length === 1 ? stored[0]!.data : concatenated(withZeros(source, stored))
       return { ...joined(name, source, file), data }
     },
     close: () => file.close(),
   }
 }
 
-function joined(name: string, { parts, leading }: Source, file: TensorFile): TensorEntry {
+function present({ parts, zeros }: Source): string[] {
+  return zeros ? parts.filter(part => part !== '') : parts
+}
+
+function withZeros({ parts, zeros }: Source, stored: StoredTensor[]): StoredTensor[] {
+  if (!zeros) return stored
+  const [first] = stored as [StoredTensor]
+  const Kind = first.data.constructor as new (length: number) => Float32Array
+  const given = [...stored]
+  return parts.map(part => (part === '' ? { ...first, data: new Kind(first.data.length) } : given.shift()!))
+}
+
+function joined(name: string, source: Source, file: TensorFile): TensorEntry {
+  const { leading } = source
+  const parts = present(source)
   const entries = parts.map(part => file.entries.get(part))
   const [first] = entries
   const rest = JSON.stringify(first?.shape.slice(1))
@@ -143,8 +164,9 @@ function joined(name: string, { parts, leading }: Source, file: TensorFile): Ten
       remedy: 'The checkpoint is incomplete: fetch it again.',
     })
   const ones = new Array<number>(leading).fill(1)
-  if (entries.length === 1) return { dtype: first.dtype, shape: [...ones, ...first.shape] }
-  const rows = entries.reduce((n, e) => n + (e?.shape[0] ?? 0), 0)
+  if (source.parts.length === 1) return { dtype: first.dtype, shape: [...ones, ...first.shape] }
+  const lacking = (source.parts.length - parts.length) * (first.shape[0] ?? 0)
+  const rows = entries.reduce((n, e) => n + (e?.shape[0] ?? 0), lacking)
   return { dtype: first.dtype, shape: [...ones, rows, ...first.shape.slice(1)] }
 }
 

@@ -1,6 +1,19 @@
 import type { BaseEncoder } from '../base/encoder.js'
 import type { ImageCNNEncoder, ImageCNNOptions } from '../cnn/index.js'
 import type { ResNetEncoder, ResNetOptions } from '../resnet/index.js'
+import type {
+  BertEncoder,
+  LSTMEncoder,
+  LSTMEncoderOptions,
+  TokenTransformerOptions,
+  TransformerEncoder,
+} from '../text/index.js'
+import type {
+  CNN3DEncoder,
+  CNN3DOptions,
+  VideoTransformerEncoder,
+  VideoTransformerOptions,
+} from '../video/index.js'
 import type { VisionTransformerEncoder, VisionTransformerOptions } from '../vit/index.js'
 
 /**
@@ -10,6 +23,11 @@ import type { VisionTransformerEncoder, VisionTransformerOptions } from '../vit/
 export interface EncoderTypes {
   cnn: { options: ImageCNNOptions; encoder: ImageCNNEncoder }
   resnet: { options: ResNetOptions; encoder: ResNetEncoder }
+  lstm: { options: LSTMEncoderOptions; encoder: LSTMEncoder }
+  transformer: { options: TokenTransformerOptions; encoder: TransformerEncoder }
+  bert: { options: TokenTransformerOptions; encoder: BertEncoder }
+  cnn3d: { options: CNN3DOptions; encoder: CNN3DEncoder }
+  video_transformer: { options: VideoTransformerOptions; encoder: VideoTransformerEncoder }
   vit: { options: VisionTransformerOptions; encoder: VisionTransformerEncoder }
 }
 

@@ -1,6 +1,12 @@
 // BERT, RoBERTa, DistilBERT, models of sentence-transformers on top of them, and CLIP's text tower.
+
+import {
+  BertEncoder,
+  ClipTextEncoder,
+  type TextPooling,
+  type TokenTransformerOptions,
+} from '../../text/index.js'
 import { activationNames } from '../../transformer/index.js'
-import { BertEncoder, ClipTextEncoder, type TextPooling, type TokenTransformerOptions } from '../../text/index.js'
 import type { FamilyInput, PretrainedFamily, WeightTarget } from '../families.js'
 import type { ModelConfig } from '../model-config.js'
 import { type NamingRules, ruled } from '../rules.js'
