@@ -80,7 +80,7 @@ function partsOf(step: Json | null, name: string): Json[] {
   return step.type === 'Sequence' ? (step[name] as Json[]).flatMap(part => partsOf(part, name)) : [step]
 }
 
-const word = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}`
+const word = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`
 const matches = (pattern: string): Json => ({
   ...{ type: 'Split', pattern: { Regex: pattern }, behavior: 'Removed', invert: true },
 })

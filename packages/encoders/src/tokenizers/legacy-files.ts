@@ -1,7 +1,7 @@
 // Tokenizers from before tokenizer.json: vocab.txt of BERT, vocab.json and merges.txt of GPT-2, RoBERTa and CLIP.
 import { VqFormatError } from '@vq/core'
-import { contentOf } from './tokenizer.js'
 import type { AddedToken, Json } from './definition.js'
+import { contentOf } from './tokenizer.js'
 
 type Vocabulary = Record<string, number>
 

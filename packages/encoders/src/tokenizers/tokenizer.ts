@@ -1,7 +1,7 @@
+import { join } from 'node:path'
 import { Tokenizer as Engine } from '@huggingface/tokenizers'
 import { expectConfig, expectInteger, tf, VqFormatError, VqValueError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
-import { join } from 'node:path'
 import { adapted, checkedDefinition, type Json, type TokenizerDefinition } from './definition.js'
 import { keptTokens } from './truncate.js'
 
@@ -117,7 +117,7 @@ export class Tokenizer {
       expectInteger(operation, 'maxLength', maxLength, 1)
       const extra = this.around([], second && [], addSpecialTokens).tokens.length
       expectInteger(operation, 'maxLength, less the special tokens,', maxLength - extra, 0)
-      const [a, b] = keptTokens(first.length, second?.length ?? 0, maxLength - extra)
+      const [a, b] = keptTokens(first.length, second?.length ?? 0, maxLength - extra, maxLength)
       first = this.cut(first, a)
       second = second && this.cut(second, b)
     }
@@ -158,10 +158,7 @@ export class Tokenizer {
   }
 
   /** The text of ids. `skipSpecialTokens` leaves out what was put around the text. Default true. */
-  decode(
-    ids: ArrayLike<number>,
-    { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {},
-  ): string {
+  decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
     const list = Array.from(ids)
     const bad = list.find(id => this.engine.id_to_token(id) === undefined)
     if (bad !== undefined)
@@ -195,9 +192,18 @@ export class Tokenizer {
     return pre_tokenizer?.(plain, { section_index: 0 }) ?? [plain]
   }
 
-  private around(first: string[], second: string[] | null, addSpecialTokens: boolean) {
+  private around(
+    first: string[],
+    second: string[] | null,
+    addSpecialTokens: boolean,
+  ): ReturnType<PostProcessor> {
     const post = this.engine.post_processor as unknown as PostProcessor | null
-    if (post !== null) return post(first, second, addSpecialTokens)
+    if (post !== null) {
+      const made = post(first, second, addSpecialTokens)
+      // RoBERTa has one kind of token, also around pairs.
+      const one = this.definition.post_processor?.type === 'RobertaProcessing'
+      return one ? { tokens: made.tokens } : made
+    }
     const tokens = [...first, ...(second ?? [])]
     return { tokens, token_type_ids: tokens.map((_, i) => (i < first.length ? 0 : 1)) }
   }

@@ -33,10 +33,7 @@ const steps: Readonly<Record<Kind, { pre_tokenizer: Json; decoder: Json | null }
 }
 
 /** A tokenizer of words and punctuation marks, the most frequent ones first (equally frequent ones by their letters). */
-export function trainWordTokenizer(
-  corpus: Iterable<string>,
-  options: TrainTokenizerOptions = {},
-): Tokenizer {
+export function trainWordTokenizer(corpus: Iterable<string>, options: TrainTokenizerOptions = {}): Tokenizer {
   return trainLevel('trainWordTokenizer', 'words', corpus, options)
 }
 
@@ -77,7 +74,13 @@ export function trainBytePairTokenizer(
   return new Tokenizer(definition('bytes', options, model, specials), configOf(specials))
 }
 
-function trainLevel(name: string, kind: Kind, corpus: Iterable<string>, options: TrainTokenizerOptions): Tokenizer { // biome-ignore format: one line
+function trainLevel(
+  name: string,
+  kind: Kind,
+  corpus: Iterable<string>,
+  options: TrainTokenizerOptions,
+): Tokenizer {
+  // biome-ignore format: one line
   const { vocabSize, minFrequency, specials } = checked(name, options, ['[PAD]', '[UNK]'])
   const { unknownToken = '[UNK]' } = options
   expectConfig(
@@ -117,7 +120,13 @@ function checked(name: string, options: TrainTokenizerOptions, usual: readonly s
   return { vocabSize, minFrequency, specials }
 }
 
-function definition(kind: Kind, { lowercase = false }: TrainTokenizerOptions, model: Json, specials: readonly string[]): Json { // biome-ignore format: one line
+function definition(
+  kind: Kind,
+  { lowercase = false }: TrainTokenizerOptions,
+  model: Json,
+  specials: readonly string[],
+): Json {
+  // biome-ignore format: one line
   const added: AddedToken[] = specials.map((content, id) => ({
     ...{ id, content, single_word: false, lstrip: false, rstrip: false },
     ...{ normalized: false, special: true },
