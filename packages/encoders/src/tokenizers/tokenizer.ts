@@ -117,7 +117,11 @@ export class Tokenizer {
       expectInteger(operation, 'maxLength', maxLength, 1)
       const extra = this.around([], second && [], addSpecialTokens).tokens.length
       expectInteger(operation, 'maxLength, less the special tokens,', maxLength - extra, 0)
-      const [a, b] = keptTokens(first.length, second?.length ?? 0, maxLength - extra, maxLength)
+      const [a, b] = keptTokens(
+        this.readUpTo(text, first.length, maxLength),
+        second === null ? 0 : this.readUpTo(pair!, second.length, maxLength),
+        maxLength - extra,
+      )
       first = this.cut(first, a)
       second = second && this.cut(second, b)
     }
@@ -206,6 +210,18 @@ export class Tokenizer {
     }
     const tokens = [...first, ...(second ?? [])]
     return { tokens, token_type_ids: tokens.map((_, i) => (i < first.length ? 0 : 1)) }
+  }
+
+  /** Python's library reads no word more once it has `limit` tokens, and takes what it has for the text's length. */
+  private readUpTo(text: string, length: number, limit: number): number {
+    if (length <= limit) return length
+    const model = this.engine.model as unknown as (words: string[]) => string[]
+    let count = 0
+    for (const word of this.wordsOf(text)) {
+      count += model([word]).length
+      if (count >= limit) return Math.min(count, length)
+    }
+    return length
   }
 
   private cut(tokens: string[], count: number): string[] {
