@@ -1,6 +1,7 @@
 export { BaseDecoder } from './base/decoder.js'
 export { BaseEncoder, type EncodeOptions, type EncoderOutput } from './base/encoder.js'
 export * from './cnn/index.js'
+export * from './preprocess/index.js'
 export * from './pretrained/index.js'
 export * from './registry/index.js'
 export * from './resnet/index.js'
