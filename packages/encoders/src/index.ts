@@ -1,6 +1,8 @@
 export { BaseDecoder } from './base/decoder.js'
 export { BaseEncoder, type EncodeOptions, type EncoderOutput } from './base/encoder.js'
 export * from './cnn/index.js'
+export * from './image-decoder/index.js'
+export * from './linear/index.js'
 export * from './preprocess/index.js'
 export * from './pretrained/index.js'
 export * from './registry/index.js'

@@ -1,6 +1,7 @@
 import type { BaseEncoder } from '../base/encoder.js'
 import { ImageCNNEncoder } from '../cnn/index.js'
-import { ResNetEncoder } from '../resnet/index.js'
+import { LearnedLinearEncoder, PCAEncoder } from '../linear/index.js'
+import { DeepLabV3Encoder, ResNetEncoder } from '../resnet/index.js'
 import { VisionTransformerEncoder } from '../vit/index.js'
 
 /** What each name makes; a factory takes its options in camel case. */
@@ -8,4 +9,7 @@ export const builtInEncoders: Readonly<Record<string, (options: never) => BaseEn
   cnn: options => new ImageCNNEncoder(options),
   resnet: options => new ResNetEncoder(options),
   vit: options => new VisionTransformerEncoder(options),
+  deeplabv3: options => new DeepLabV3Encoder(options),
+  pca: options => new PCAEncoder(options),
+  linear: options => new LearnedLinearEncoder(options),
 }
