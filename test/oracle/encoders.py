@@ -190,7 +190,7 @@ def write(folder, case):
         model.config.save_pretrained(target)
         torch.save(model.state_dict(), target / 'pytorch_model.bin')
     elif case.get('format') == 'sharded':
-        model.save_pretrained(target, max_shard_size='5KB')
+        model.save_pretrained(target, max_shard_size='2KB')
     else:
         model.save_pretrained(target)
     tensors = {}
