@@ -136,7 +136,7 @@ export class PCAEncoder extends BaseEncoder {
     this.expectFitted('forward')
     const centred = tf.sub(tf.reshape(x, [x.shape[0]!, -1]), this.mean) as tf.Tensor2D
     const scores = tf.matMul(centred, this.components, false, true)
-    return { embedding: this.whiten ? (tf.div(scores, this.deviations()) as tf.Tensor2D) : scores }
+    return { embedding: (this.whiten ? tf.div(scores, this.deviations()) : scores) as tf.Tensor2D }
   }
 
   /** Where embeddings come from, [B, ...inputDim]: what was left out is lost. */
