@@ -69,6 +69,8 @@ class Stage extends Module {
 export class ImageCNNEncoder extends BaseEncoder {
   readonly inputShape: readonly (number | null)[]
   readonly embeddingDim: number
+  /** Channels of each stage. */
+  readonly hiddenDims: readonly number[]
   private readonly stages: ModuleList<Stage>
   private readonly fc: Linear
 
@@ -98,6 +100,7 @@ export class ImageCNNEncoder extends BaseEncoder {
     const generator = random === undefined ? {} : { random }
     this.inputShape = [null, null, channels]
     this.embeddingDim = embeddingDim
+    this.hiddenDims = [...hiddenDims]
     this.stages = this.addModule(
       'stages',
       new ModuleList(

@@ -1,6 +1,7 @@
 import type { BaseEncoder } from '../base/encoder.js'
 import { ImageCNNEncoder } from '../cnn/index.js'
-import { ResNetEncoder } from '../resnet/index.js'
+import { LearnedLinearEncoder, PCAEncoder } from '../linear/index.js'
+import { DeepLabV3Encoder, ResNetEncoder } from '../resnet/index.js'
 import { BertEncoder, LSTMEncoder, TransformerEncoder } from '../text/index.js'
 import { CNN3DEncoder, VideoTransformerEncoder } from '../video/index.js'
 import { VisionTransformerEncoder } from '../vit/index.js'
@@ -15,4 +16,7 @@ export const builtInEncoders: Readonly<Record<string, (options: never) => BaseEn
   cnn3d: options => new CNN3DEncoder(options),
   video_transformer: options => new VideoTransformerEncoder(options),
   vit: options => new VisionTransformerEncoder(options),
+  deeplabv3: options => new DeepLabV3Encoder(options),
+  pca: options => new PCAEncoder(options),
+  linear: options => new LearnedLinearEncoder(options),
 }

@@ -1,6 +1,7 @@
 import type { BaseEncoder } from '../base/encoder.js'
 import type { ImageCNNEncoder, ImageCNNOptions } from '../cnn/index.js'
-import type { ResNetEncoder, ResNetOptions } from '../resnet/index.js'
+import type { LearnedLinearEncoder, LinearEncoderOptions, PCAEncoder, PCAOptions } from '../linear/index.js'
+import type { DeepLabV3Encoder, DeepLabV3Options, ResNetEncoder, ResNetOptions } from '../resnet/index.js'
 import type {
   BertEncoder,
   LSTMEncoder,
@@ -29,6 +30,10 @@ export interface EncoderTypes {
   cnn3d: { options: CNN3DOptions; encoder: CNN3DEncoder }
   video_transformer: { options: VideoTransformerOptions; encoder: VideoTransformerEncoder }
   vit: { options: VisionTransformerOptions; encoder: VisionTransformerEncoder }
+  deeplabv3: { options: DeepLabV3Options; encoder: DeepLabV3Encoder }
+  /** Fitted, not trained: `await encoder.fit(batches)` first. */
+  pca: { options: PCAOptions; encoder: PCAEncoder }
+  linear: { options: LinearEncoderOptions; encoder: LearnedLinearEncoder }
 }
 
 /** A configuration of an encoder: its name and its options. */

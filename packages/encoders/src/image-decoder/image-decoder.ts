@@ -1,0 +1,125 @@
+import { expectConfig, expectInteger, expectOneOf, type Random, tf } from '@vq/core'
+import { BatchNorm, Conv2d, ConvTranspose2d, Linear, Module, ModuleList } from '@vq/core/nn'
+import { BaseDecoder } from '../base/decoder.js'
+import { imageDim } from '../vit/options.js'
+
+export interface ImageDecoderOptions {
+  /** Length of the embeddings. Default 256. */
+  embeddingDim?: number
+  /** [H, W, C] of the images, H and W multiples of the product of `factors`. */
+  outputDim: readonly number[]
+  /** Channels of the first map and behind each enlargement but the last, which keeps them. Default [512, 256, 128, 64]. */
+  hiddenDims?: readonly number[]
+  /** How much larger each stage makes the map. Default: 2 for each of hiddenDims. */
+  factors?: readonly number[]
+  /** Of the pixels. Default 'linear'. */
+  outputActivation?: 'linear' | 'sigmoid' | 'tanh'
+  /** Draws the initial weights. Default: the global generator. */
+  random?: Random
+}
+
+/** A transposed convolution, batch normalisation and ReLU, [B, H, W, in] → [B, f·H, f·W, out]. */
+class Enlarge extends Module {
+  private readonly conv: ConvTranspose2d
+  private readonly norm: BatchNorm
+
+  constructor(inChannels: number, outChannels: number, factor: number, random?: Random) {
+    super()
+    // Filters that overlap their neighbours' where the step is even.
+    const overlaps = factor % 2 === 0 && factor <= 4
+    this.conv = this.addModule(
+      'conv',
+      new ConvTranspose2d({
+        ...{ inChannels, outChannels, stride: factor },
+        ...(overlaps ? { kernelSize: 2 * factor, padding: factor / 2 } : { kernelSize: factor }),
+        ...(random && { random }),
+      }),
+    )
+    this.norm = this.addModule('bn', new BatchNorm({ numFeatures: outChannels }))
+  }
+
+  forward(x: tf.Tensor): tf.Tensor {
+    return this.norm.forward(this.conv.forward(x), { relu: true })
+  }
+}
+
+/**
+ * Embeddings [B, embeddingDim] → images [B, ...outputDim]: a linear layer to a small map, transposed convolutions that enlarge it,
+ * and a 3×3 convolution to pixels. The mirror image of the image encoders; `mirrorDecoder` makes the one that fits.
+ * Throws VqConfigError for options out of range and sizes that the factors do not divide.
+ *
+ * @example
+ * new ImageDecoder({ embeddingDim: 256, outputDim: [64, 64, 3] }).forward(embeddings)   // [B, 64, 64, 3]
+ */
+export class ImageDecoder extends BaseDecoder {
+  readonly inputShape: readonly number[]
+  readonly outputShape: readonly [number, number, number]
+  private readonly first: readonly [number, number, number]
+  private readonly linear: Linear
+  private readonly norm: BatchNorm
+  private readonly stages: ModuleList<Enlarge>
+  private readonly pixels: Conv2d
+  private readonly activation: 'linear' | 'sigmoid' | 'tanh'
+
+  constructor(options: ImageDecoderOptions) {
+    super()
+    const name = 'ImageDecoder'
+    const { embeddingDim = 256, hiddenDims = [512, 256, 128, 64], outputActivation = 'linear' } = options
+    const { factors = hiddenDims.map(() => 2), random } = options
+    this.outputShape = imageDim(name, options.outputDim)
+    expectInteger(name, 'embeddingDim', embeddingDim, 1)
+    expectOneOf(name, 'outputActivation', outputActivation, ['linear', 'sigmoid', 'tanh'])
+    expectConfig(
+      Array.isArray(hiddenDims) && hiddenDims.length > 0 && factors.length === hiddenDims.length,
+      name,
+      'as many factors as hiddenDims, at least one',
+      hiddenDims,
+      'Pass { hiddenDims: [128, 64], factors: [2, 2] }.',
+    )
+    for (const n of hiddenDims) expectInteger(name, 'hiddenDims', n, 1)
+    for (const n of factors) expectInteger(name, 'factors', n, 1, 64)
+    const [height, width, channels] = this.outputShape
+    const whole = factors.reduce((product, f) => product * f, 1)
+    expectConfig(
+      height % whole === 0 && width % whole === 0,
+      name,
+      `a height and width that are multiples of ${whole}, the product of the factors`,
+      `${height} × ${width}`,
+      'Use fewer stages or other factors.',
+    )
+    const generator = random === undefined ? {} : { random }
+    this.inputShape = [embeddingDim]
+    this.activation = outputActivation
+    this.first = [height / whole, width / whole, hiddenDims[0]!]
+    const outFeatures = this.first.reduce((product, n) => product * n, 1)
+    this.linear = this.addModule(
+      'linear',
+      new Linear({ inFeatures: embeddingDim, outFeatures, unflattenedTo: this.first, ...generator }),
+    )
+    this.norm = this.addModule('bn', new BatchNorm({ numFeatures: hiddenDims[0]! }))
+    this.stages = this.addModule(
+      'stages',
+      new ModuleList(
+        factors.map(
+          (factor, i) => new Enlarge(hiddenDims[i]!, hiddenDims[i + 1] ?? hiddenDims[i]!, factor, random),
+        ),
+      ),
+    )
+    this.pixels = this.addModule(
+      'out',
+      new Conv2d({
+        ...{ inChannels: hiddenDims.at(-1)!, outChannels: channels, kernelSize: 3, padding: 1 },
+        ...generator,
+      }),
+    )
+  }
+
+  protected decode(z: tf.Tensor): tf.Tensor {
+    let x: tf.Tensor = tf.reshape(this.linear.forward(z), [z.shape[0]!, ...this.first])
+    x = this.norm.forward(x, { relu: true })
+    for (const stage of this.stages) x = stage.forward(x)
+    const y = this.pixels.forward(x)
+    if (this.activation === 'linear') return y
+    return this.activation === 'sigmoid' ? tf.sigmoid(y) : tf.tanh(y)
+  }
+}

@@ -1,0 +1,2 @@
+export { ImageDecoder, type ImageDecoderOptions } from './image-decoder.js'
+export { mirrorDecoder } from './mirror.js'

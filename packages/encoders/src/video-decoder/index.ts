@@ -1,0 +1,1 @@
+export { VideoDecoder, type VideoDecoderOptions } from './video-decoder.js'
