@@ -1,9 +1,10 @@
-// Encoders of images beside torchvision's, from the same weights on the same batch, forward and with backward.
+// Encoders of images beside torchvision's and BERT beside transformers', from the same weights on the same batch, forward and with backward.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { device, Random, tf } from '../../packages/core/dist/index.js'
 import {
+  BertEncoder,
   fromPretrained,
   ResNetEncoder,
   VisionTransformerEncoder,
@@ -37,7 +38,29 @@ const cases = [
     bar: 0.9,
     make: random => new ResNetEncoder({ inputDim, depth: 50, random }),
   },
+  {
+    name: 'bert-base',
+    text: 'BERT base, T 128',
+    bar: 0.6,
+    tokens: 128,
+    make: random => new BertEncoder({ vocabSize: 30_522, random }),
+  },
 ]
+
+/** The peer's batch, or one of our own. */
+function batchOf({ tokens }, path) {
+  if (tokens !== undefined) {
+    const random = new Random(1)
+    const ids = path
+      ? new Int32Array(readFileSync(`${path}.i32`).buffer.slice(0))
+      : Int32Array.from({ length: batch * tokens }, () => random.integer(30_000))
+    return tf.tensor2d(ids, [batch, tokens], 'int32')
+  }
+  const pixels = path
+    ? floats(`${path}.f32`)
+    : new Random(1).fillNormal(new Float32Array(batch * 224 * 224 * 3))
+  return tf.tensor4d(pixels, [batch, ...inputDim])
+}
 
 const floats = path => new Float32Array(readFileSync(path).buffer.slice(0))
 
@@ -54,11 +77,10 @@ export async function run({ only, say, wanted }) {
       if (peer !== undefined && ready?.ready !== true)
         notes.push(`${c.name}: no figure of PyTorch (${ready?.error ?? 'it ended'})`)
       const path = join(folder, c.name)
-      const encoder = ready?.ready ? await fromPretrained(`${path}.pth`) : c.make(new Random(0))
-      const pixels = ready?.ready
-        ? floats(`${path}.f32`)
-        : new Random(1).fillNormal(new Float32Array(batch * 224 * 224 * 3))
-      const x = tf.tensor4d(pixels, [batch, ...inputDim])
+      const encoder = ready?.ready
+        ? await fromPretrained(c.tokens ? path : `${path}.pth`)
+        : c.make(new Random(0))
+      const x = batchOf(c, ready?.ready ? path : undefined)
       if (ready?.ready) {
         const mine = tf.tidy(() => encoder.forward(x).embedding.dataSync())
         const theirs = floats(`${path}.out.f32`)
@@ -76,7 +98,8 @@ export async function run({ only, say, wanted }) {
       const both = () => {
         encoder.train()
         tf.tidy(() => {
-          const loss = () => tf.mean(tf.square(encoder.forward(x).embedding))
+          const seen = output => (c.tokens ? output.sequence : output.embedding)
+          const loss = () => tf.mean(tf.square(seen(encoder.forward(x))))
           tf.variableGrads(loss, variables).value.dataSync()
         })
       }

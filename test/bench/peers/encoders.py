@@ -1,8 +1,9 @@
-"""torchvision's encoders, driven over standard input and output as training.py is.
+"""torchvision's encoders and transformers' BERT, driven over standard input and output as training.py is.
 
 {"do": "prepare", "name", "batch", "threads", "folder"} builds a model without its last layer, writes its random weights
 (`<name>.pth`), a batch (`<name>.f32`, NHWC) and what it makes of that (`<name>.out.f32`) into a folder; {"do": "time", "train"} times
-a block of calls in both memory formats (see block.py) and answers the better's seconds."""
+a block of calls in both memory formats (see block.py) and answers the better's seconds. BERT is a folder as transformers
+saves it, its batch ids (`<name>.i32`)."""
 import json, os, sys
 os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 from pathlib import Path
@@ -35,11 +36,28 @@ def build(name):
     return model
 
 
+def prepare_bert(m):
+    from transformers import BertConfig, BertModel
+    torch.manual_seed(0)
+    model = BertModel(BertConfig()).eval()
+    x = torch.randint(0, 30000, (m['batch'], 128))
+    path = Path(m['folder']) / m['name']
+    model.save_pretrained(path)
+    with torch.inference_mode():
+        y = model(x).pooler_output
+    x.int().numpy().tofile(f'{path}.i32')
+    y.numpy().tofile(f'{path}.out.f32')
+    job.update(model=model, x=x)
+    return {'ready': True}
+
+
 def answer(m):
     if m['do'] == 'versions':
         return {'Python': sys.version.split()[0], 'PyTorch': torch.__version__, 'torchvision': torchvision.__version__}
     if m['do'] == 'prepare':
         torch.set_num_threads(m['threads'])
+        if m['name'] == 'bert-base':
+            return prepare_bert(m)
         model, x = build(m['name']).eval(), torch.randn(m['batch'], 3, 224, 224)
         path = Path(m['folder']) / m['name']
         torch.save(model.state_dict(), f'{path}.pth')
@@ -51,8 +69,11 @@ def answer(m):
         return {'ready': True}
     if m['do'] == 'time':
         best = None
-        for fmt in FORMATS:
-            model, x = job['model'].to(memory_format=fmt), job['x'].to(memory_format=fmt)
+        images = job['x'].dim() == 4
+        for fmt in FORMATS if images else FORMATS[:1]:
+            model, x = job['model'], job['x']
+            if images:
+                model, x = model.to(memory_format=fmt), x.to(memory_format=fmt)
 
             def forward():
                 with torch.inference_mode():
@@ -61,7 +82,8 @@ def answer(m):
 
             def both():
                 model.train()
-                model(x).square().mean().backward()
+                y = model(x)
+                (y if images else y.last_hidden_state).square().mean().backward()
                 model.zero_grad()
             seconds = time_block(both if m['train'] else forward, m)
             best = seconds if best is None else min(best, seconds)
