@@ -1,4 +1,4 @@
-// Tokenizers that Python's library trained and what it makes of texts, written by test/oracle/tokenizers.py.
+// Tokenizers that Python's library trained and what it makes of texts, written by test/oracle/text-tokenizers.py.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -110,7 +110,7 @@ describe('beside Python, on whole files', () => {
       readFileSync(join(data, name), 'utf8').split('\n'),
     )
   const idsOf = (path: string, given: readonly string[]): number[][] =>
-    execFileSync(python, [join(oracle, 'tokenizers.py'), '--ids', path], {
+    execFileSync(python, [join(oracle, 'text-tokenizers.py'), '--ids', path], {
       input: given.map(line => JSON.stringify(line)).join('\n'),
       maxBuffer: 2 ** 30,
     })

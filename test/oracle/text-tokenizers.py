@@ -1,14 +1,12 @@
 """Writes the folder `tokenizers` beside this file: small tokenizers of each kind trained by Python's `tokenizers` on lines of
 tinyshakespeare and AG News, `texts.json`, and what they make of the texts, alone and in pairs, in `expected.json`.
 
-    tokenizers.py TINYSHAKESPEARE AG_NEWS_CSV      writes the folder
-    tokenizers.py --ids TOKENIZER.JSON < TEXTS     prints the ids of texts, one in JSON per line"""
+    text-tokenizers.py TINYSHAKESPEARE AG_NEWS_CSV      writes the folder
+    text-tokenizers.py --ids TOKENIZER.JSON < TEXTS     prints the ids of texts, one in JSON per line"""
 import csv
 import json
 import sys
 from pathlib import Path
-# Not this file, which has the library's name.
-sys.path = [p for p in sys.path if Path(p or '.').resolve() != Path(__file__).resolve().parent]
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 odd = ['', ' ', 'naïve café — “quotes”…', '東京は日本の首都です。', '😀 emoji 👩‍👩‍👧 family', 'tab\tand  two   spaces ', 'ÀÉÎ ß ﬁ №', "don't we'll I'M", '1234567890 3.14 1,000', 'Привет, мир!', '[SEP] <s> and </s>', 'a_b snake_case x² ½ ñ', 'שלום עולם', 'ไทย हिन्दी']
