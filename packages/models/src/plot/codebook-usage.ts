@@ -40,6 +40,7 @@ export function codebookUsage(
             type: 'quantitative',
             title: 'code, by rank',
             scale: { domain: [0.5, size + 0.5], nice: false, zero: false },
+            axis: { tickMinStep: 1, format: ',d' },
           },
           x2: { field: 'to' },
           y: { field: 'share', type: 'quantitative', title: 'share of tokens (%)' },
@@ -49,7 +50,11 @@ export function codebookUsage(
       {
         data: {
           values: [
-            { equal: 100 / size, at: size + 0.5, label: `equal use: ${(100 / size).toPrecision(2)} %` },
+            {
+              equal: 100 / size,
+              at: size + 0.5,
+              label: `equal use: ${Number((100 / size).toPrecision(2))} %`,
+            },
           ],
         },
         layer: [

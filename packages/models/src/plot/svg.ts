@@ -20,9 +20,6 @@ export function svgText(
   return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-family="${fontFamily}" font-size="${size}" fill="${color}">${escaped(content)}</text>`
 }
 
-/** About how wide a text of this many letters is: DejaVu Sans is 0.6 of its size a letter in the mean. */
-export const textWidth = (content: string, size = 11): number => 0.62 * size * content.length
-
 export function svgPage(width: number, height: number, parts: readonly string[]): string {
   const [w, h] = [Math.ceil(width), Math.ceil(height)]
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}"><rect width="100%" height="100%" fill="#ffffff"/>${parts.join('\n')}</svg>`

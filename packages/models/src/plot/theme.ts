@@ -81,3 +81,17 @@ export const theme: Config = {
     labelLimit: 320,
   },
 }
+
+/** The axis of training steps, which are whole. */
+export const stepAxis: object = {
+  field: 'step',
+  type: 'quantitative',
+  title: 'training step',
+  scale: { nice: false, domainMin: 0 },
+  axis: { tickMinStep: 1, format: ',d' },
+}
+
+/** `1 code`, `2 codes`. */
+export function counted(n: number, what: string): string {
+  return `${n.toLocaleString('en-US')} ${what}${n === 1 ? '' : 's'}`
+}
