@@ -48,6 +48,13 @@ test('widths of texts are those of the shipped font', async () => {
   }
 })
 
+test('viewers without the font are told of another', async () => {
+  const images = new Float32Array(4)
+  for (const { svg } of [await codebookUsage([1, 2]), await sampleGrid(images, { shape: [1, 2, 2, 1] })])
+    for (const [, family] of svg.matchAll(/font-family="([^"]*)"/g))
+      expect(family).toMatch(/^DejaVu Sans, .*sans-serif$/)
+})
+
 test('lines are at most as wide as they may be, and hold all letters', () => {
   for (const text of [
     long,
@@ -178,6 +185,11 @@ test('rounding is not drawn as variance', async () => {
   const huge = Float32Array.from({ length: 20 }, (_, i) => (i - 10) * 1e30)
   expect((await latentScatter(huge, { dim: 2 })).svg).not.toContain('…')
   expect((await voronoiRegions(Float32Array.of(5, 5))).svg).toContain('>1 code<')
+})
+
+test('counts that are none are refused', () => {
+  for (const bad of [Number.NaN, -1, Number.POSITIVE_INFINITY])
+    expect(() => codebookUsage([1, bad])).toThrow(/for code 1/)
 })
 
 test('code maps say which of images and codebook does not fit', () => {

@@ -1,4 +1,4 @@
-import { expectShape } from '@vq/core'
+import { expectShape, VqValueError } from '@vq/core'
 import { entropy, perplexity } from '../evaluate/codes.js'
 import type { Figure } from './figure.js'
 import { renderChart } from './render.js'
@@ -14,6 +14,14 @@ export function codebookUsage(
   options: CodebookUsageOptions = {},
 ): Promise<Figure> {
   const { title = 'Codebook usage' } = options
+  const bad = Array.from(counts).findIndex(c => !(c >= 0 && c < Infinity))
+  if (bad >= 0)
+    throw new VqValueError({
+      operation: 'codebookUsage',
+      expected: 'counts of at least 0',
+      received: `${counts[bad]} for code ${bad}`,
+      remedy: 'Pass codeCounts(indices, size).',
+    })
   const total = Array.from(counts).reduce((sum, c) => sum + c, 0)
   expectShape(
     total > 0,

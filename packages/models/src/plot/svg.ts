@@ -1,5 +1,5 @@
 import { VqValueError } from '@vq/core'
-import { fontFamily, loadSharp } from '../image/sharp.js'
+import { fontStack, loadSharp } from '../image/sharp.js'
 import { ink } from './theme.js'
 
 /** Pixels per SVG unit: an embedded picture meets the pixels of the default PNG one to one. */
@@ -17,7 +17,7 @@ export function svgText(
   content: string,
   { size = 11, color = ink.text, anchor = 'start' }: TextOptions = {},
 ): string {
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-family="${fontFamily}" font-size="${size}" fill="${color}">${escaped(content)}</text>`
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-family="${fontStack}" font-size="${size}" fill="${color}">${escaped(content)}</text>`
 }
 
 export function svgPage(width: number, height: number, parts: readonly string[]): string {
