@@ -15,6 +15,8 @@ export async function evaluateModel(
   const modes = model.namedModules().map(([, module]) => [module, module.training] as const)
   const sums: Record<string, number> = {}
   let count = 0
+  // A whole epoch, wherever the loader was left.
+  if (loader.state.position > 0) loader.state = { ...loader.state, position: 0 }
   model.eval()
   try {
     for await (const batch of loader) {
