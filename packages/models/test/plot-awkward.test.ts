@@ -187,6 +187,23 @@ test('rounding is not drawn as variance', async () => {
   expect((await voronoiRegions(Float32Array.of(5, 5))).svg).toContain('>1 code<')
 })
 
+test('control characters and halves of letters in labels do not spoil a figure', async () => {
+  const label = 'a\u0001b\u001b\ud83d\nc'
+  for (const figure of [
+    await codebookUsage([1, 2], { title: label }),
+    await sampleGrid(new Float32Array(4), { shape: [1, 2, 2, 1], captions: [label] }),
+    await latentScatter(Float32Array.of(1, 2, 3, 4), { dim: 2, labels: [label, '<&>'] }),
+  ]) {
+    expect(figure.svg).toMatch(/a\ufffdb\ufffd\ufffd ?c?/)
+    expect((await sizeOf(figure)).width).toBeGreaterThan(100)
+  }
+})
+
+test('a scale that gives no picture is refused', async () => {
+  const figure = await codebookUsage([1, 2])
+  for (const scale of [0, -1, Number.NaN, 1e4]) await expect(figure.png(scale)).rejects.toThrow(VqConfigError)
+})
+
 test('counts that are none are refused', () => {
   for (const bad of [Number.NaN, -1, Number.POSITIVE_INFINITY])
     expect(() => codebookUsage([1, bad])).toThrow(/for code 1/)
