@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { tf, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSafetensors } from '@vq/core/io'
 import { SGD } from '@vq/core/optim'
+import { ArrayDataset, DataLoader } from '@vq/models/data'
 import { trainingCurves } from '@vq/models/plot'
 import { evaluateModel, loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
 import { expect, it } from 'vitest'
@@ -172,6 +173,16 @@ it('evaluates whole epochs, wherever the loader was left', async () => {
   await data.next()
   expect(data.state.position).toBe(1)
   expect((await evaluateModel(m, data)).loss).toBeCloseTo(14 / 3, 5)
+  m.dispose()
+})
+
+it('evaluates all samples, whatever the loader would leave out', async () => {
+  const m = new Scale()
+  const rows = new ArrayDataset(Float32Array.of(1, 2, 3), [1])
+  const data = new DataLoader(rows, { batchSize: 2 })
+  expect(data.stepsPerEpoch).toBe(1)
+  expect((await evaluateModel(m, data)).loss).toBeCloseTo(14 / 3, 5)
+  expect(data.state.position).toBe(0)
   m.dispose()
 })
 
