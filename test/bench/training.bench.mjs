@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { device, Random, tf } from '../../packages/core/dist/index.js'
 import { saveSafetensors } from '../../packages/core/dist/io/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
-import { VQVAE } from '../../packages/models/dist/index.js'
+import { RQVAE, VQVAE } from '../../packages/models/dist/index.js'
 import { block, fmaLimit, measure, ms, table } from './harness.mjs'
 import { IGPT, tokens, vocabulary } from './igpt.mjs'
 import { startPeer } from './peer.mjs'
@@ -27,6 +27,19 @@ const cases = [
     text: 'vqvae (128-256 wide, K 512, EMA, 32×32×3), batch 64',
     batch: 64,
     make: random => new VQVAE({ random }),
+    data: images,
+    flops:
+      3 *
+      2 *
+      64 *
+      (2 * 256 * 48 * 128 + 2 * 64 * 2048 * 256 + 4 * 64 * (2304 * 32 + 32 * 256) + 2 * 64 * 256 * 64),
+  },
+  {
+    name: 'rqvae',
+    text: 'rqvae (as vqvae, 4 levels), batch 64',
+    batch: 64,
+    // The peer passes the gradient straight through every level.
+    make: random => new RQVAE({ random, estimatorScope: 'level' }),
     data: images,
     flops:
       3 *

@@ -1,2 +1,7 @@
 export * from './artifact/artifact.js'
+export * from './autoencoder/index.js'
+export * from './composed/index.js'
+export * from './rqvae/index.js'
+export * from './vae/index.js'
 export * from './vqvae/index.js'
+export * from './vqvae2/index.js'

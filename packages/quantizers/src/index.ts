@@ -2,6 +2,7 @@ export * from './analysis/index.js'
 export { Projection } from './base/projection.js'
 export {
   BaseQuantizer,
+  type LevelOutput,
   type QuantizeOptions,
   type QuantizerOutput,
   type RowsOutput,

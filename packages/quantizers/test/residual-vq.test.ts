@@ -172,4 +172,34 @@ onBackends(() => {
     expect(Math.abs(seen.get(4)! - 70)).toBeLessThan(30)
     q.dispose()
   })
+
+  it('gives what each level adds, on request: the codes as they were chosen, masked vectors 0', () => {
+    const q = new ResidualVQ({
+      numEmbeddings: K,
+      embeddingDim: D,
+      numQuantizers: Q,
+      random: new Random(5),
+      initCodebook: ({ random }) => random!.fillNormal(new Float32Array(K * D)),
+    })
+    tf.tidy(() => {
+      const z = tf.tensor2d(sets.cloud.slice(0, 5 * D), [5, D])
+      const mask = tf.tensor1d([1, 1, 0, 1, 1], 'int32')
+      const books = q.codebook().arraySync() // training moves them afterwards
+      const { levels, indices, perplexity } = q.forward(z, { mask, levels: true })
+      expect(levels).toHaveLength(Q)
+      const codes = indices.arraySync() as number[][]
+      for (const [l, { quantized, perplexity }] of levels!.entries()) {
+        const wanted = codes.map(c => (c[l]! < 0 ? new Array(D).fill(0) : books[l]![c[l]!]!))
+        expect(quantized.arraySync()).toEqual(wanted)
+        const times = [0, 1, 3, 4].map(n => codes.filter(c => c[l] === codes[n]![l]).length / 4)
+        const entropy = times.reduce((sum, p) => sum - Math.log(p) / 4, 0)
+        expect(perplexity.dataSync()[0]).toBeCloseTo(Math.exp(entropy), 5)
+      }
+      const mean = levels!.reduce((sum, l) => sum + l.perplexity.dataSync()[0]!, 0) / Q
+      expect(perplexity.dataSync()[0]).toBeCloseTo(mean, 5)
+      expect(q.forward(z)).not.toHaveProperty('levels')
+      expect(q.forward(z, { mask: tf.zeros([5], 'int32'), levels: true }).levels).toEqual([])
+    })
+    q.dispose()
+  })
 })

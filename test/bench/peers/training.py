@@ -15,7 +15,7 @@ from models import IGPT, IgptVQVAE, SeedVQVAE
 
 out = sys.stdout
 sys.stdout = sys.stderr
-NAMES = {'igpt-vqvae': IgptVQVAE, 'vqvae': SeedVQVAE, 'igpt': IGPT}
+NAMES = {'igpt-vqvae': IgptVQVAE, 'vqvae': SeedVQVAE, 'rqvae': lambda: SeedVQVAE(levels=4), 'igpt': IGPT}
 FORMATS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 job = {}
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { VqFormatError } from '@vq/core'
 import { loadSafetensors, type StateDict, saveSafetensors, writeFileAtomic } from '@vq/core/io'
+import type { Module } from '@vq/core/nn'
 
 /** The version of the artifact format that this program writes and reads. */
 export const formatVersion = 1
@@ -41,6 +42,31 @@ export async function loadArtifact(
       remedy: 'Load it with its own class, or with the release of VQ that wrote it.',
     })
   return { config, state }
+}
+
+/** The model that `build` makes of an artifact's options, with its weights, in evaluation mode. Throws as `loadArtifact`. */
+export async function restoreModel<M extends Module, Options extends object>(
+  folder: string,
+  name: string,
+  build: (options: Options) => M,
+): Promise<M> {
+  const { config, state } = await loadArtifact(folder, name)
+  const { options } = config
+  if (typeof options !== 'object' || options === null)
+    throw new VqFormatError({
+      operation: `reading ${folder}`,
+      expected: `the options of a ${name}`,
+      received: JSON.stringify(options) ?? 'none',
+      remedy: 'The file is damaged: save the artifact again.',
+    })
+  const model = build(options as Options)
+  try {
+    model.loadStateDict(state)
+  } catch (error) {
+    model.dispose()
+    throw error
+  }
+  return model.eval()
 }
 
 function parse(text: string, path: string): ArtifactConfig {

@@ -1,4 +1,6 @@
+import { readFileSync, statSync } from 'node:fs'
 import { access, constants, stat } from 'node:fs/promises'
+import type { Sharp } from 'sharp'
 import type { SharpFactory } from '../image/sharp.js'
 
 export interface DecodeOptions {
@@ -35,6 +37,42 @@ export async function decodeImage(
   const { format, width, height } = await image.metadata()
   if (!formats.has(format)) throw new Refused(`holds ${format}, not JPEG, PNG or WebP`)
   if (width * height > maxPixels) throw new Refused(`${width}×${height} is over ${maxPixels} pixels`)
+  return pixelsOf(image, size)
+}
+
+/** What tells that a file is the one that was decoded before. */
+export interface Stamp {
+  size: number
+  modified: number
+}
+
+export function stampOf(file: string): Stamp | undefined {
+  const info = statSync(file, { throwIfNoEntry: false })
+  return info?.isFile() ? { size: info.size, modified: info.mtimeMs } : undefined
+}
+
+// Larger files are not held in memory while they wait.
+const heldBytes = 2 ** 18
+
+/**
+ * The same for a file that was decoded before. One that is still what it was is not looked at again, and needs one turn of the
+ * event loop, which a training step holds up.
+ */
+export function decodeAgain(
+  sharp: SharpFactory,
+  file: string,
+  options: DecodeOptions,
+  before: Stamp | undefined,
+): Promise<Uint8Array> {
+  const now = stampOf(file)
+  if (before === undefined || now?.size !== before.size || now.modified !== before.modified)
+    return decodeImage(sharp, file, options)
+  const { size, maxPixels, autoOrient = true } = options
+  const source = now.size <= heldBytes ? readFileSync(file) : file
+  return pixelsOf(sharp(source, { limitInputPixels: maxPixels, failOn: 'error', autoOrient }), size)
+}
+
+async function pixelsOf(image: Sharp, size: number): Promise<Uint8Array> {
   const { data, info: out } = await image
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb')

@@ -4,7 +4,7 @@ import { expectInteger, expectOneOf, VqAbortError, VqConfigError, VqFormatError 
 import { loadSharp, type SharpFactory } from '../image/sharp.js'
 import { type Captions, captionsOf } from './captions.js'
 import { type Dataset, expectIndices } from './dataset.js'
-import { type DecodeOptions, decodeImage, decodeReason } from './decode.js'
+import { type DecodeOptions, decodeAgain, decodeImage, decodeReason, type Stamp, stampOf } from './decode.js'
 import { mapBounded } from './files/bounded.js'
 import { Gate } from './files/gate.js'
 import { labelExtra } from './images/byte-images.js'
@@ -18,7 +18,10 @@ export interface ImageFolderOptions {
   maxPixels?: number
   /** Bound of the decoded cache; what does not fit is decoded again at every use. Default 1 GiB. */
   cacheBytes?: number
-  /** How many images are decoded at once, off the main thread; more wait their turn. Default 4. */
+  /**
+   * How many images are handed to the decoder at once, off the main thread; more wait their turn. It decodes as many at a time as
+   * libuv has threads, 4 unless UV_THREADPOOL_SIZE says otherwise. Default 256.
+   */
   decodesAtOnce?: number
   /** What becomes of files that cannot be used: they are listed in `skipped`, or the first one throws. Default 'skip'. */
   damaged?: 'skip' | 'throw'
@@ -55,7 +58,13 @@ export interface ImageFolder extends Dataset {
  * with `damaged: 'throw'`.
  */
 export async function imageFolder(folder: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
-  const { size = 32, maxPixels = 100e6, cacheBytes = 2 ** 30, decodesAtOnce = 4, damaged = 'skip' } = options
+  const {
+    size = 32,
+    maxPixels = 100e6,
+    cacheBytes = 2 ** 30,
+    decodesAtOnce = 256,
+    damaged = 'skip',
+  } = options
   const { captions, onProgress, signal } = options
   expectInteger('imageFolder', 'size', size, 1, 4096)
   expectInteger('imageFolder', 'maxPixels', maxPixels, 1)
@@ -73,10 +82,12 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
   const bytes = size * size * 3
   const cache = new Uint8Array(Math.min(files.length, Math.floor(cacheBytes / bytes)) * bytes)
   const refused: (string | undefined)[] = []
+  const stamps: (Stamp | undefined)[] = []
   const said: string[] = []
   let done = 0
   await mapBounded(files, decodesAtOnce, async (file, at) => {
     if (signal?.aborted) throw new VqAbortError('imageFolder', signal.reason)
+    stamps[at] = stampOf(join(root, file))
     const image = await decodeImage(sharp, join(root, file), { size, maxPixels }).catch(decodeReason)
     const caption = await captionOf?.(file)
     if (typeof image === 'string') refused[at] = image
@@ -121,6 +132,7 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
     cache,
     kept,
     ids,
+    stamps: kept.map(i => stamps[i]),
     decodesAtOnce,
     gate: new Gate(decodesAtOnce),
   }
@@ -151,6 +163,7 @@ interface Source extends DecodeOptions {
   cache: Uint8Array
   kept: number[]
   ids: string[]
+  stamps: (Stamp | undefined)[]
   decodesAtOnce: number
   /** Shared by all batches, since a loader fetches several at once. */
   gate: Gate
@@ -178,7 +191,9 @@ async function decodeMissing(
   await mapBounded(missing, source.decodesAtOnce, async n => {
     const id = source.ids[indices[n]!]!
     try {
-      const image = await source.gate.run(() => decodeImage(source.sharp, join(source.root, id), source))
+      const image = await source.gate.run(() =>
+        decodeAgain(source.sharp, join(source.root, id), source, source.stamps[indices[n]!]),
+      )
       copyScaled(image, 0, out, n * source.bytes, source.bytes)
     } catch (error) {
       throw new VqFormatError({

@@ -1,8 +1,9 @@
-import { expectConfig, expectInteger, expectNumber, type tf, VqConfigError } from '@vq/core'
+import type { tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
-import { Adam, constantSchedule, cosineSchedule, type Optimizer, type Schedule } from '@vq/core/optim'
+import type { Optimizer, Schedule } from '@vq/core/optim'
 import type { Values } from '../data/dataset.js'
 import type { DataLoader } from '../data/loader.js'
+import type { EarlyStoppingOptions, MonitorOptions } from './monitor.js'
 
 /** What the Trainer trains: any module whose forward gives a loss. */
 export interface Trainable extends Module {
@@ -20,9 +21,38 @@ export interface ProgressEvent {
   totalSteps: number
   epoch: number
   loss: number
+  /** Samples per second, of this process. */
   imagesPerSecond: number
   /** Estimated seconds to the end. */
   secondsLeft: number
+}
+
+/** What a callback is told; it may read the model, and change nothing of it. */
+export interface StepEvent {
+  model: Trainable
+  step: number
+  totalSteps: number
+  /** From 0. */
+  epoch: number
+  learningRate: number
+  /** Of all gradients, before clipping. */
+  gradientNorm: number
+  /** Every scalar of the forward, `loss` among them. */
+  scalars: Readonly<Record<string, number>>
+}
+
+export interface EpochEvent extends EpochSummary {
+  model: Trainable
+}
+
+export interface ValidationEvent {
+  model: Trainable
+  step: number
+  epoch: number
+  /** Means over the validation data. */
+  means: Readonly<Record<string, number>>
+  /** Whether the monitored metric has never been better. */
+  best: boolean
 }
 
 export interface TrainerOptions {
@@ -38,15 +68,33 @@ export interface TrainerOptions {
   warmupSteps?: number
   /** Largest global norm of the gradients. Default 1; null for no clipping. */
   clipNorm?: number | null
-  /** Makes the optimizer. Default: Adam. */
+  /** Makes the optimizer, with parameter groups where wanted. Default: Adam. */
   optimizer?: (module: Module, learningRate: number) => Optimizer
-  /** Folder for metrics.jsonl and checkpoints/. Default: nothing is written. */
+  /**
+   * Batches whose gradients make one step; fewer at the end of an epoch. Each counts by its samples, so that the step is
+   * that of one large batch, to rounding, as far as the loss is a mean over samples: batch normalisation and codebooks that
+   * move by averages still see one batch at a time. Default 1.
+   */
+  accumulate?: number
+  /** Keeps an exponential moving average of the weights (see WeightAverage), such as 0.999; evaluation uses it. Default: none. */
+  averageDecay?: number
+  /** Steps between evaluations of the validation data; the last step always makes one. Default: one per epoch. */
+  validateEvery?: number
+  /** What makes an evaluation the best, which is kept in `out`/best. Default: the least loss. */
+  monitor?: MonitorOptions
+  /** Ends training where evaluations bring no improvement any more. Default: none. */
+  earlyStopping?: EarlyStoppingOptions
+  /** What the model holds in the end: the weights of the last step, their average, or the best in `out`. Default 'last'. */
+  finalWeights?: 'last' | 'average' | 'best'
+  /** Folder for metrics.jsonl, events/, checkpoints/ and best/. Default: nothing is written. */
   out?: string
+  /** Whether `out`/events gets TensorBoard's event files. Default true. */
+  tensorboard?: boolean
   /** Steps between checkpoints. Default: one per epoch. The last step always makes one. */
   checkpointEvery?: number
   /** How many of the newest checkpoints stay. Default 2. */
   keep?: number
-  /** Go on from the newest checkpoint in `out`, or start where there is none. Default false. */
+  /** Go on from the newest sound checkpoint in `out`, or start where there is none. Default false. */
   resume?: boolean
   /** Throw away what an earlier run left in `out`. Default false: such a folder is refused. */
   overwrite?: boolean
@@ -58,10 +106,23 @@ export interface TrainerOptions {
   seed?: number
   /** Ends training after the step in progress, with a checkpoint. */
   signal?: AbortSignal
+  /**
+   * Whether the first SIGINT (Ctrl-C) or SIGTERM ends training as `signal` does, by a TrainingInterrupted whose `exitCode` a
+   * program exits with; a second one does what it does without us. Only during `fit`. Default: true without `signal`.
+   */
+  handleSignals?: boolean
+  /** Called after each step; training waits for it. */
+  onStep?: (event: StepEvent) => void | Promise<void>
+  /** Called after each epoch, evaluation included. */
+  onEpoch?: (event: EpochEvent) => void | Promise<void>
+  /** Called after each evaluation of the validation data. */
+  onValidation?: (event: ValidationEvent) => void | Promise<void>
+  /** Told what went wrong without ending the run, such as a damaged checkpoint. Default: a line on standard error. */
+  onWarning?: (message: string) => void
 }
 
 export interface FitOptions {
-  /** Measured in evaluation mode after each epoch and at the end. */
+  /** Measured in evaluation mode after each epoch, or every `validateEvery` steps, and at the end; from its start each time. */
   validation?: DataLoader<Values>
 }
 
@@ -74,59 +135,33 @@ export interface Metrics {
   [name: string]: number | string
 }
 
+/** An epoch that was completed. */
+export interface EpochSummary {
+  /** From 0. */
+  epoch: number
+  /** Its last step. */
+  step: number
+  /** Means over its samples, as they were met. */
+  train: Record<string, number>
+  /** Means over the validation data at its end, where they were measured. */
+  validation?: Record<string, number>
+}
+
+/** What a run did, what came before a resume included. */
 export interface History {
-  /** Steps taken in all, those before a resume included. */
+  /** Steps taken in all. */
   steps: number
-  /** What was logged, as in metrics.jsonl, from this call. */
+  /** What was logged, as in metrics.jsonl: what `trainingCurves` of `@vq/models/plot` draws. */
   metrics: Metrics[]
-}
-
-export interface Plan {
-  totalSteps: number
-  schedule: Schedule
-  optimizer: Optimizer
-}
-
-/** Checks the options and works out what depends on model and data. */
-export function plan(options: TrainerOptions, model: Trainable, stepsPerEpoch: number): Plan {
-  const { epochs, steps, learningRate = 1e-3, schedule = 'constant', warmupSteps = 0 } = options
-  expectConfig(
-    (epochs === undefined) !== (steps === undefined),
-    'Trainer',
-    'either epochs or steps',
-    epochs === undefined ? undefined : 'both',
-    'Pass one of the two.',
-  )
-  if (epochs !== undefined) expectInteger('Trainer', 'epochs', epochs, 1)
-  if (steps !== undefined) expectInteger('Trainer', 'steps', steps, 1)
-  expectNumber('Trainer', 'learningRate', learningRate, 0, Number.MAX_VALUE)
-  const totalSteps = steps ?? epochs! * stepsPerEpoch
-  const optimizer =
-    options.optimizer === undefined
-      ? new Adam(model, { learningRate })
-      : options.optimizer(model, learningRate)
-  const rate = { learningRate, totalSteps, warmupSteps: Math.min(warmupSteps, totalSteps) }
-  if (schedule === 'cosine') return { totalSteps, optimizer, schedule: cosineSchedule(rate) }
-  if (schedule === 'constant')
-    return { totalSteps, optimizer, schedule: constantSchedule(learningRate, warmupSteps) }
-  if (typeof schedule === 'function') return { totalSteps, optimizer, schedule }
-  throw new VqConfigError({
-    operation: 'Trainer',
-    expected: "schedule to be 'constant', 'cosine' or a function",
-    received: String(schedule),
-    remedy: 'Pass one of these.',
-  })
-}
-
-/** Checks what needs no model. */
-export function checkOptions(options: TrainerOptions): void {
-  const { warmupSteps = 0, clipNorm = 1, checkpointEvery = 1, keep = 2, logEvery = 10 } = options
-  expectInteger('Trainer', 'warmupSteps', warmupSteps, 0)
-  if (clipNorm !== null) expectNumber('Trainer', 'clipNorm', clipNorm, Number.MIN_VALUE, Number.MAX_VALUE)
-  expectInteger('Trainer', 'checkpointEvery', checkpointEvery, 1)
-  expectInteger('Trainer', 'keep', keep, 1)
-  expectInteger('Trainer', 'logEvery', logEvery, 1)
-  if (options.seed !== undefined) expectInteger('Trainer', 'seed', options.seed, 0)
-  const { resume = false, out } = options
-  expectConfig(!resume || out !== undefined, 'Trainer', 'a folder `out` to resume from', out, 'Pass `out`.')
+  epochs: EpochSummary[]
+  /** The best evaluation: its step and the value of the monitored metric. */
+  best?: { step: number; value: number }
+  /** Whether early stopping ended it. */
+  stoppedEarly: boolean
+  /** The step that this call went on from; 0 where it began anew. */
+  resumedFrom: number
+  /** Seconds that this call took. */
+  seconds: number
+  /** Share of the time of this call that was spent waiting for data, 0 to 1. */
+  dataWait: number
 }

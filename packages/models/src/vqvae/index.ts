@@ -1,3 +1,3 @@
-export type { Architecture, VQVAEOptions } from './options.js'
+export type { Architecture, ArchitectureOptions, VQVAEOptions } from './options.js'
 export { PreActivationBlock, ResidualBlock } from './residual-block.js'
 export { type IgptOptions, VQVAE, type VQVAEOutput } from './vqvae.js'

@@ -1,9 +1,8 @@
 import { expectConfig, expectInteger, expectOneOf, type Random } from '@vq/core'
 import type { VectorQuantizerOptions } from '@vq/quantizers'
 
-type QuantizerOptions = Omit<VectorQuantizerOptions, 'numEmbeddings' | 'embeddingDim' | 'random'>
-
-export interface VQVAEOptions extends QuantizerOptions {
+/** What the encoder and the decoder around a quantizer take. */
+export interface ArchitectureOptions {
   /**
    * 'residual': strided convolutions with ReLU, residual blocks, 1×1 to the latents. 'igpt': strided convolutions with
    * batch normalisation, pre-activation residual blocks at the latents' width. Default 'residual'.
@@ -11,7 +10,7 @@ export interface VQVAEOptions extends QuantizerOptions {
   architecture?: 'residual' | 'igpt'
   /** Channels of the images. Default 3. */
   inChannels?: number
-  /** D, the length of a latent vector. Default 64. */
+  /** D, the length of a code. Default 64. */
   embeddingDim?: number
   /** K, the number of codes. Default 512. */
   numEmbeddings?: number
@@ -25,6 +24,10 @@ export interface VQVAEOptions extends QuantizerOptions {
   random?: Random
 }
 
+export interface VQVAEOptions
+  extends ArchitectureOptions,
+    Omit<VectorQuantizerOptions, 'numEmbeddings' | 'embeddingDim' | 'random'> {}
+
 export interface Architecture {
   architecture: 'residual' | 'igpt'
   inChannels: number
@@ -33,33 +36,54 @@ export interface Architecture {
   hiddenDims: readonly number[]
   numResidualLayers: number
   residualHiddenDim: number
+  /** Length of the latents that are quantized: embeddingDim unless the quantizer projects or has several heads. */
+  dim: number
 }
 
-/** Fills in defaults and checks. */
-export function resolveArchitecture(options: VQVAEOptions): Architecture {
-  const { architecture = 'residual', inChannels = 3, embeddingDim = 64, numEmbeddings = 512 } = options
-  const { hiddenDims = [128, 256], numResidualLayers = 2, residualHiddenDim = 32 } = options
-  expectOneOf('VQVAE', 'architecture', architecture, ['residual', 'igpt'])
-  expectInteger('VQVAE', 'inChannels', inChannels, 1)
-  expectInteger('VQVAE', 'embeddingDim', embeddingDim, 1)
-  expectInteger('VQVAE', 'numEmbeddings', numEmbeddings, 1)
-  expectInteger('VQVAE', 'numResidualLayers', numResidualLayers, 0)
-  expectInteger('VQVAE', 'residualHiddenDim', residualHiddenDim, 1)
+/** Fills in defaults and checks, for the model `name`. */
+export function resolveArchitecture(
+  name: string,
+  options: ArchitectureOptions & { dim?: number; heads?: number },
+): Architecture {
   expectConfig(
-    Array.isArray(hiddenDims) && hiddenDims.length > 0 && hiddenDims.length <= 12,
-    'VQVAE',
-    'hiddenDims to be a list of 1 to 12 widths',
-    hiddenDims,
-    'Pass one width per halving of the image, such as [128, 256].',
+    typeof options === 'object' && options !== null,
+    name,
+    'an object of options',
+    options,
+    'Pass { numEmbeddings: 512 }, or nothing.',
   )
-  for (const h of hiddenDims) expectInteger('VQVAE', 'each of hiddenDims', h, 1)
+  const { architecture = 'residual', inChannels = 3, embeddingDim = 64, numEmbeddings = 512 } = options
+  const { hiddenDims = [128, 256], numResidualLayers = 2, residualHiddenDim = 32, heads = 1 } = options
+  expectOneOf(name, 'architecture', architecture, ['residual', 'igpt'])
+  expectInteger(name, 'inChannels', inChannels, 1)
+  expectInteger(name, 'embeddingDim', embeddingDim, 1)
+  expectInteger(name, 'numEmbeddings', numEmbeddings, 1)
+  expectInteger(name, 'numResidualLayers', numResidualLayers, 0)
+  expectInteger(name, 'residualHiddenDim', residualHiddenDim, 1)
+  expectInteger(name, 'heads', heads, 1)
+  const { dim = heads * embeddingDim } = options
+  expectInteger(name, 'dim', dim, 1)
   return {
     architecture,
     inChannels,
     embeddingDim,
     numEmbeddings,
-    hiddenDims: [...hiddenDims],
+    hiddenDims: expectWidths(name, 'hiddenDims', hiddenDims),
     numResidualLayers,
     residualHiddenDim,
+    dim,
   }
+}
+
+/** A copy of a list of 1 to 12 widths, one per halving. */
+export function expectWidths(name: string, option: string, widths: readonly number[]): readonly number[] {
+  expectConfig(
+    Array.isArray(widths) && widths.length > 0 && widths.length <= 12,
+    name,
+    `${option} to be a list of 1 to 12 widths`,
+    widths,
+    'Pass one width per halving of the image, such as [128, 256].',
+  )
+  for (const h of widths) expectInteger(name, `each of ${option}`, h, 1)
+  return [...widths]
 }

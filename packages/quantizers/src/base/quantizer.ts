@@ -17,6 +17,16 @@ export type QuantizerOutput = {
   losses: Record<string, tf.Scalar>
   /** exp of the entropy (in nats) of the codes chosen in this batch, 1 … K; of several codes per vector the mean. */
   perplexity: tf.Scalar
+  /** With `levels: true`, of quantizers with one level behind another: those that were used, first to last. */
+  levels?: LevelOutput[]
+}
+
+/** What one of several levels made of its vectors. */
+export type LevelOutput = {
+  /** What the level adds to the sum of the codes, [..., embeddingDim]; without gradient, masked vectors 0. */
+  quantized: tf.Tensor
+  /** exp of the entropy (in nats) of its codes in this batch, 1 … K. */
+  perplexity: tf.Scalar
 }
 
 export interface QuantizeOptions {
@@ -24,6 +34,8 @@ export interface QuantizeOptions {
   mask?: tf.Tensor
   /** [B] whole numbers, for z [B, T, …, D]: vectors from that step on are left out, as by a mask. */
   lengths?: tf.Tensor | ArrayLike<number>
+  /** Whether `forward` also gives what each level adds. Default false. */
+  levels?: boolean
 }
 
 /** What a method computes for rows [N, D], N ≥ 1. */
@@ -32,6 +44,8 @@ export interface RowsOutput {
   /** int32 [N] or [N, Q] */
   indices: tf.Tensor
   losses: Record<string, tf.Scalar>
+  /** What each level adds, [N, embeddingDim], where there are several. */
+  levels?: tf.Tensor2D[]
 }
 
 /**
@@ -69,18 +83,25 @@ export abstract class BaseQuantizer extends Module {
       const { rows, valid, lead } = this.toRows('forward', z, options)
       if (rows === undefined) {
         if (this.training && !this.frozen) this.learnFromNothing()
-        return this.nothing(z, lead)
+        return { ...this.nothing(z, lead), ...(options.levels ? { levels: [] } : {}) }
       }
       if (!this.refusesRows) this.expectFinite('forward', rows)
-      const { quantized, indices, losses } = this.quantizeRows(rows)
+      const { quantized, indices, losses, levels = [] } = this.quantizeRows(rows)
       const chosen = this.count(indices)
       const parts = Object.values(losses)
+      const whole = (x: tf.Tensor2D): tf.Tensor =>
+        tf.reshape(valid ? scatterRows(x, valid, sizeOf(lead)) : x, [...lead, x.shape[1]])
+      const each = (options.levels ? levels : []).map((level, l) => ({
+        quantized: whole(level),
+        perplexity: tf.scalar(perplexityOf(chosen[l])),
+      }))
       return {
-        quantized: tf.reshape(valid ? scatterRows(quantized, valid, sizeOf(lead)) : quantized, z.shape),
+        quantized: whole(quantized),
         indices: this.restoreIndices(indices, valid, lead),
         loss: parts.slice(1).reduce((a, b) => tf.add(a, b), parts[0] ?? tf.scalar(0)),
         losses,
         perplexity: tf.scalar(chosen.reduce((sum, c) => sum + perplexityOf(c), 0) / chosen.length),
+        ...(options.levels ? { levels: each } : {}),
       }
     })
   }

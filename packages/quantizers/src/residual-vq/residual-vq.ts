@@ -192,7 +192,8 @@ export class ResidualVQ extends BaseQuantizer {
     if (learning) this.learn(levels)
     const dropped = Array.from({ length: numQuantizers - kept }, () => tf.fill([z.shape[0]], -1, 'int32'))
     const indices = tf.stack([...levels.map(l => l.chosen), ...dropped], 1)
-    return { quantized: this.projectOut?.forward(quantized) ?? quantized, indices, losses }
+    const parts = levels.map(l => l.q)
+    return { quantized: this.projectOut?.forward(quantized) ?? quantized, indices, losses, levels: parts }
   }
 
   private codeLoss({ codes, chosen, difference, meanSquare, total }: Level): tf.Scalar {

@@ -1,0 +1,81 @@
+"""Trains a model of models.py or vae.py as ../reproduce does, driven over standard input and output.
+
+{"do": "prepare", "name", "options", "weights", "train", "test", "order", "noise", "shape", "batch", "rate", "clip", "threads"}
+reads
+safetensors, images (float32, NHWC), the images' numbers of every batch (int32 [steps, batch]) and, for the VAE, the noise of
+every step; {"do": "train", "first", "steps"} makes these steps; {"do": "evaluate"} measures on the test images.
+"""
+import json, os, sys, time
+os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from models import SeedVQVAE
+from vae import Vae
+
+out = sys.stdout
+sys.stdout = sys.stderr
+NAMES = {'vqvae': SeedVQVAE, 'vae': Vae}
+job = {}
+
+
+def images(path, shape):
+    x = torch.from_numpy(np.fromfile(path, np.float32).reshape(-1, *shape))
+    return x.permute(0, 3, 1, 2).contiguous()
+
+
+def prepare(m):
+    torch.set_num_threads(m['threads'])
+    model = NAMES[m['name']](**m['options'])
+    model.load_state_dict(load_file(m['weights']))
+    order = np.fromfile(m['order'], np.int32).reshape(-1, m['batch'])
+    noise = np.fromfile(m['noise'], np.float32).reshape(*order.shape, -1) if 'noise' in m else None
+    job.update(m=m, model=model, order=order, noise=noise, train=images(m['train'], m['shape']),
+               test=images(m['test'], m['shape']), optimizer=torch.optim.Adam(model.parameters(), m['rate']))
+    return {'ready': True}
+
+
+def train(m):
+    model, optimizer, clip = job['model'].train(), job['optimizer'], job['m'].get('clip')
+    start, total = time.perf_counter(), 0.0
+    for step in range(m['first'], m['first'] + m['steps']):
+        x = job['train'][torch.from_numpy(job['order'][step]).long()]
+        loss = model(x) if job['noise'] is None else model(x, torch.from_numpy(job['noise'][step]))
+        optimizer.zero_grad()
+        loss.backward()
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        total += loss.item()
+    return {'loss': total / m['steps'], 'seconds': time.perf_counter() - start}
+
+
+@torch.no_grad()
+def evaluate(_):
+    model, test = job['model'].eval(), job['test']
+    if isinstance(model, Vae):
+        torch.manual_seed(0)
+        parts = test.split(500)
+        draw = lambda x: torch.randn(len(x), model.fc_mu.out_features)  # noqa: E731
+        return {'elbo': sum(model.elbo(x, draw(x)).item() * len(x) for x in parts) / len(test)}
+    square, codes = 0.0, []
+    for x in test.split(250):
+        q, _, chosen = model.quantizer(model.encoder(x).permute(0, 2, 3, 1))
+        square += (model.decoder(q.permute(0, 3, 1, 2)).double() - x.double()).square().sum().item()
+        codes.append(chosen.flatten())
+    size = model.quantizer.codebook.shape[0]
+    return {'mse': square / test.numel(), 'unused': size - len(torch.cat(codes).unique())}
+
+
+def answer(m):
+    if m['do'] == 'versions':
+        return {'Python': sys.version.split()[0], 'PyTorch': torch.__version__}
+    return {'prepare': prepare, 'train': train, 'evaluate': evaluate}[m['do']](m)
+
+
+for line in sys.stdin:
+    try:
+        reply = answer(json.loads(line))
+    except Exception as e:
+        reply = {'error': f'{type(e).__name__}: {e}'}
+    print(json.dumps(reply), file=out, flush=True)

@@ -1,0 +1,120 @@
+// CIFAR-10 with the seeds' defaults: VQ-VAE beside PyTorch's, RQ-VAE beside VQ-VAE, and how much of the codebook is used.
+import { join } from 'node:path'
+import { Random, tf } from '../../../packages/core/dist/index.js'
+import { SquaredError } from '../../../packages/models/dist/evaluate/index.js'
+import { RQVAE, VQVAE } from '../../../packages/models/dist/index.js'
+import { batchOrder, initialWeights, trainOurs, trainPeer } from './train.mjs'
+
+const batch = 64
+const rate = 1e-3
+const clip = 1
+
+/** PSNR of the reconstructions of test images [N, 32, 32, 3], and how many codes of each level none of them chose. */
+function measure(model, images, shape) {
+  const error = new SquaredError()
+  const { codebookSize } = model.quantizer
+  const levels = model.numQuantizers ?? 1
+  const seen = Array.from({ length: levels }, () => new Set())
+  const size = shape.reduce((a, b) => a * b)
+  const count = images.length / size
+  for (let at = 0; at < count; at += 250) {
+    const part = images.subarray(at * size, Math.min(count, at + 250) * size)
+    tf.tidy(() => {
+      const x = tf.tensor(part, [part.length / size, ...shape])
+      const codes = model.encodeToIndices(x)
+      for (const [i, code] of codes.dataSync().entries()) seen[i % levels].add(code)
+      error.add(model.decodeFromIndices(codes).dataSync(), part)
+    })
+  }
+  return { psnr: error.psnr, unused: seen.map(codes => codebookSize - codes.size), size: codebookSize }
+}
+
+const share = (unused, size = 512) => `${unused} of ${size} (${((100 * unused) / size).toFixed(1)}%)`
+const db = value => `${value.toFixed(3)} dB`
+const order = (images, steps) => batchOrder(images.length / 3072, steps, batch, 0)
+
+/** The seeds' defaults, from PyTorch's initial weights. */
+export const vqvae = {
+  data: 'cifar10',
+  async run({ train, test, shape }, { steps, folder, say }) {
+    const weights = join(folder, 'vqvae.safetensors')
+    const make = () => new VQVAE({ random: new Random(0) })
+    const first = await initialWeights('vqvae', weights, make)
+    const model = make()
+    model.loadStateDict(first)
+    const batches = order(train, steps)
+    const ms = await trainOurs(model, { images: train, shape, order: batches, batch, rate, clip, say })
+    const { psnr, unused } = measure(model, test, shape)
+    say(`  ours: ${db(psnr)}, ${share(unused[0])} never chosen`)
+    model.dispose()
+    const request = { name: 'vqvae', options: {}, weights, shape, batch, rate, clip }
+    const peer = await trainPeer(request, { folder, images: train, test, order: batches, say })
+    return { psnr, unused, ms, peer: peer && { ...peer, psnr: -10 * Math.log10(peer.mse) } }
+  },
+  rows: ({ psnr, unused, ms, peer }) => [
+    {
+      result: 'CIFAR-10 VQ-VAE, held-out PSNR',
+      bar: 'within 0.2 dB of PyTorch',
+      ours: db(psnr),
+      peer: peer ? db(peer.psnr) : 'not run',
+      met: peer ? Math.abs(psnr - peer.psnr) <= 0.2 : undefined,
+      note: peer
+        ? `${(psnr - peer.psnr).toFixed(3)} dB apart; ${ms.toFixed(0)} ms a step beside ${peer.ms.toFixed(0)} ms`
+        : '',
+    },
+    {
+      result: 'its codes that none of 1,000 test images chose',
+      bar: '',
+      ours: share(unused[0]),
+      peer: peer ? share(peer.unused) : 'not run',
+      note: 'uniform start, nothing revives dead codes',
+    },
+  ],
+}
+
+const lively = { initCodebook: 'kmeans', deadCodeThreshold: 1, revivalInterval: 10 }
+
+/** The same with codes that start from data and are revived. */
+export const codes = {
+  data: 'cifar10',
+  async run({ train, test, shape }, { steps, say }) {
+    const model = new VQVAE({ ...lively, random: new Random(0) })
+    await trainOurs(model, { images: train, shape, order: order(train, steps), batch, rate, clip, say })
+    const { psnr, unused } = measure(model, test, shape)
+    model.dispose()
+    return { psnr, unused }
+  },
+  rows: ({ psnr, unused }) => [
+    {
+      result: 'CIFAR-10 VQ-VAE with live codes: those that none of 1,000 test images chose',
+      bar: 'at most 5% of 512',
+      ours: share(unused[0]),
+      peer: '',
+      met: unused[0] <= 0.05 * 512,
+      note: `${db(psnr)}; \`${JSON.stringify(lively)}\``,
+    },
+  ],
+}
+
+/** Four levels, otherwise the seeds' defaults. */
+export const rqvae = {
+  data: 'cifar10',
+  async run({ train, test, shape }, { steps, say }) {
+    const model = new RQVAE({ random: new Random(0) })
+    await trainOurs(model, { images: train, shape, order: order(train, steps), batch, rate, clip, say })
+    const { psnr, unused } = measure(model, test, shape)
+    model.dispose()
+    return { psnr, unused }
+  },
+  /** Beside the VQ-VAE's figure, where it was measured over as many steps. */
+  rows: ({ psnr, unused }, vq) => [
+    {
+      result: 'CIFAR-10 RQ-VAE, 4 levels, held-out PSNR',
+      bar: 'at least 1 dB above VQ-VAE',
+      ours: db(psnr),
+      peer: '',
+      met: vq && psnr - vq.psnr >= 1,
+      note: `${vq ? `${(psnr - vq.psnr).toFixed(3)} dB above; ` : ''}never chosen per level ${unused.join(', ')} of 512`,
+    },
+  ],
+}
