@@ -245,6 +245,26 @@ describe('a folder', () => {
     await expect(fromPretrained(join(oracle, '../pca.safetensors'))).rejects.toThrow(/a config\.json beside/)
   })
 
+  test.each([
+    ['torchvision-vit/model.pth', { numHeads: 'two' }, /numHeads/],
+    ['torchvision-vit/model.pth', {}, /numHeads/],
+    ['torchvision-vit/model.pth', { numHeads: 2, imageSize: [9] }, /imageSize/],
+    ['deeplab/model.pth', { rates: 3 }, /rates/],
+    ['torchvision-resnet18/model.pth', { outputStride: 5 }, /outputStride/],
+    ['vit', { pooling: 'max' }, /pooling/],
+  ])('%s with the options %j is refused, which is named', async (name, options, message) => {
+    const error = await fromPretrained(join(oracle, name), options).catch(e => e)
+    expect(error).toBeInstanceOf(VqConfigError)
+    expect(error.message).toMatch(message)
+  })
+
+  test('gives the mean over its patches where that is asked for, without the pooler', async () => {
+    const encoder = await fromPretrained(join(oracle, 'vit'), { pooling: 'mean' })
+    const { embedding, sequence } = encoder.forward(tf.ones([1, 16, 16, 3]))
+    const mean = tf.mean(tf.slice(sequence!, [0, 1, 0], [1, 16, 8]), 1)
+    for (const [i, v] of embedding.dataSync().entries()) expect(v).toBeCloseTo(mean.dataSync()[i]!, 6)
+  })
+
   test("of a user's own family is read by its rules", async () => {
     class Scale extends BaseEncoder {
       readonly inputShape = [4]

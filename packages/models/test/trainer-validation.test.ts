@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { tf, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSafetensors } from '@vq/core/io'
 import { SGD } from '@vq/core/optim'
+import { ArrayDataset, DataLoader } from '@vq/models/data'
 import { trainingCurves } from '@vq/models/plot'
-import { loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
+import { evaluateModel, loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
 import { expect, it } from 'vitest'
 import { eachInFolder, loader, metricsIn, numbers, quiet, Scale, smallVqvae } from './trainer-fixture.js'
 
@@ -161,6 +162,27 @@ it.each<[TrainerOptions, RegExp]>([
   const fit = new Trainer({ ...quiet, ...options }).fit(m, numbers([1]))
   await expect(fit).rejects.toThrow(VqConfigError)
   await expect(new Trainer({ ...quiet, ...options }).fit(m, numbers([1]))).rejects.toThrow(message)
+  m.dispose()
+})
+
+it('evaluates whole epochs, wherever the loader was left', async () => {
+  const m = new Scale()
+  const data = numbers([1, 2, 3], 1)
+  // The weight is 0: the loss is the mean of the squares.
+  expect((await evaluateModel(m, data)).loss).toBeCloseTo(14 / 3, 5)
+  await data.next()
+  expect(data.state.position).toBe(1)
+  expect((await evaluateModel(m, data)).loss).toBeCloseTo(14 / 3, 5)
+  m.dispose()
+})
+
+it('evaluates all samples, whatever the loader would leave out', async () => {
+  const m = new Scale()
+  const rows = new ArrayDataset(Float32Array.of(1, 2, 3), [1])
+  const data = new DataLoader(rows, { batchSize: 2 })
+  expect(data.stepsPerEpoch).toBe(1)
+  expect((await evaluateModel(m, data)).loss).toBeCloseTo(14 / 3, 5)
+  expect(data.state.position).toBe(0)
   m.dispose()
 })
 

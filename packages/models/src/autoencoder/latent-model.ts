@@ -2,7 +2,7 @@ import { expectInteger, expectNumber, expectShape, noGrad, tf } from '@vq/core'
 import { Module, type Sequential } from '@vq/core/nn'
 import { SquaredError } from '../evaluate/error.js'
 import { inEvaluation } from '../evaluation-mode.js'
-import { expectImagesOf, expectUsableValues } from '../image/expect-images.js'
+import { expectImagesOf, expectUsableValues, textOf } from '../image/expect-images.js'
 import type { LatentArchitecture } from './options.js'
 
 export interface ReconstructionError {
@@ -46,7 +46,7 @@ export abstract class LatentModel extends Module {
       z instanceof tf.Tensor && z.rank === 2 && z.shape[1] === latentDim && z.dtype === 'float32',
       `${this.constructor.name}.decode`,
       `float32 latents [B, ${latentDim}]`,
-      z instanceof tf.Tensor ? `a tensor [${z.shape.join(', ')}] of ${z.dtype}` : String(z),
+      textOf(z),
       'Pass what `encode` gives.',
     )
     return this.decoder.forward(z) as tf.Tensor4D

@@ -1,14 +1,14 @@
 import { describe, expectShape, noGrad, tf, VqValueError } from '@vq/core'
 
-/** Throws VqShapeError unless x is float32 [B, H, W, channels] with height and width that `stride` divides. */
+/** Throws VqShapeError unless x is float32 [B, H, W, channels], B at least 1, with height and width that `stride` divides. */
 export function expectImages(operation: string, x: tf.Tensor, channels: number, stride: number): void {
-  const [, h, w, c] = shapeOf(x)
+  const [count, h, w, c] = shapeOf(x)
   expectShape(
-    isImages(x) && c === channels && h > 0 && w > 0 && h % stride === 0 && w % stride === 0,
+    isImages(x) && count > 0 && c === channels && h > 0 && w > 0 && h % stride === 0 && w % stride === 0,
     operation,
     `float32 images [B, H, W, ${channels}] with H and W divisible by ${stride}`,
     textOf(x),
-    `Resize, crop or pad the images to multiples of ${stride}.`,
+    count === 0 ? 'Pass at least one image.' : `Resize, crop or pad the images to multiples of ${stride}.`,
   )
 }
 
@@ -57,6 +57,7 @@ function shapeOf(x: tf.Tensor): number[] {
   return x instanceof tf.Tensor ? x.shape : []
 }
 
-function textOf(x: tf.Tensor): string {
+/** What x is, for messages: anything. */
+export function textOf(x: unknown): string {
   return x instanceof tf.Tensor ? `a tensor [${x.shape.join(', ')}] of ${x.dtype}` : describe(x)
 }

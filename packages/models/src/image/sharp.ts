@@ -9,6 +9,9 @@ export type SharpFactory = SharpConstructor
 /** The font of every figure, shipped with the package: without one, text on a bare machine is silently left out. */
 export const fontFamily = 'DejaVu Sans'
 
+/** For viewers of SVG files without it: Verdana is as wide. */
+export const fontStack: string = `${fontFamily}, Verdana, sans-serif`
+
 const asset = (name: string): string => fileURLToPath(new URL(`../../assets/${name}`, import.meta.url))
 
 let loading: Promise<SharpFactory> | undefined

@@ -38,6 +38,20 @@ export function codeMaps(
     `${codes.length} codes`,
     'Pass the codes of these images, and their grid [h, w].',
   )
+  expectShape(
+    (channels === 1 || channels === 3) && images.length === count * height * width * channels,
+    'codeMaps',
+    `images [${count}, ${height}, ${width}, 1 or 3]`,
+    `shape [${shape.join(', ')}] and ${images.length} numbers`,
+    'Pass images with the channels last, and their shape.',
+  )
+  expectShape(
+    codebook === undefined || (codebook.length > 0 && codebook.length % numEmbeddings === 0),
+    'codeMaps',
+    `a codebook [${numEmbeddings}, dim]`,
+    `${codebook?.length} numbers`,
+    'Pass the whole codebook, row by row.',
+  )
   const colors = codeColors(numEmbeddings, codebook)
   // Each image's map is as large as the image; the other way round where the grid is finer.
   const [mapHeight, mapWidth] = [Math.max(height, h), Math.max(width, w)]

@@ -3,7 +3,7 @@ import { type Animation, animation } from './animation.js'
 import type { Figure } from './figure.js'
 import { principalComponents } from './project.js'
 import { renderChart } from './render.js'
-import { palette } from './theme.js'
+import { counted, palette } from './theme.js'
 import { boundsOf, voronoiRegions } from './voronoi.js'
 
 export interface CodebookSnapshot {
@@ -46,7 +46,8 @@ export async function codebookEvolution(
     vectors.length,
     'Pass [N, dim].',
   )
-  const told = (step: number): string => `step ${step.toLocaleString('en-US')} · ${last.length / dim} codes`
+  const told = (step: number): string =>
+    `step ${step.toLocaleString('en-US')} · ${counted(last.length / dim, 'code')}`
   const frames: Figure[] = []
   if (dim === 2) {
     const bounds = boundsOf([...snapshots.map(s => s.codebook), vectors])
@@ -84,7 +85,7 @@ export async function codebookEvolution(
       type: 'quantitative',
       title: `principal component ${i}`,
       scale: { domain: bounds[field], nice: false, zero: false },
-      axis: { grid: true, tickCount: 6, domain: false, ticks: false },
+      axis: { grid: true, tickCount: 6, domain: false, ticks: false, format: ',.9~g' },
     })
     const encoding = { x: axis('x', 1), y: axis('y', 2) }
     frames.push(

@@ -1,4 +1,4 @@
-import { expectShape } from '@vq/core'
+import { expectShape, VqValueError } from '@vq/core'
 import { entropy, perplexity } from '../evaluate/codes.js'
 import type { Figure } from './figure.js'
 import { renderChart } from './render.js'
@@ -14,6 +14,14 @@ export function codebookUsage(
   options: CodebookUsageOptions = {},
 ): Promise<Figure> {
   const { title = 'Codebook usage' } = options
+  const bad = Array.from(counts).findIndex(c => !(c >= 0 && c < Infinity))
+  if (bad >= 0)
+    throw new VqValueError({
+      operation: 'codebookUsage',
+      expected: 'counts of at least 0',
+      received: `${counts[bad]} for code ${bad}`,
+      remedy: 'Pass codeCounts(indices, size).',
+    })
   const total = Array.from(counts).reduce((sum, c) => sum + c, 0)
   expectShape(
     total > 0,
@@ -40,6 +48,7 @@ export function codebookUsage(
             type: 'quantitative',
             title: 'code, by rank',
             scale: { domain: [0.5, size + 0.5], nice: false, zero: false },
+            axis: { tickMinStep: 1, format: ',d' },
           },
           x2: { field: 'to' },
           y: { field: 'share', type: 'quantitative', title: 'share of tokens (%)' },
@@ -49,7 +58,11 @@ export function codebookUsage(
       {
         data: {
           values: [
-            { equal: 100 / size, at: size + 0.5, label: `equal use: ${(100 / size).toPrecision(2)} %` },
+            {
+              equal: 100 / size,
+              at: size + 0.5,
+              label: `equal use: ${Number((100 / size).toPrecision(2))} %`,
+            },
           ],
         },
         layer: [

@@ -1,7 +1,8 @@
-import { expectShape } from '@vq/core'
+import { expectConfig, expectShape, VqValueError } from '@vq/core'
 import type { Figure } from './figure.js'
-import { renderChart } from './render.js'
-import { categories } from './theme.js'
+import { axisTitle, renderChart } from './render.js'
+import { textWidth } from './text.js'
+import { categories, stepAxis } from './theme.js'
 
 export interface SensitivityPoint {
   /** The parameter's value: a number, or a name such as of a method. */
@@ -45,23 +46,39 @@ export function sensitivity(
   const values = rows.map(row => Number(row.value))
   const [least, largest] = [Math.min(...values), Math.max(...values)]
   const scale = options.scale ?? (!named && least > 0 && largest / least > 30 ? 'log' : 'linear')
+  if (!named && !values.every(v => Number.isFinite(v) && (scale === 'linear' || v > 0)))
+    throw new VqValueError({
+      operation: 'sensitivity',
+      expected: `finite values of the parameter${scale === 'log' ? ', above 0 on a logarithmic scale' : ''}`,
+      received: String(values.find(v => !(Number.isFinite(v) && (scale === 'linear' || v > 0)))),
+      remedy: 'Leave it out, or pass names: strings.',
+    })
   const measured = [...new Set(values)].sort((a, b) => a - b)
   const x = named
-    ? { field: 'value', type: 'nominal', title: parameter, sort: null, axis: { labelAngle: 0 } }
+    ? {
+        field: 'value',
+        type: 'nominal',
+        title: axisTitle(parameter, width),
+        sort: null,
+        axis: namesAxis(rows),
+      }
     : {
         field: 'value',
         type: 'quantitative',
-        title: parameter,
+        title: axisTitle(parameter, width),
         scale: { type: scale, nice: false, padding: 14, ...(scale === 'linear' && { zero: false }) },
         // The values that were measured, as long as there is room for their names.
         axis:
-          measured.length <= 12 ? { values: measured, format: '~g', labelOverlap: true } : { format: '~g' },
+          measured.length <= 12
+            ? { values: measured, format: '~g', labelOverlap: true }
+            : { format: ',.9~g', tickCount: 8 },
       }
+  const resultTitle = axisTitle(result, height)
   const y = {
     type: 'quantitative',
-    title: result,
+    title: resultTitle,
     scale: { zero: false, nice: true },
-    axis: { tickCount: 6 },
+    axis: { tickCount: 6, format: ',.12~g' },
   }
   const color = colorOf(rows.map(row => row.series))
   const several = rows.length > new Set(rows.map(row => `${row.series}\n${row.value}`)).size
@@ -83,7 +100,7 @@ export function sensitivity(
   if (!named)
     layer.push({
       mark: { type: 'line', strokeWidth: 2 },
-      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: result }, color },
+      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: resultTitle }, color },
     })
   layer.push({
     mark: { type: 'point', filled: true, size: 42, opacity: several ? 0.6 : 1 },
@@ -92,7 +109,7 @@ export function sensitivity(
   if (named && several)
     layer.push({
       mark: { type: 'tick', thickness: 2.5, size: 30 },
-      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: result }, color },
+      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: resultTitle }, color },
     })
   return renderChart({
     width,
@@ -101,6 +118,14 @@ export function sensitivity(
     title: { text: title, ...(subtitle !== undefined && { subtitle }) },
     layer,
   } as never)
+}
+
+// Names side by side where they fit, else slanting.
+function namesAxis(rows: readonly { value: number | string }[]): object {
+  const names = new Set(rows.map(row => String(row.value)))
+  const room = width / names.size - 6
+  const fit = [...names].every(name => textWidth(name) <= room)
+  return fit ? { labelAngle: 0, labelLimit: width } : { labelAngle: -35, labelLimit: 320 }
 }
 
 export interface Run {
@@ -122,7 +147,15 @@ const mostPoints = 1500
 
 /** One figure of several runs over their training steps, such as of several methods. */
 export function convergence(runs: readonly Run[], options: ConvergenceOptions): Promise<Figure> {
-  const { metric, title = `${metric} of ${runs.length} runs`, subtitle } = options
+  const { metric, subtitle } = options
+  const { title = `${metric} of ${runs.length === 1 ? 'one run' : `${runs.length} runs`}` } = options
+  expectConfig(
+    new Set(runs.map(run => run.name)).size === runs.length,
+    'convergence',
+    'runs of different names',
+    runs.map(run => run.name),
+    'Name each run, such as by its seed.',
+  )
   const rows = runs.flatMap(({ name, points }) => {
     const finite = points.filter(p => Number.isFinite(p.step) && Number.isFinite(p.value))
     const stride = Math.ceil(finite.length / mostPoints)
@@ -141,14 +174,23 @@ export function convergence(runs: readonly Run[], options: ConvergenceOptions): 
   const [least, largest] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))]
   const scale = options.scale ?? (least > 0 && largest / least > 30 ? 'log' : 'linear')
   const shown = scale === 'log' ? rows.filter(row => row.value > 0) : rows
+  expectShape(
+    shown.length > 0,
+    'convergence',
+    'values above 0 on a logarithmic scale',
+    'none',
+    "Choose scale 'linear'.",
+  )
+  // A line of one point is invisible.
+  const lonely = runs.some(run => shown.filter(row => row.run === run.name).length === 1)
   const encoding = {
-    x: { field: 'step', type: 'quantitative', title: 'training step', scale: { nice: false, domainMin: 0 } },
+    x: stepAxis,
     y: {
       field: 'value',
       type: 'quantitative',
-      title: scale === 'log' ? `${metric} (log)` : metric,
+      title: axisTitle(scale === 'log' ? `${metric} (log)` : metric, height),
       scale: { type: scale, nice: true, ...(scale === 'linear' && { zero: false }) },
-      axis: { tickCount: 6, format: '~g' },
+      axis: { tickCount: 6, format: ',.9~g' },
     },
     color: colorOf(runs.map(run => run.name)),
     // Dashes tell runs apart where colours do not.
@@ -165,7 +207,7 @@ export function convergence(runs: readonly Run[], options: ConvergenceOptions): 
     height,
     data: { values: shown },
     title: { text: title, ...(subtitle !== undefined && { subtitle }) },
-    mark: { type: 'line', strokeWidth: 2 },
+    mark: { type: 'line', strokeWidth: 2, ...(lonely && { point: { size: 28, filled: true } }) },
     encoding: { ...encoding, color },
   } as never)
 }
@@ -177,10 +219,13 @@ const dashes = [
   [9, 3, 2, 3],
 ]
 
-const legendOf = (names: readonly string[]): object | null =>
-  new Set(names).size > 1
-    ? { title: null, orient: 'top', direction: 'horizontal', offset: 6, columns: 4 }
-    : null
+function legendOf(names: readonly string[]): object | null {
+  if (new Set(names).size < 2) return null
+  // As many beside each other as the chart is wide.
+  const widest = Math.max(...names.map(name => textWidth(name, 12)))
+  const columns = Math.min(4, Math.max(1, Math.floor(width / (widest + 50))))
+  return { title: null, orient: 'top', direction: 'horizontal', offset: 6, columns }
+}
 
 function colorOf(names: readonly string[]): object {
   const domain = [...new Set(names)]

@@ -1,19 +1,23 @@
 import { writeFile } from 'node:fs/promises'
 import { extname } from 'node:path'
-import { VqConfigError } from '@vq/core'
+import { expectNumber, VqConfigError } from '@vq/core'
 import { svgToPng } from '../image/sharp.js'
 
 /** A finished picture. */
 export interface Figure {
   readonly svg: string
-  /** As PNG; `scale` pixels per SVG unit, default 2. */
+  /** As PNG; `scale` pixels per SVG unit, 0.1 to 50, default 2. Throws VqConfigError for others. */
   png(scale?: number): Promise<Buffer>
   /** Writes the file as its name says, .svg or .png. */
   save(file: string): Promise<void>
 }
 
-export function figure(svg: string): Figure {
-  const png = (scale = 2): Promise<Buffer> => svgToPng(svg, scale)
+export function figure(drawn: string): Figure {
+  const svg = printable(drawn)
+  const png = async (scale = 2): Promise<Buffer> => {
+    expectNumber('Figure.png', 'scale', scale, 0.1, 50)
+    return svgToPng(svg, scale)
+  }
   return {
     svg,
     png,
@@ -29,4 +33,9 @@ export function figure(svg: string): Figure {
       await writeFile(file, kind === '.svg' ? svg : await png())
     },
   }
+}
+
+// XML has no control characters and no halves of letters: names of files, and so labels, may.
+function printable(svg: string): string {
+  return svg.replace(/[\p{Cc}\p{Cs}\ufffe\uffff]/gu, c => (c === '\n' || c === '\t' ? c : '\ufffd'))
 }

@@ -1,6 +1,7 @@
 import { expectConfig, expectInteger, expectShape } from '@vq/core'
 import { type Figure, figure } from './figure.js'
-import { svgImage, svgPage, svgText, textWidth, tileSize } from './svg.js'
+import { svgImage, svgPage, svgText, tileSize } from './svg.js'
+import { textWidth, wrapText } from './text.js'
 import { ink } from './theme.js'
 
 export interface ImageRow {
@@ -26,7 +27,9 @@ export interface ImageGridOptions {
 const gap = 3
 const margin = 18
 const tile = 94
-const line = 15
+// Titles go on in a further line where they are wider than the images, and than this.
+const leastTitle = 420
+const widestLabel = 220
 
 /** Images in labelled rows, each pixel enlarged to a square block where images are small. Throws VqShapeError. */
 export async function imageGrid(rows: readonly ImageRow[], options: ImageGridOptions): Promise<Figure> {
@@ -35,33 +38,43 @@ export async function imageGrid(rows: readonly ImageRow[], options: ImageGridOpt
   expectGrid('imageGrid', rows, options)
   const columns = Math.min(options.columns ?? 8, count)
   const size = tileSize(width, height, tile)
-  const letters = Math.max(...rows.map(row => textWidth(row.label ?? '')))
+  const labels = rows.map(row => wrapText(row.label ?? '', widestLabel))
+  const letters = Math.max(...labels.flat().map(label => textWidth(label)))
   const left = margin + (letters > 0 ? Math.ceil(letters) + 8 : 0)
+  const inner = Math.max(left - margin + columns * (size.width + gap) - gap, leastTitle)
   const parts: string[] = []
   let y = margin
-  if (title !== undefined) {
-    y += 15
-    parts.push(svgText(margin, y, title, { size: 17, color: ink.title }))
-  }
-  if (subtitle !== undefined) {
-    y += 20
-    parts.push(svgText(margin, y, subtitle, { size: 12 }))
-  }
-  if (y > margin) y += 12
   let widest = left + columns * (size.width + gap) - gap
+  for (const [text, letter, color, first, next] of [
+    [title, 17, ink.title, 15, 21],
+    [subtitle, 12, ink.text, 20, 15],
+  ] as const)
+    for (const [l, part] of (text === undefined ? [] : wrapText(text, inner, letter)).entries()) {
+      y += l === 0 ? first : next
+      parts.push(svgText(margin, y, part, { size: letter, color }))
+      widest = Math.max(widest, margin + textWidth(part, letter))
+    }
+  if (y > margin) y += 12
   for (let from = 0; from < count; from += columns) {
     const to = Math.min(count, from + columns)
     const across = (n: number): number => left + (n - from) * (size.width + gap)
     const centred = (n: number, text: string, at: number): string =>
       svgText(across(n) + size.width / 2, at, text, { anchor: 'middle' })
     if (columnLabels !== undefined) {
-      for (let n = from; n < to; n++) parts.push(centred(n, columnLabels[n], y + 10))
-      y += line
+      const wrapped = columnLabels.slice(from, to).map(label => wrapText(label, size.width))
+      const lines = Math.max(...wrapped.map(texts => texts.length))
+      // From the last line up, so that all stand on the images.
+      for (const [n, texts] of wrapped.entries())
+        for (const [l, text] of texts.entries())
+          parts.push(centred(from + n, text, y + 10 + 13 * (lines - texts.length + l)))
+      y += 2 + 13 * lines
     }
-    for (const { label, images, captions } of rows) {
-      const wrapped = captions?.map(caption => wrap(caption, size.width))
-      if (label !== undefined)
-        parts.push(svgText(left - 8, y + size.height / 2 + 4, label, { anchor: 'end' }))
+    for (const [r, { images, captions }] of rows.entries()) {
+      const wrapped = captions?.map(caption => wrapText(caption, size.width))
+      for (const [l, text] of labels[r].entries()) {
+        const middle = y + size.height / 2 + 4 + 13 * (l - (labels[r].length - 1) / 2)
+        if (text !== '') parts.push(svgText(left - 8, middle, text, { anchor: 'end' }))
+      }
       for (let n = from; n < to; n++) {
         const image = images.subarray(n * height * width * channels, (n + 1) * height * width * channels)
         parts.push(await svgImage(image, [height, width, channels], { x: across(n), y }, tile))
@@ -73,23 +86,7 @@ export async function imageGrid(rows: readonly ImageRow[], options: ImageGridOpt
     }
     y += from + columns < count && rows.length > 1 ? 12 : 0
   }
-  for (const [text, letter] of [
-    [title, 17],
-    [subtitle, 12],
-  ] as const)
-    widest = Math.max(widest, margin + textWidth(text ?? '', letter))
   return figure(svgPage(widest + margin, y - gap + margin, parts))
-}
-
-// As many words a line as fit below an image.
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = []
-  for (const word of text.split(' ')) {
-    const longer = lines.length === 0 ? word : `${lines[lines.length - 1]} ${word}`
-    if (lines.length > 0 && textWidth(longer) <= width) lines[lines.length - 1] = longer
-    else lines.push(word)
-  }
-  return lines
 }
 
 function expectGrid(operation: string, rows: readonly ImageRow[], options: ImageGridOptions): void {

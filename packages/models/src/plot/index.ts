@@ -19,6 +19,7 @@ export { type ImageGridOptions, type ImageRow, imageGrid } from './image-grid.js
 export {
   type InterpolationGridOptions,
   interpolationGrid,
+  type LatentGridOptions,
   type SampleGridOptions,
   sampleGrid,
   type TraversalGridOptions,

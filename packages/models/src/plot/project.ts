@@ -47,7 +47,9 @@ export function principalComponents(
       for (let b = 0; b <= a; b++) covariance[a * dim + b] += (row[a] * row[b]) / n
   }
   const { values, vectors: axes } = symmetricEigen(covariance, dim)
-  const total = values.reduce((a, b) => a + Math.max(0, b), 0)
+  const sum = values.reduce((a, b) => a + Math.max(0, b), 0)
+  // Equal vectors differ from their mean by rounding.
+  const total = sum > 1e-24 * mean.reduce((a, m) => a + m * m, 0) ? sum : 0
   const apply = (other: Float32Array): Float64Array => {
     expectConfig(
       other.length % dim === 0,
@@ -63,7 +65,11 @@ export function principalComponents(
     return out
   }
   const shares = Array.from({ length: count }, (_, c) => (total > 0 ? Math.max(0, values[c]) / total : 0))
-  return { points: apply(vectors), shares, apply }
+  const points = apply(vectors)
+  // What is left along an axis without variance is rounding.
+  for (const [c, share] of shares.entries())
+    if (share < 1e-12) for (let i = c; i < points.length; i += count) points[i] = 0
+  return { points, shares, apply }
 }
 
 function plain(vectors: Float32Array, dim: number, count: number): Projection {

@@ -2,7 +2,7 @@ import { expectConfig, expectShape } from '@vq/core'
 import type { Figure } from './figure.js'
 import { principalComponents } from './project.js'
 import { renderChart } from './render.js'
-import { categories, ink, palette, shapes } from './theme.js'
+import { categories, counted, ink, palette, shapes } from './theme.js'
 
 export interface LatentScatterOptions {
   /** Length of a latent vector. */
@@ -77,6 +77,7 @@ export function latentScatter(latents: Float32Array, options: LatentScatterOptio
       mark: {
         type: 'text',
         fontSize: 14,
+        limit: 160,
         ...(rim ? { stroke: '#ffffff', strokeWidth: 4, strokeJoin: 'round' } : {}),
         color: ink.title,
       },
@@ -85,7 +86,7 @@ export function latentScatter(latents: Float32Array, options: LatentScatterOptio
   return renderChart({
     width,
     height,
-    title: { text: title, subtitle: subtitle ?? `${count.toLocaleString('en-US')} vectors of ${dim}` },
+    title: { text: title, subtitle: subtitle ?? `${counted(count, 'vector')} of ${dim}` },
     layer,
   } as never)
 }
@@ -131,7 +132,8 @@ export function codebookProjection(
   const area = {
     field: 'count',
     type: 'quantitative',
-    scale: { type: 'sqrt', range: [14, 320] },
+    // Smaller where there are many, which would hide each other.
+    scale: { type: 'sqrt', range: size > 300 ? [4, Math.max(40, 96_000 / size)] : [14, 320] },
     legend: null,
   }
   const dot = { type: 'point', filled: true, opacity: 0.75, color: palette.blue }
@@ -159,7 +161,7 @@ export function codebookProjection(
   return renderChart({
     width,
     height,
-    title: { text: title, subtitle: subtitle ?? [`${size} codes of ${dim}`, ...told] },
+    title: { text: title, subtitle: subtitle ?? [`${counted(size, 'code')} of ${dim}`, ...told] },
     layer,
   } as never)
 }
@@ -174,7 +176,7 @@ function axes(shares: readonly number[], what: string): { x: object; y: object }
     type: 'quantitative',
     title: title(i),
     scale: { zero: false, nice: false, padding: 12 },
-    axis: { grid: true, tickCount: 6, domain: false, ticks: false },
+    axis: { grid: true, tickCount: 6, domain: false, ticks: false, format: ',.9~g' },
   }))
   return { x, y }
 }

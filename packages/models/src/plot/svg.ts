@@ -1,5 +1,5 @@
 import { VqValueError } from '@vq/core'
-import { fontFamily, loadSharp } from '../image/sharp.js'
+import { fontStack, loadSharp } from '../image/sharp.js'
 import { ink } from './theme.js'
 
 /** Pixels per SVG unit: an embedded picture meets the pixels of the default PNG one to one. */
@@ -17,11 +17,8 @@ export function svgText(
   content: string,
   { size = 11, color = ink.text, anchor = 'start' }: TextOptions = {},
 ): string {
-  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-family="${fontFamily}" font-size="${size}" fill="${color}">${escaped(content)}</text>`
+  return `<text x="${x}" y="${y}" text-anchor="${anchor}" font-family="${fontStack}" font-size="${size}" fill="${color}">${escaped(content)}</text>`
 }
-
-/** About how wide a text of this many letters is: DejaVu Sans is 0.6 of its size a letter in the mean. */
-export const textWidth = (content: string, size = 11): number => 0.62 * size * content.length
 
 export function svgPage(width: number, height: number, parts: readonly string[]): string {
   const [w, h] = [Math.ceil(width), Math.ceil(height)]

@@ -1,5 +1,5 @@
 import type { Config } from 'vega-lite'
-import { fontFamily } from '../image/sharp.js'
+import { fontStack } from '../image/sharp.js'
 
 /** Okabe and Ito's colours, which colour-blind readers can tell apart. https://jfly.uni-koeln.de/color/ */
 export const palette: Record<'blue' | 'orange' | 'green' | 'purple' | 'grey', string> = {
@@ -34,20 +34,20 @@ export const ink: Record<'title' | 'text' | 'axis' | 'grid', string> = {
   grid: '#e9ecef',
 }
 
-const text = { labelFont: fontFamily, titleFont: fontFamily, titleFontWeight: 'normal' as const }
+const text = { labelFont: fontStack, titleFont: fontStack, titleFontWeight: 'normal' as const }
 
 /** Vega-Lite's configuration of every chart. One weight only, since one font is shipped. */
 export const theme: Config = {
   background: '#ffffff',
-  font: fontFamily,
+  font: fontStack,
   padding: 18,
   view: { stroke: null },
   title: {
-    font: fontFamily,
+    font: fontStack,
     fontSize: 17,
     fontWeight: 'normal',
     color: ink.title,
-    subtitleFont: fontFamily,
+    subtitleFont: fontStack,
     subtitleFontSize: 12,
     subtitleColor: ink.text,
     subtitlePadding: 6,
@@ -80,4 +80,18 @@ export const theme: Config = {
     columnPadding: 18,
     labelLimit: 320,
   },
+}
+
+/** The axis of training steps, which are whole. */
+export const stepAxis: object = {
+  field: 'step',
+  type: 'quantitative',
+  title: 'training step',
+  scale: { nice: false, domainMin: 0 },
+  axis: { tickMinStep: 1, format: ',d' },
+}
+
+/** `1 code`, `2 codes`. */
+export function counted(n: number, what: string): string {
+  return `${n.toLocaleString('en-US')} ${what}${n === 1 ? '' : 's'}`
 }

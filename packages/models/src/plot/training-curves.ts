@@ -1,7 +1,7 @@
 import { expectShape } from '@vq/core'
 import type { Figure } from './figure.js'
 import { renderChart } from './render.js'
-import { palette } from './theme.js'
+import { palette, stepAxis } from './theme.js'
 
 /** What was measured at one training step; absent figures are left out of the curves. */
 export interface TrainingPoint {
@@ -56,7 +56,7 @@ function pointOf(at: TrainingPoint | MetricsLine): TrainingPoint {
 }
 
 /**
- * Loss terms (logarithmic), held-out PSNR and codebook perplexity over the training steps, one panel each as far as
+ * Loss terms (logarithmic, unless one is negative), held-out PSNR and codebook perplexity over the training steps, one panel each as far as
  * measured: of points, or of the metrics in the history of `Trainer.fit`. Noisy curves are drawn faintly, with a moving average
  * over a fiftieth of the run on top.
  */
@@ -67,13 +67,11 @@ export function trainingCurves(
   const { title = 'Training', subtitle } = options
   const history = measured.map(pointOf)
   expectShape(history.length > 0, 'trainingCurves', 'at least one step', 'an empty history', 'Train first.')
-  const x = {
-    field: 'step',
-    type: 'quantitative',
-    title: 'training step',
-    scale: { nice: false, domainMin: 0 },
-  } as const
-  const losses = series.filter(s => history.some(p => plottable(p[s.metric]) && p[s.metric]! > 0))
+  const x = stepAxis
+  const all = series.flatMap(s => history.map(p => p[s.metric])).filter(plottable)
+  // A term that is 0 throughout has no place on a logarithmic axis; one that goes below makes the axis linear.
+  const log = all.every(v => v >= 0)
+  const losses = series.filter(s => history.some(p => plottable(p[s.metric]) && (!log || p[s.metric]! > 0)))
   const panels: object[] = []
   if (losses.length > 0) {
     const color = {
@@ -85,12 +83,18 @@ export function trainingCurves(
     const y = {
       field: 'value',
       type: 'quantitative',
-      title: 'loss (log)',
-      scale: { type: 'log', nice: false },
-      axis: { format: '.2~g', tickCount: 6 },
+      title: log ? 'loss (log)' : 'loss',
+      scale: log ? { type: 'log', nice: false } : { zero: false, nice: true },
+      axis: { format: ',.5~g', tickCount: 6 },
     } as const
     const rows = losses.flatMap(s =>
-      curve(history, s.metric, s.noisy, true).map(r => ({ ...r, label: s.label, noisy: s.noisy })),
+      curve(history, s.metric, s.noisy, log).map((r, _, { length }) => ({
+        ...r,
+        label: s.label,
+        noisy: s.noisy,
+        // A line of one point is invisible.
+        dot: !s.noisy || length === 1,
+      })),
     )
     panels.push({
       width,
@@ -104,7 +108,7 @@ export function trainingCurves(
         },
         { mark: { type: 'line', strokeWidth: 2 }, encoding: { x, y: { ...y, field: 'smooth' }, color } },
         {
-          transform: [{ filter: '!datum.noisy' }],
+          transform: [{ filter: 'datum.dot' }],
           mark: { type: 'point', filled: true, size: 28, opacity: 1 },
           encoding: { x, y, color },
         },
@@ -130,7 +134,7 @@ export function trainingCurves(
           ? [{ mark: { type: 'line', strokeWidth: 1, opacity: 0.25, color }, encoding: { x, y } }]
           : []),
         { mark: { type: 'line', strokeWidth: 2, color }, encoding: { x, y: { ...y, field: 'smooth' } } },
-        ...(noisy
+        ...(noisy && values.length > 1
           ? []
           : [{ mark: { type: 'point', filled: true, size: 28, opacity: 1, color }, encoding: { x, y } }]),
       ],
@@ -138,6 +142,13 @@ export function trainingCurves(
   }
   single('validationPsnr', 'held-out PSNR (dB)', palette.green, false, false)
   single('perplexity', 'perplexity (codes)', palette.purple, true, true)
+  expectShape(
+    panels.length > 0,
+    'trainingCurves',
+    'at least one finite measurement',
+    `${history.length} steps without one`,
+    'Pass losses, PSNR or perplexity, or the metrics of a history.',
+  )
   return renderChart({
     title: { text: title, ...(subtitle !== undefined && { subtitle }) },
     spacing: 22,

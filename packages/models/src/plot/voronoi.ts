@@ -2,7 +2,7 @@ import { expectShape } from '@vq/core'
 import { type Bounds, codeRegions } from '@vq/quantizers'
 import type { Figure } from './figure.js'
 import { renderChart } from './render.js'
-import { palette } from './theme.js'
+import { counted, palette } from './theme.js'
 
 export interface VoronoiOptions {
   /** Points [N, 2] that the codes stand for. */
@@ -39,17 +39,17 @@ export function voronoiRegions(codebook: Float32Array, options: VoronoiOptions =
     type: 'quantitative',
     title: field,
     scale: { domain: bounds[field], nice: false, zero: false },
-    axis: { grid: false, tickCount: 6, domain: false },
+    axis: { grid: false, tickCount: 6, domain: false, format: ',.9~g' },
   })
   const encoding = { x: axis('x'), y: axis('y') }
   const fill =
-    counts === undefined
+    total === 0
       ? { value: '#f3f6fa' }
       : {
           field: 'share',
           type: 'quantitative',
           scale: { range: ['#f7f9fb', '#8fc1e3'], domainMin: 0 },
-          legend: { title: 'share of points', format: '.1%', symbolType: 'square', tickCount: 4 },
+          legend: { title: 'share of points', format: '.2~p', symbolType: 'square', tickCount: 4 },
         }
   const stride = Math.ceil(points.length / 2 / mostPoints)
   const dots = Array.from({ length: Math.floor(points.length / 2 / Math.max(1, stride)) }, (_, i) => ({
@@ -62,7 +62,7 @@ export function voronoiRegions(codebook: Float32Array, options: VoronoiOptions =
   return renderChart({
     width: 520,
     height: Math.round(520 * Math.min(1.5, Math.max(0.4, ratio))),
-    title: { text: title, subtitle: subtitle ?? `${size} codes` },
+    title: { text: title, subtitle: subtitle ?? counted(size, 'code') },
     layer: [
       {
         data: { values: regions },
@@ -87,11 +87,12 @@ export function voronoiRegions(codebook: Float32Array, options: VoronoiOptions =
         mark: {
           type: 'point',
           filled: true,
-          size: 60,
+          // Many codes would hide their regions.
+          size: Math.max(6, Math.min(60, 12_000 / size)),
           opacity: 1,
           color: palette.orange,
           stroke: '#ffffff',
-          strokeWidth: 1,
+          strokeWidth: size <= 400 ? 1 : 0.3,
         },
         encoding,
       },
@@ -102,7 +103,7 @@ export function voronoiRegions(codebook: Float32Array, options: VoronoiOptions =
 const inside = ({ x: [x0, x1], y: [y0, y1] }: Bounds, x: number, y: number): boolean =>
   x >= x0 && x <= x1 && y >= y0 && y <= y1
 
-/** Around all points of the plane, with a twentieth to spare. */
+/** Around all points of the plane, with a twentieth to spare; where they differ by no more than rounding, half a unit. */
 export function boundsOf(arrays: readonly Float32Array[]): Bounds {
   const of = (axis: 0 | 1): [number, number] => {
     let [low, high] = [Infinity, -Infinity]
@@ -111,8 +112,13 @@ export function boundsOf(arrays: readonly Float32Array[]): Bounds {
         low = Math.min(low, values[i])
         high = Math.max(high, values[i])
       }
-    const spare = (high - low) / 20 || 0.5
+    return [low, high]
+  }
+  const [x, y] = [of(0), of(1)]
+  const least = 1e-9 * Math.max(...[...x, ...y].map(Math.abs))
+  const wider = ([low, high]: [number, number]): [number, number] => {
+    const spare = high - low > least ? (high - low) / 20 : Math.max(0.5, 2 * least)
     return [low - spare, high + spare]
   }
-  return { x: of(0), y: of(1) }
+  return { x: wider(x), y: wider(y) }
 }

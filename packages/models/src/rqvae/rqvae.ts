@@ -5,6 +5,7 @@ import { analyzeCodes, ResidualVQ } from '@vq/quantizers'
 import { restoreModel, saveArtifact } from '../artifact/artifact.js'
 import { SquaredError } from '../evaluate/error.js'
 import { inEvaluation } from '../evaluation-mode.js'
+import { textOf } from '../image/expect-images.js'
 import { resolveArchitecture } from '../vqvae/options.js'
 import { QuantizedAutoEncoder, quantizerOptions } from '../vqvae/quantized-autoencoder.js'
 import { expectLevels, type LevelAnalysis, meanNorm } from './levels.js'
@@ -146,12 +147,12 @@ export class RQVAE extends QuantizedAutoEncoder<ResidualVQ> {
 
   private firstLevels(method: string, indices: tf.Tensor, levels: number | undefined): tf.Tensor {
     const operation = `RQVAE.${method}`
-    const given = indices.rank === 4 ? indices.shape[3]! : 0
+    const given = indices instanceof tf.Tensor && indices.rank === 4 ? indices.shape[3]! : 0
     expectShape(
       given >= 1 && given <= this.numQuantizers,
       operation,
       `codes [B, h, w, 1 to ${this.numQuantizers}]`,
-      `a tensor [${indices.shape.join(', ')}]`,
+      textOf(indices),
       'Pass what encodeToIndices gives, or its first levels.',
     )
     if (levels === undefined) return indices

@@ -1,12 +1,13 @@
 import { tf } from '@vq/core'
 import type { Values } from '../data/dataset.js'
-import type { DataLoader } from '../data/loader.js'
+import { DataLoader } from '../data/loader.js'
 import type { Trainable } from './options.js'
 import { inputsOf } from './tensors.js'
 
 /**
- * Means of every scalar that the model's forward gives over one epoch of the loader, weighted by batch size, in
- * evaluation mode; the mode is put back afterwards.
+ * Means of every scalar that the model's forward gives over all samples of the loader's data, weighted by batch size, in
+ * evaluation mode; the mode is put back afterwards. Samples come in their own order, none is left out, and the loader stays
+ * where it is.
  */
 export async function evaluateModel(
   model: Trainable,
@@ -15,9 +16,11 @@ export async function evaluateModel(
   const modes = model.namedModules().map(([, module]) => [module, module.training] as const)
   const sums: Record<string, number> = {}
   let count = 0
+  const { dataset, batchSize, prefetch } = loader
+  const all = new DataLoader(dataset, { batchSize, prefetch, shuffle: false })
   model.eval()
   try {
-    for await (const batch of loader) {
+    for await (const batch of all) {
       const scalars = tf.tidy(() => {
         const results = Object.entries(model.forward(...inputsOf(batch)))
         return results.flatMap(([name, t]) =>

@@ -1,7 +1,8 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, VqConfigError } from '@vq/core'
+import { Module } from '@vq/core/nn'
 import { Adam, constantSchedule, cosineSchedule, type Optimizer, type Schedule } from '@vq/core/optim'
 import type { Values } from '../data/dataset.js'
-import type { DataLoader } from '../data/loader.js'
+import { DataLoader } from '../data/loader.js'
 import { Monitor } from './monitor.js'
 import type { FitOptions, Trainable, TrainerOptions } from './options.js'
 
@@ -49,6 +50,13 @@ export function plan(options: TrainerOptions, model: Trainable, batches: number)
 /** Checks what needs no model. */
 export function checkOptions(options: TrainerOptions): void {
   const operation = 'Trainer'
+  expectConfig(
+    typeof options === 'object' && options !== null,
+    operation,
+    'an object of options',
+    options,
+    'Pass { epochs: 10 } or { steps: 1000 } at least.',
+  )
   const wholes = [
     'epochs',
     'steps',
@@ -129,6 +137,29 @@ function checkFinal({ finalWeights = 'last', averageDecay, out }: TrainerOptions
     undefined,
     'Pass it.',
   )
+}
+
+/** Throws VqConfigError unless these are a model and its data. */
+export function checkModelAndData(model: Trainable, loader: DataLoader<Values>, validation: unknown): void {
+  const operation = 'Trainer.fit'
+  expectConfig(
+    model instanceof Module && typeof model.forward === 'function',
+    operation,
+    'a model: a Module with a forward',
+    model,
+    'Pass one of @vq/models, or your own that extends Module.',
+  )
+  for (const [name, data] of [
+    ['data', loader],
+    ['validation', validation],
+  ] as const)
+    expectConfig(
+      data instanceof DataLoader || (name === 'validation' && data === undefined),
+      operation,
+      `${name} to be a DataLoader`,
+      data,
+      'Pass new DataLoader(dataset, { batchSize: 64 }).',
+    )
 }
 
 /** Throws VqConfigError where an option needs validation data and there is none, or they are the training data's loader. */

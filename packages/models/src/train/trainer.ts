@@ -2,7 +2,7 @@ import type { Values } from '../data/dataset.js'
 import type { DataLoader } from '../data/loader.js'
 import { Interrupts } from './interrupt.js'
 import type { FitOptions, History, Trainable, TrainerOptions } from './options.js'
-import { checkOptions, checkValidation, plan } from './plan.js'
+import { checkModelAndData, checkOptions, checkValidation, plan } from './plan.js'
 import { reporter } from './progress.js'
 import { TrainingRun } from './training-run.js'
 import { WeightAverage } from './weight-average.js'
@@ -36,6 +36,7 @@ export class Trainer {
    */
   async fit(model: Trainable, loader: DataLoader<Values>, options: FitOptions = {}): Promise<History> {
     const { progress = true, averageDecay, signal, handleSignals = signal === undefined } = this.options
+    checkModelAndData(model, loader, options.validation)
     checkValidation(this.options, options, loader)
     const settled = plan(this.options, model, loader.stepsPerEpoch)
     const average = averageDecay === undefined ? undefined : new WeightAverage(model, averageDecay)

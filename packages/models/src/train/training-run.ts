@@ -202,8 +202,7 @@ export class TrainingRun {
     const { step, epoch } = done
     const { model, average } = this.training
     const { monitor, stopping } = this.plan
-    // The same data each time; what it draws leaves training as it is.
-    validation.state = { ...validation.state, epoch: 0, position: 0 }
+    // What it draws leaves training as it is.
     const draws = drawsOf(this.drawing)
     const evaluate = (): Promise<Record<string, number>> => evaluateModel(model, validation)
     const means = average === undefined ? await evaluate() : await average.during(evaluate)

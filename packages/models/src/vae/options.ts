@@ -15,7 +15,7 @@ export interface VAEOptions extends AutoEncoderOptions {
   likelihood?: 'gaussian' | 'bernoulli'
   /** σ² of 'gaussian'; with 0.5 the reconstruction loss is ‖x − x̂‖². Default 1. */
   variance?: number
-  /** Training steps over which the KL term's weight rises from 0 to beta. Default 0: it starts at beta. */
+  /** Batches of training over which the KL term's weight rises from 0 to beta: steps, where none accumulates several. Default 0: it starts at beta. */
   klWarmupSteps?: number
 }
 

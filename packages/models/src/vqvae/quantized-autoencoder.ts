@@ -2,7 +2,7 @@
 import { expectShape, meanSquaredError, tf } from '@vq/core'
 import { Module, type Sequential } from '@vq/core/nn'
 import type { BaseQuantizer, QuantizeOptions, QuantizerOutput } from '@vq/quantizers'
-import { expectImages } from '../image/expect-images.js'
+import { expectImages, textOf } from '../image/expect-images.js'
 import { buildParts, type Parts } from './architecture.js'
 import type { Architecture, ArchitectureOptions } from './options.js'
 
@@ -71,10 +71,10 @@ export abstract class QuantizedAutoEncoder<Q extends LearnedQuantizer> extends M
   decode(z: tf.Tensor): tf.Tensor4D {
     const { dim } = this.architecture
     expectShape(
-      z.rank === 4 && z.shape[3] === dim,
+      z instanceof tf.Tensor && z.rank === 4 && z.shape[3] === dim,
       `${this.constructor.name}.decode`,
       `latents [B, h, w, ${dim}]`,
-      `a tensor [${z.shape.join(', ')}]`,
+      textOf(z),
       'Pass what `encode` gives, or codes to `decodeFromIndices`.',
     )
     return tf.tidy(() => this.decoder.forward(z) as tf.Tensor4D)

@@ -3,6 +3,7 @@
 import { expectInteger, expectShape, tf } from '@vq/core'
 import { VectorQuantizer } from '@vq/quantizers'
 import { restoreModel, saveArtifact } from '../artifact/artifact.js'
+import { textOf } from '../image/expect-images.js'
 import { resolveArchitecture, type VQVAEOptions } from './options.js'
 import { QuantizedAutoEncoder, quantizerOptions } from './quantized-autoencoder.js'
 
@@ -83,7 +84,7 @@ export class VQVAE extends QuantizedAutoEncoder<VectorQuantizer> {
   decodeTokens(tokens: tf.Tensor, grid?: readonly [number, number]): tf.Tensor4D {
     this.expectOneCode('decodeTokens')
     const operation = 'VQVAE.decodeTokens'
-    const length = tokens.rank === 2 ? tokens.shape[1]! : 0
+    const length = tokens instanceof tf.Tensor && tokens.rank === 2 ? tokens.shape[1]! : 0
     const edge = Math.round(Math.sqrt(length))
     const [h, w] = grid ?? [edge, edge]
     expectInteger(operation, 'the height of the grid', h, grid === undefined ? 0 : 1)
@@ -92,7 +93,7 @@ export class VQVAE extends QuantizedAutoEncoder<VectorQuantizer> {
       length > 0 && length === h * w,
       operation,
       grid === undefined ? 'tokens [B, T] with T a square' : `tokens [B, ${h * w}]`,
-      `a tensor [${tokens.shape.join(', ')}]`,
+      textOf(tokens),
       'Pass the tokens of whole images, and the grid [h, w] where it is not square.',
     )
     return tf.tidy(() => this.decodeFromIndices(tf.reshape(tokens, [tokens.shape[0], h, w])))

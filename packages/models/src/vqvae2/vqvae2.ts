@@ -5,7 +5,7 @@ import { expectShape, meanSquaredError, type Random, tf } from '@vq/core'
 import { ConvTranspose2d, type Layer, Module, ReLU, Sequential } from '@vq/core/nn'
 import { VectorQuantizer } from '@vq/quantizers'
 import { restoreModel, saveArtifact } from '../artifact/artifact.js'
-import { expectImages } from '../image/expect-images.js'
+import { expectImages, textOf } from '../image/expect-images.js'
 import { downwards, pointwise, upwards } from '../vqvae/architecture.js'
 import { averagedCodes, plainOptions, quantizerOptions } from '../vqvae/quantized-autoencoder.js'
 import { resolveVqvae2, type VQVAE2Architecture, type VQVAE2Options } from './options.js'
@@ -133,7 +133,8 @@ export class VQVAE2 extends Module {
   }
 
   /** Latents or codes' vectors, top [B, h, w, D] and bottom [B, n·h, n·w, D] → images [B, H, W, C]. */
-  decode({ top, bottom }: TwoLevels): tf.Tensor4D {
+  decode(levels: TwoLevels): tf.Tensor4D {
+    const { top, bottom } = expectLevels('decode', levels)
     const { dim, topHiddenDims } = this.architecture
     const n = 2 ** topHiddenDims.length
     const [b, h, w] = top.shape
@@ -161,7 +162,8 @@ export class VQVAE2 extends Module {
   }
 
   /** What `encodeToIndices` gave → [B, H, W, C]. */
-  decodeFromIndices({ top, bottom }: TwoLevels): tf.Tensor4D {
+  decodeFromIndices(levels: TwoLevels): tf.Tensor4D {
+    const { top, bottom } = expectLevels('decodeFromIndices', levels)
     return tf.tidy(() =>
       this.decode({ top: this.quantizerTop.decode(top), bottom: this.quantizerBottom.decode(bottom) }),
     )
@@ -195,6 +197,18 @@ export class VQVAE2 extends Module {
   static load(folder: string): Promise<VQVAE2> {
     return restoreModel(folder, 'VQVAE2', (options: VQVAE2Options) => new VQVAE2(options))
   }
+}
+
+function expectLevels(method: string, levels: TwoLevels): TwoLevels {
+  const given: Partial<TwoLevels> = levels ?? {}
+  expectShape(
+    given.top instanceof tf.Tensor && given.bottom instanceof tf.Tensor,
+    `VQVAE2.${method}`,
+    'tensors { top, bottom }',
+    levels instanceof tf.Tensor ? textOf(levels) : `top ${textOf(given.top)}, bottom ${textOf(given.bottom)}`,
+    'Pass both levels of the same images.',
+  )
+  return levels
 }
 
 // The top's codes on the bottom's grid, [B, h, w, D] → [B, 2ᵗh, 2ᵗw, D].

@@ -3,6 +3,7 @@ import type { TensorEntry } from '@vq/core/io'
 import { DeepLabV3Encoder, ResNetEncoder, type ResNetOptions } from '../../resnet/index.js'
 import { activationNames } from '../../transformer/index.js'
 import type { FamilyInput, PretrainedFamily } from '../families.js'
+import { ModelConfig } from '../model-config.js'
 import { type NamingRules, ruled } from '../rules.js'
 
 const counted = (at: string | undefined): number => Number(at) + 1
@@ -78,7 +79,8 @@ function dilation(options: Readonly<Record<string, unknown>>): Partial<ResNetOpt
 function deeplab({ entries, options }: FamilyInput): DeepLabV3Encoder {
   const shape = (name: string): number[] => entries.get(name)?.shape ?? []
   const [numClasses = 0, headWidth = 0] = shape('classifier.4.weight')
-  const rates = options.rates as readonly number[] | undefined
+  const given = new ModelConfig(options, 'the options of fromPretrained')
+  const rates = given.has('rates') ? given.integers('rates', []) : undefined
   const wanted = options.head !== false && numClasses > 0
   if (!wanted)
     for (const name of [...entries.keys()]) if (name.startsWith('classifier.')) entries.delete(name)

@@ -3,7 +3,7 @@ import { VqConfigError, VqFormatError } from '@vq/core'
 import { activationNames } from '../../transformer/index.js'
 import { VisionTransformerEncoder, type VisionTransformerOptions } from '../../vit/index.js'
 import type { FamilyInput, PretrainedFamily, WeightTarget } from '../families.js'
-import type { ModelConfig } from '../model-config.js'
+import { ModelConfig } from '../model-config.js'
 import { type NamingRules, ruled } from '../rules.js'
 
 const part = (at: string, which: string, kind: string): WeightTarget => ({
@@ -171,10 +171,13 @@ function torchvision({ entries, options }: FamilyInput): VisionTransformerEncode
   const positions = (shape('pos_embed')[1] ?? 0) - 1
   const edge = Math.sqrt(positions)
   const layers = [...entries.keys()].filter(name => /^blocks\.\d+\.norm1\.weight$/.test(name)).length
-  const [imageHeight, imageWidth] = (options.imageSize as [number, number]) ?? [edge * height, edge * width]
+  const given = new ModelConfig(options, 'the options of fromPretrained')
+  const [imageHeight, imageWidth] = given.has('imageSize')
+    ? given.pair('imageSize', 224)
+    : [edge * height, edge * width]
   // torchvision's models are 64 wide per head, but for ViT-H/14 with 16 heads.
   const usual = hiddenDim === 1280 ? 16 : hiddenDim / 64
-  const numHeads = (options.numHeads as number | undefined) ?? usual
+  const numHeads = given.has('numHeads') ? given.integer('numHeads', usual) : usual
   if (!Number.isInteger(numHeads) || !Number.isInteger(imageHeight))
     throw new VqConfigError({
       operation: 'fromPretrained',
