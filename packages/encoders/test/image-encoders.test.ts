@@ -55,7 +55,7 @@ describe('the registry', () => {
     expect([...encoder.forward(tf.ones([1, 2, 2, 3])).embedding.dataSync()]).toEqual([1, 1, 1])
     expect(encoderNames()).toContain('mean_colour')
     expect(() => registerEncoder('cnn', () => new Mean())).toThrow(VqConfigError)
-    expect(() => createEncoder({ type: 'nothing' })).toThrow(/among cnn/)
+    expect(() => createEncoder({ type: 'nothing' })).toThrow(/among bert, cnn/)
     registerEncoder('mean_colour', () => 3 as never, { replace: true })
     expect(() => createEncoder({ type: 'mean_colour' })).toThrow(/to give an encoder/)
     expect(() =>

@@ -57,6 +57,12 @@ test('several kinds of pooling at once', async () => {
   await expect(fromPretrained(at)).rejects.toThrow(/mean and max/)
 })
 
+test('options that do not fit', async () => {
+  await expect(fromPretrained(join(oracle, 'bert'), { pooling: 'most' })).rejects.toThrow(/pooling/)
+  await expect(fromPretrained(join(oracle, 'bert'), { normalize: 1 })).rejects.toThrow(/normalize/)
+  await expect(fromPretrained(join(oracle, 'bert'), { tower: 'vision' })).rejects.toThrow(/bert:vision/)
+})
+
 test('a folder without a tokenizer', async () => {
   await expect(loadTokenizer(join(oracle, 'bert'))).rejects.toThrow(/tokenizer.json/)
 })

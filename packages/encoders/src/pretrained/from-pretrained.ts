@@ -38,7 +38,7 @@ export async function fromPretrained(
   const { file, family, config, implied } = await opened(idOrFolder, options)
   try {
     const weights = renamed(file, family)
-    const encoder = family.create({ config, entries: weights.entries, options: { ...implied, ...options } })
+    const encoder = family.create({ config, entries: weights.entries, options: overriding(implied, options) })
     try {
       await loadWeights(encoder, weights)
     } catch (error) {
@@ -49,6 +49,14 @@ export async function fromPretrained(
   } finally {
     await file.close()
   }
+}
+
+/** Options that are there but undefined override nothing. */
+function overriding(
+  implied: Readonly<Record<string, unknown>> | undefined,
+  options: FromPretrainedOptions,
+): Readonly<Record<string, unknown>> {
+  return { ...implied, ...Object.fromEntries(Object.entries(options).filter(([, v]) => v !== undefined)) }
 }
 
 interface Opened {

@@ -8,7 +8,7 @@ import {
 } from '../../text/index.js'
 import { activationNames } from '../../transformer/index.js'
 import type { FamilyInput, PretrainedFamily, WeightTarget } from '../families.js'
-import type { ModelConfig } from '../model-config.js'
+import { ModelConfig } from '../model-config.js'
 import { type NamingRules, ruled } from '../rules.js'
 import { sentenceOptions } from '../sentence.js'
 
@@ -77,8 +77,12 @@ function chosenPooling({ entries, options }: FamilyInput): Partial<TokenTransfor
   return {
     pooler,
     ...(pooling === undefined ? {} : { pooling }),
-    ...(options.normalize === undefined ? {} : { normalize: options.normalize as boolean }),
+    normalize: normalized(options),
   }
+}
+
+function normalized(options: FamilyInput['options']): boolean {
+  return new ModelConfig(options, 'the options of fromPretrained').flag('normalize', false)
 }
 
 function expectEncoderOnly(config: ModelConfig): void {
@@ -151,7 +155,7 @@ function clipText(input: FamilyInput): ClipTextEncoder {
     // Configurations of old say 2, which is wrong: the end of text then is the token with the highest id.
     eosTokenId: eos === 2 ? 'highest' : eos,
     ...(options.pooling === undefined ? {} : { pooling: options.pooling as TextPooling }),
-    ...(options.normalize === undefined ? {} : { normalize: options.normalize as boolean }),
+    normalize: normalized(options),
   })
 }
 
