@@ -129,6 +129,19 @@ test('options out of range and wrong inputs are refused by name', () => {
   video.dispose()
 })
 
+test('hidden states take lengths as the embedding does', () => {
+  const encoder = new BertEncoder({ ...small, numLayers: 2, random: random() }).eval()
+  tf.tidy(() => {
+    const ids = tf.tensor2d([[3, 4, 5, 6]], [1, 4], 'int32')
+    const states = encoder.hiddenStates(ids, { lengths: [2] })
+    expect(states.length).toBe(3)
+    expect(largest(states[2]!, encoder.forward(ids, { lengths: [2] }).sequence!)).toBe(0)
+    expect(largest(states[2]!, encoder.hiddenStates(ids)[2]!)).toBeGreaterThan(1e-4)
+    expect(() => encoder.hiddenStates(ids, { mask: tf.ones([1, 3], 'int32') })).toThrow(VqShapeError)
+  })
+  encoder.dispose()
+})
+
 describe('the text decoder', () => {
   const decoder = new TextDecoder({
     ...{ ...small, numLayers: 2, embeddingDim: 4, startId: 1, endId: 2, random: random() },

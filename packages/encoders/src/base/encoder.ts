@@ -71,7 +71,7 @@ export abstract class BaseEncoder extends Module {
       this.takesMask ? 'Pass one flag per position.' : 'This encoder looks at every position.',
     )
     return tf.tidy(() => {
-      const flags = lengths === undefined ? mask : maskOf(operation, lengths, x.shape[0]!, x.shape[1]!)
+      const flags = lengths === undefined ? mask : maskOfLengths(operation, lengths, x.shape[0]!, x.shape[1]!)
       const output = this.encode(x, flags === undefined ? options : { ...options, mask: flags })
       const { embedding } = output
       expectShape(
@@ -97,7 +97,12 @@ export function shapeText(one: readonly (number | null)[]): string {
 }
 
 /** The mask [B, T] of lengths. */
-function maskOf(operation: string, lengths: ArrayLike<number>, batch: number, steps: number): tf.Tensor2D {
+export function maskOfLengths(
+  operation: string,
+  lengths: ArrayLike<number>,
+  batch: number,
+  steps: number,
+): tf.Tensor2D {
   const counts = Array.from(lengths)
   const bad = counts.find(n => !(Number.isInteger(n) && n >= 0 && n <= steps))
   if (counts.length !== batch || bad !== undefined)

@@ -1,6 +1,6 @@
 import { expectShape, tf } from '@vq/core'
 import { Dropout, Embedding, init, LayerNorm, Linear, ModuleList } from '@vq/core/nn'
-import { BaseEncoder, type EncodeOptions, type EncoderOutput } from '../base/encoder.js'
+import { BaseEncoder, type EncodeOptions, type EncoderOutput, maskOfLengths } from '../base/encoder.js'
 import { activated, EncoderLayer } from '../transformer/index.js'
 import type { CheckedTextOptions } from './options.js'
 import { pooledTokens, tokenAt } from './pooling.js'
@@ -87,8 +87,19 @@ export abstract class TokenTransformer extends BaseEncoder {
   hiddenStates(ids: tf.Tensor, options: TextEncodeOptions = {}): tf.Tensor3D[] {
     this.check(ids, options)
     return tf.tidy(() => {
+      const { mask, lengths } = options
+      const [b, t] = ids.shape as [number, number]
+      const operation = `${this.constructor.name}.hiddenStates`
+      expectShape(
+        mask === undefined || (lengths === undefined && tf.util.arraysEqual(mask.shape, ids.shape)),
+        operation,
+        `a mask [${b}, ${t}] or lengths`,
+        `a mask [${mask?.shape.join(', ')}]${lengths === undefined ? '' : ' and lengths'}`,
+        'Pass one flag per token.',
+      )
+      const flags = lengths === undefined ? mask : maskOfLengths(operation, lengths, b, t)
       const states = [this.embedded(ids, options)]
-      const inputs = this.attentionInputs(options)
+      const inputs = this.attentionInputs(flags === undefined ? {} : { mask: flags })
       for (const block of this.blocks) states.push(block.forward(states.at(-1)!, inputs))
       return states
     })
