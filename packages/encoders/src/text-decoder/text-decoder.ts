@@ -1,5 +1,4 @@
 import {
-  expectConfig,
   expectInteger,
   expectNumber,
   expectShape,
@@ -18,6 +17,7 @@ import {
   ModuleList,
   TransformerBlock,
 } from '@vq/core/nn'
+import { expectOptions } from '../base/options.js'
 import { chooseTokens, type SamplingOptions } from './choose-tokens.js'
 
 export interface TextDecoderOptions {
@@ -86,13 +86,7 @@ export class TextDecoder extends Module {
   constructor(options: TextDecoderOptions) {
     super()
     const name = 'TextDecoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { vocabSize, … }.',
-    )
+    expectOptions(name, options, 'vocabSize')
     const { vocabSize, embeddingDim = 256, hiddenDim = 512, numLayers = 6, numHeads = 8, random } = options
     const { mlpDim = 2048, maxLength = 512, startId, endId, padId = 0, dropout = 0.1 } = options
     expectInteger(name, 'vocabSize', vocabSize, 1)

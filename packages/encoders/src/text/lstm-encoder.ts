@@ -1,6 +1,7 @@
-import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random, softmax, tf } from '@vq/core'
+import { expectInteger, expectNumber, expectOneOf, type Random, softmax, tf } from '@vq/core'
 import { Dropout, Embedding, Linear, LSTM } from '@vq/core/nn'
 import { BaseEncoder, type EncodeOptions, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { flagsOf, pooledTokens, weighted } from './pooling.js'
 
 export interface LSTMEncoderOptions {
@@ -57,13 +58,7 @@ export class LSTMEncoder extends BaseEncoder {
   constructor(options: LSTMEncoderOptions) {
     super()
     const name = 'LSTMEncoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { vocabSize, … }.',
-    )
+    expectOptions(name, options, 'vocabSize')
     const { vocabSize, embeddingDim = 256, tokenDim = embeddingDim, hiddenDim = 512, numLayers = 2 } = options
     const { bidirectional = true, pooling = 'attention', dropout = 0.1, random } = options
     expectInteger(name, 'vocabSize', vocabSize, 1)

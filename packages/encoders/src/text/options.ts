@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '../base/options.js'
 import { type ActivationName, activationNames } from '../transformer/index.js'
 import { type TextPooling, textPoolings } from './pooling.js'
 
@@ -67,13 +68,7 @@ export function checkedTextOptions(
   options: TokenTransformerOptions,
   defaults: TokenTransformerDefaults,
 ): CheckedTextOptions {
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    name,
-    'options',
-    options,
-    'Pass { vocabSize, … }.',
-  )
+  expectOptions(name, options, 'vocabSize')
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const all = { ...defaults, ...(given as unknown as TokenTransformerOptions) }
   const { hiddenDim, embeddingDim = hiddenDim, dropout, attentionDropout = dropout } = all

@@ -1,6 +1,7 @@
 import { expectConfig, expectInteger, expectOneOf, type Random, tf } from '@vq/core'
 import { BatchNorm, Conv3d, ConvTranspose3d, Linear, Module, ModuleList } from '@vq/core/nn'
 import { BaseDecoder } from '../base/decoder.js'
+import { expectOptions } from '../base/options.js'
 import { videoDim } from '../video/video-dim.js'
 
 export interface VideoDecoderOptions {
@@ -57,13 +58,7 @@ export class VideoDecoder extends BaseDecoder {
   constructor(options: VideoDecoderOptions) {
     super()
     const name = 'VideoDecoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { outputDim, … }.',
-    )
+    expectOptions(name, options, 'outputDim')
     const { embeddingDim = 256, hiddenDims = [512, 256, 128, 64], outputActivation = 'linear' } = options
     const { random } = options
     const [frames, height, width, channels] = videoDim(name, options.outputDim)

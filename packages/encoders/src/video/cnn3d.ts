@@ -1,6 +1,7 @@
 import { expectConfig, expectInteger, type Random, tf } from '@vq/core'
 import { BatchNorm, Conv3d, Linear, Module, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { videoDim } from './video-dim.js'
 
 export interface CNN3DOptions {
@@ -55,13 +56,7 @@ export class CNN3DEncoder extends BaseEncoder {
   constructor(options: CNN3DOptions) {
     super()
     const name = 'CNN3DEncoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { inputDim, … }.',
-    )
+    expectOptions(name, options, 'inputDim')
     const { embeddingDim = 256, hiddenDims = [64, 128, 256, 512], kernelSize = 3, random } = options
     const [, , , channels] = videoDim(name, options.inputDim)
     expectInteger(name, 'embeddingDim', embeddingDim, 1)

@@ -1,6 +1,7 @@
-import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
+import { expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
 import { Conv2d, Dropout, init, LayerNorm, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { type ActivationName, EncoderLayer } from '../transformer/index.js'
 import { DividedLayer } from './timesformer-layer.js'
 import { videoDim } from './video-dim.js'
@@ -59,13 +60,7 @@ export class TimeSformerEncoder extends BaseEncoder {
   constructor(options: TimeSformerOptions) {
     super()
     const name = 'TimeSformerEncoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { inputDim, … }.',
-    )
+    expectOptions(name, options, 'inputDim')
     const { patchSize: patch = 16, hiddenDim = 768, numLayers = 12, numHeads = 12, random } = options
     const { mlpDim = 4 * hiddenDim, activation = 'gelu', epsilon = 1e-6, qkvBias = true } = options
     const { attentionType = 'divided_space_time', dropout = 0, attentionDropout = 0 } = options

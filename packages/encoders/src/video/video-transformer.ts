@@ -1,6 +1,7 @@
-import { expectConfig, expectInteger, expectNumber, expectShape, type Random, tf } from '@vq/core'
+import { expectInteger, expectNumber, expectShape, type Random, tf } from '@vq/core'
 import { Dropout, init, LayerNorm, Linear, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncodeOptions, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { flagsOf, pooledTokens } from '../text/pooling.js'
 import { EncoderLayer } from '../transformer/index.js'
 import { VisionTransformerEncoder } from '../vit/index.js'
@@ -60,13 +61,7 @@ export class VideoTransformerEncoder extends BaseEncoder {
   constructor(options: VideoTransformerOptions) {
     super()
     const name = 'VideoTransformerEncoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { inputDim, … }.',
-    )
+    expectOptions(name, options, 'inputDim')
     const { embeddingDim = 256, patchSize = 16, tubeletSize = 1, hiddenDim = embeddingDim } = options
     const { numLayers = 6, temporalLayers = 6, numHeads = 8, mlpRatio = 4, dropout = 0.1, random } = options
     const [t, height, width, channels] = videoDim(name, options.inputDim)

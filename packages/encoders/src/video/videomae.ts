@@ -1,6 +1,7 @@
-import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
+import { expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
 import { Conv3d, LayerNorm, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { sinusoidalPositions } from '../text/positions.js'
 import { type ActivationName, EncoderLayer } from '../transformer/index.js'
 import { videoDim } from './video-dim.js'
@@ -58,13 +59,7 @@ export class VideoMAEEncoder extends BaseEncoder {
   constructor(options: VideoMAEOptions) {
     super()
     const name = 'VideoMAEEncoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { inputDim, … }.',
-    )
+    expectOptions(name, options, 'inputDim')
     const { patchSize: patch = 16, tubeletSize = 2, hiddenDim = 768, numLayers = 12, numHeads = 12 } = options
     const { mlpDim = 4 * hiddenDim, activation = 'gelu', epsilon = 1e-12, qkvBias = true, random } = options
     const { pooling = 'mean', dropout = 0, attentionDropout = 0, poolNorm = false } = options
