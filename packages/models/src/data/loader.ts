@@ -26,7 +26,7 @@ export interface DataLoaderOptions {
   seed?: number
   /** Leave out the last batch of an epoch where it is smaller. Default true with shuffle, else false. */
   dropLast?: boolean
-  /** How many batches are fetched while one is used, 0 to 64; they are in memory then. Changes no batch. Default 2. */
+  /** How many batches are fetched while one is used, 0 to 64; they are in memory then. Changes no batch. Default 4. */
   prefetch?: number
 }
 
@@ -54,7 +54,7 @@ interface Place {
  * has been fetched ahead. What goes wrong with a batch is thrown by the call that wants it, and the next call tries again.
  *
  * @example
- * const loader = new DataLoader(dataset, { batchSize: 64, prefetch: 4 })
+ * const loader = new DataLoader(dataset, { batchSize: 64, prefetch: 8 })
  * for await (const { values, shape } of loader) train(values, shape)   // one epoch
  */
 export class DataLoader<V extends Values = Float32Array> {
@@ -73,7 +73,7 @@ export class DataLoader<V extends Values = Float32Array> {
   private turn: Promise<unknown> = Promise.resolve()
 
   constructor(dataset: Dataset<V>, options: DataLoaderOptions) {
-    const { batchSize, shuffle = true, seed = 0, dropLast = shuffle, prefetch = 2 } = options
+    const { batchSize, shuffle = true, seed = 0, dropLast = shuffle, prefetch = 4 } = options
     expectInteger('DataLoader', 'batchSize', batchSize, 1)
     expectInteger('DataLoader', 'seed', seed, 0)
     expectInteger('DataLoader', 'prefetch', prefetch, 0, 64)
