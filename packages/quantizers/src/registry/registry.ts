@@ -1,4 +1,4 @@
-import { expectConfig, VqConfigError } from '@vq/core'
+import { type Factory, Registry, type TypedConfig } from '@vq/core'
 import { FSQ, ResidualFSQ } from '../fsq/index.js'
 import { GroupedResidualVQ } from '../grouped-residual-vq/index.js'
 import { GumbelQuantizer } from '../gumbel/index.js'
@@ -10,12 +10,10 @@ import { ResidualVQ } from '../residual-vq/index.js'
 import { RQKMeans } from '../rq-kmeans/index.js'
 import { SimVQ } from '../sim-vq/index.js'
 import { VectorQuantizer } from '../vector-quantizer/index.js'
-import { closest } from './closest.js'
-import { expectQuantizer } from './expect-quantizer.js'
 import type { AnyQuantizer, QuantizerConfig, QuantizerTypes } from './types.js'
 
 /** Makes a quantizer of the options of a configuration, `type` aside. It is the factory that checks them. */
-export type QuantizerFactory = (options: Record<string, unknown>) => AnyQuantizer
+export type QuantizerFactory = Factory<AnyQuantizer>
 
 const builtIn: { readonly [K in keyof QuantizerTypes]: (options: never) => QuantizerTypes[K]['quantizer'] } =
   {
@@ -35,9 +33,14 @@ const builtIn: { readonly [K in keyof QuantizerTypes]: (options: never) => Quant
     rq_kmeans: options => new RQKMeans(options),
   }
 
-// A table, not calls of registerQuantizer: bundlers drop those where nothing of their modules is used.
-const factories = new Map<string, QuantizerFactory>(Object.entries(builtIn) as [string, QuantizerFactory][])
-const configs = new WeakMap<AnyQuantizer, Readonly<{ type: string; [option: string]: unknown }>>()
+const trained = ['forward', 'encode', 'decode', 'codebook', 'usage', 'train', 'eval', 'stateDict', 'dispose']
+const fitted = ['fit', 'getCodes', 'transform', 'reconstructFromCodes']
+const registry = new Registry<AnyQuantizer>({
+  kind: 'quantizer',
+  example: 'rvq',
+  builtIn: builtIn as unknown as Record<string, QuantizerFactory>,
+  methods: [trained, fitted],
+})
 
 /**
  * Lets configurations name a quantizer of one's own. Throws VqConfigError where the name is taken, unless `replace` is set.
@@ -51,34 +54,12 @@ export function registerQuantizer(
   factory: QuantizerFactory,
   { replace = false }: { replace?: boolean } = {},
 ): void {
-  const operation = 'registerQuantizer'
-  expectConfig(
-    typeof name === 'string' && name.trim() === name && name !== '',
-    operation,
-    'a name without blanks around it',
-    name,
-    "Pass one such as 'my_vq'.",
-  )
-  expectConfig(
-    typeof factory === 'function',
-    operation,
-    `a function that makes '${name}' of its options`,
-    factory,
-    'Pass options => new MyQuantizer(options).',
-  )
-  expectConfig(
-    replace === true || !factories.has(name),
-    operation,
-    'a name that is not taken',
-    name,
-    'Choose another, or pass { replace: true } as third argument.',
-  )
-  factories.set(name, factory)
+  registry.register('registerQuantizer', name, factory, replace)
 }
 
 /** The names that configurations may use, sorted. */
 export function quantizerNames(): string[] {
-  return [...factories.keys()].sort()
+  return registry.names
 }
 
 /**
@@ -95,36 +76,13 @@ export function createQuantizer<T extends string>(
   config: { type: T extends keyof QuantizerTypes ? never : T } & Record<string, unknown>,
 ): AnyQuantizer
 export function createQuantizer(config: { type: string } & Record<string, unknown>): AnyQuantizer {
-  const operation = 'createQuantizer'
-  const isObject = typeof config === 'object' && config !== null
-  expectConfig(
-    isObject && typeof config.type === 'string',
-    operation,
-    'a configuration with the type of the quantizer',
-    isObject ? config.type : config,
-    `Pass { type: 'rvq', … }; types are ${quantizerNames().join(', ')}.`,
-  )
-  const { type, ...options } = config
-  const factory = factories.get(type)
-  if (factory === undefined)
-    throw new VqConfigError({
-      operation,
-      expected: `a type among ${quantizerNames().join(', ')}`,
-      received: `'${type}'`,
-      remedy: `Did you mean '${closest(type, quantizerNames())}'? registerQuantizer adds names of your own.`,
-    })
-  const made: unknown = factory(options)
-  expectQuantizer(`${operation}, type '${type}'`, made)
-  configs.set(made, Object.freeze({ ...config }))
-  return made
+  return registry.create('createQuantizer', config)
 }
 
 /**
  * The configuration of which `createQuantizer` made this quantizer, so that what is saved can name its type; undefined for
  * one that was made by `new`.
  */
-export function quantizerConfig(
-  quantizer: AnyQuantizer,
-): Readonly<{ type: string; [option: string]: unknown }> | undefined {
-  return configs.get(quantizer)
+export function quantizerConfig(quantizer: AnyQuantizer): TypedConfig | undefined {
+  return registry.configOf(quantizer)
 }
