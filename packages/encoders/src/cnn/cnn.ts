@@ -1,6 +1,7 @@
-import { expectConfig, expectInteger, type Random, tf } from '@vq/core'
+import { type Random, tf } from '@vq/core'
 import { BatchNorm, Conv2d, Linear, Module, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
+import { expectConvolutions, expectOptions } from '../base/options.js'
 import { imageDim } from '../vit/options.js'
 
 export interface ImageCNNOptions {
@@ -77,26 +78,10 @@ export class ImageCNNEncoder extends BaseEncoder {
   constructor(options: ImageCNNOptions) {
     super()
     const name = 'ImageCNNEncoder'
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      name,
-      'options',
-      options,
-      'Pass { inputDim, … }.',
-    )
+    expectOptions(name, options, 'inputDim')
     const { embeddingDim = 256, hiddenDims = [64, 128, 256, 512], kernelSize = 3, random } = options
     const [, , channels] = imageDim(name, options.inputDim)
-    expectInteger(name, 'embeddingDim', embeddingDim, 1)
-    expectConfig(
-      Array.isArray(hiddenDims) && hiddenDims.length > 0,
-      name,
-      'hiddenDims to be the channels of each stage',
-      hiddenDims,
-      'Pass [64, 128].',
-    )
-    for (const width of hiddenDims) expectInteger(name, 'hiddenDims', width, 1)
-    expectInteger(name, 'kernelSize', kernelSize, 1)
-    expectConfig(kernelSize % 2 === 1, name, 'an odd kernelSize', kernelSize, 'Pass 3 or 5.')
+    expectConvolutions(name, { embeddingDim, hiddenDims, kernelSize })
     const generator = random === undefined ? {} : { random }
     this.inputShape = [null, null, channels]
     this.embeddingDim = embeddingDim

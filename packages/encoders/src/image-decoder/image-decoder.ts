@@ -1,6 +1,6 @@
-import { expectConfig, expectInteger, expectOneOf, type Random, tf } from '@vq/core'
+import { expectConfig, expectInteger, expectOneOf, type Random, type tf } from '@vq/core'
 import { BatchNorm, Conv2d, ConvTranspose2d, Linear, Module, ModuleList } from '@vq/core/nn'
-import { BaseDecoder } from '../base/decoder.js'
+import { EnlargingDecoder } from '../base/enlarging-decoder.js'
 import { imageDim } from '../vit/options.js'
 
 export interface ImageDecoderOptions {
@@ -21,7 +21,7 @@ export interface ImageDecoderOptions {
 /** A transposed convolution, batch normalisation and ReLU, [B, H, W, in] → [B, f·H, f·W, out]. */
 class Enlarge extends Module {
   private readonly conv: ConvTranspose2d
-  private readonly norm: BatchNorm
+  protected readonly norm: BatchNorm
 
   constructor(inChannels: number, outChannels: number, factor: number, random?: Random) {
     super()
@@ -51,15 +51,15 @@ class Enlarge extends Module {
  * @example
  * new ImageDecoder({ embeddingDim: 256, outputDim: [64, 64, 3] }).forward(embeddings)   // [B, 64, 64, 3]
  */
-export class ImageDecoder extends BaseDecoder {
+export class ImageDecoder extends EnlargingDecoder {
   readonly inputShape: readonly number[]
   readonly outputShape: readonly [number, number, number]
-  private readonly first: readonly [number, number, number]
-  private readonly linear: Linear
-  private readonly norm: BatchNorm
-  private readonly stages: ModuleList<Enlarge>
-  private readonly pixels: Conv2d
-  private readonly activation: 'linear' | 'sigmoid' | 'tanh'
+  protected readonly first: readonly [number, number, number]
+  protected readonly linear: Linear
+  protected readonly norm: BatchNorm
+  protected readonly stages: ModuleList<Enlarge>
+  protected readonly pixels: Conv2d
+  protected readonly activation: 'linear' | 'sigmoid' | 'tanh'
 
   constructor(options: ImageDecoderOptions) {
     super()
@@ -112,14 +112,5 @@ export class ImageDecoder extends BaseDecoder {
         ...generator,
       }),
     )
-  }
-
-  protected decode(z: tf.Tensor): tf.Tensor {
-    let x: tf.Tensor = tf.reshape(this.linear.forward(z), [z.shape[0]!, ...this.first])
-    x = this.norm.forward(x, { relu: true })
-    for (const stage of this.stages) x = stage.forward(x)
-    const y = this.pixels.forward(x)
-    if (this.activation === 'linear') return y
-    return this.activation === 'sigmoid' ? tf.sigmoid(y) : tf.tanh(y)
   }
 }

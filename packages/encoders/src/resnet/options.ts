@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '../base/options.js'
 import { type ActivationName, activationNames } from '../transformer/index.js'
 import { imageDim } from '../vit/options.js'
 
@@ -63,13 +64,7 @@ export interface CheckedResNet {
 }
 
 export function checkedResNet(name: string, options: ResNetOptions): CheckedResNet {
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    name,
-    'options',
-    options,
-    'Pass { inputDim, … }.',
-  )
+  expectOptions(name, options, 'inputDim')
   const { depth = 18, outputStride, groups = 1, firstStride = 1, stemWidth = 64 } = options
   const { stepAt = '3x3', activation = 'relu' } = options
   const [, , channels] = imageDim(name, options.inputDim)

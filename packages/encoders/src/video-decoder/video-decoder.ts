@@ -1,6 +1,6 @@
-import { expectConfig, expectInteger, expectOneOf, type Random, tf } from '@vq/core'
+import { expectConfig, expectInteger, expectOneOf, type Random, type tf } from '@vq/core'
 import { BatchNorm, Conv3d, ConvTranspose3d, Linear, Module, ModuleList } from '@vq/core/nn'
-import { BaseDecoder } from '../base/decoder.js'
+import { EnlargingDecoder } from '../base/enlarging-decoder.js'
 import { expectOptions } from '../base/options.js'
 import { videoDim } from '../video/video-dim.js'
 
@@ -20,7 +20,7 @@ export interface VideoDecoderOptions {
 /** A transposed convolution, batch normalisation and ReLU: height and width, and where `inTime` the frames, are doubled. */
 class Enlarge extends Module {
   private readonly conv: ConvTranspose3d
-  private readonly norm: BatchNorm
+  protected readonly norm: BatchNorm
 
   constructor(inChannels: number, outChannels: number, inTime: boolean, random: Random | undefined) {
     super()
@@ -45,15 +45,15 @@ class Enlarge extends Module {
  * @example
  * new VideoDecoder({ embeddingDim: 256, outputDim: [16, 32, 32, 3] }).forward(embeddings)   // [B, 16, 32, 32, 3]
  */
-export class VideoDecoder extends BaseDecoder {
+export class VideoDecoder extends EnlargingDecoder {
   readonly inputShape: readonly number[]
   readonly outputShape: readonly number[]
-  private readonly first: readonly [number, number, number, number]
-  private readonly linear: Linear
-  private readonly norm: BatchNorm
-  private readonly stages: ModuleList<Enlarge>
-  private readonly pixels: Conv3d
-  private readonly activation: 'linear' | 'sigmoid' | 'tanh'
+  protected readonly first: readonly [number, number, number, number]
+  protected readonly linear: Linear
+  protected readonly norm: BatchNorm
+  protected readonly stages: ModuleList<Enlarge>
+  protected readonly pixels: Conv3d
+  protected readonly activation: 'linear' | 'sigmoid' | 'tanh'
 
   constructor(options: VideoDecoderOptions) {
     super()
@@ -106,14 +106,5 @@ export class VideoDecoder extends BaseDecoder {
         ...generator,
       }),
     )
-  }
-
-  protected decode(z: tf.Tensor): tf.Tensor {
-    let x: tf.Tensor = tf.reshape(this.linear.forward(z), [z.shape[0]!, ...this.first])
-    x = this.norm.forward(x, { relu: true })
-    for (const stage of this.stages) x = stage.forward(x)
-    const y = this.pixels.forward(x)
-    if (this.activation === 'linear') return y
-    return this.activation === 'sigmoid' ? tf.sigmoid(y) : tf.tanh(y)
   }
 }

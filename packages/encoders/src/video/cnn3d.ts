@@ -1,7 +1,7 @@
-import { expectConfig, expectInteger, type Random, tf } from '@vq/core'
+import { type Random, tf } from '@vq/core'
 import { BatchNorm, Conv3d, Linear, Module, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
-import { expectOptions } from '../base/options.js'
+import { expectConvolutions, expectOptions } from '../base/options.js'
 import { videoDim } from './video-dim.js'
 
 export interface CNN3DOptions {
@@ -59,17 +59,7 @@ export class CNN3DEncoder extends BaseEncoder {
     expectOptions(name, options, 'inputDim')
     const { embeddingDim = 256, hiddenDims = [64, 128, 256, 512], kernelSize = 3, random } = options
     const [, , , channels] = videoDim(name, options.inputDim)
-    expectInteger(name, 'embeddingDim', embeddingDim, 1)
-    expectConfig(
-      Array.isArray(hiddenDims) && hiddenDims.length > 0,
-      name,
-      'hiddenDims to be the channels of each stage',
-      hiddenDims,
-      'Pass [64, 128].',
-    )
-    for (const width of hiddenDims) expectInteger(name, 'hiddenDims', width, 1)
-    expectInteger(name, 'kernelSize', kernelSize, 1)
-    expectConfig(kernelSize % 2 === 1, name, 'an odd kernelSize', kernelSize, 'Pass 3 or 5.')
+    expectConvolutions(name, { embeddingDim, hiddenDims, kernelSize })
     this.inputShape = [null, null, null, channels]
     this.embeddingDim = embeddingDim
     this.stages = this.addModule(

@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '../base/options.js'
 import { type ActivationName, activationNames } from '../transformer/index.js'
 
 export interface VisionTransformerOptions {
@@ -68,13 +69,7 @@ export type CheckedOptions = Required<Omit<VisionTransformerOptions, Chosen | 'p
   }
 
 export function checkedOptions(name: string, options: VisionTransformerOptions): CheckedOptions {
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    name,
-    'options',
-    options,
-    'Pass { inputDim, … }.',
-  )
+  expectOptions(name, options, 'inputDim')
   const { dropout = 0.1, hiddenDim = options.embeddingDim ?? 256, embeddingDim = hiddenDim } = options
   const { patchSize: patch = 16, mlpRatio = 4, numRegisters = 0, numLayers = 6, numHeads = 8 } = options
   const inputDim = imageDim(name, options.inputDim)

@@ -17,9 +17,8 @@ export function alongPrincipalAxes(
   most: number,
   random: Random,
 ): { values: Float32Array; count: number } {
-  if (most === 0) return { values: new Float32Array(0), count: 0 }
   const coordinates = tf.tidy(() => {
-    const x = aboutMean(tf.tensor2d(rows, [rows.length / dim, dim]))
+    const x = most === 0 ? undefined : aboutMean(tf.tensor2d(rows, [rows.length / dim, dim]))
     if (x === undefined) return
     const axes = dim <= exact ? eigenvectorsOf(gram(x)) : leadingAxes(x, random)
     return orderedLinear(x, tf.slice(axes, [0, 0], [-1, Math.min(most, axes.shape[1])]))
