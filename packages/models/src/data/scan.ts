@@ -14,11 +14,12 @@ export interface FolderScan {
   skipped: Skipped[]
 }
 
-const imageEndings = new Set(['.jpg', '.jpeg', '.png', '.webp'])
+/** Of the images that can be read. */
+export const imageFileEndings: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp'])
 
 /** Every JPEG, PNG and WebP file under a folder, by its name, as `scanFiles` finds them. */
 export function scanImages(folder: string): Promise<FolderScan> {
-  return scanFiles(folder, imageEndings, 'a JPEG, PNG or WebP file')
+  return scanFiles(folder, imageFileEndings, 'a JPEG, PNG or WebP file')
 }
 
 /**
