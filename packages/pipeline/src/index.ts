@@ -5,3 +5,12 @@ export {
   type WriteSemanticIdsOptions,
   writeSemanticIds,
 } from './semantic-ids/index.js'
+export {
+  type FailedItem,
+  type Modality,
+  openSource,
+  type ReadResult,
+  type SkippedItem,
+  type Source,
+  type SourceOptions,
+} from './sources/index.js'

@@ -23,12 +23,13 @@ export function scanImages(folder: string): Promise<FolderScan> {
 }
 
 /**
- * Every file under a folder whose name ends in one of `wanted` in lower case; `kind` is what they are in words. Links are followed once per real folder, so that loops end.
+ * Every file under a folder whose name ends in one of `wanted` in lower case, or every file without it; `kind` is what they are in
+ * words. Links are followed once per real folder, so that loops end.
  * Hidden files are passed over silently, everything else that is not taken is in `skipped`.
  */
 export async function scanFiles(
   folder: string,
-  wanted: ReadonlySet<string>,
+  wanted: ReadonlySet<string> | undefined,
   kind: string,
 ): Promise<FolderScan> {
   const files: string[] = []
@@ -62,7 +63,7 @@ export async function scanFiles(
       if (found === undefined) skipped.push({ file: path, reason: 'a broken link' })
       else if (found.isDirectory()) await walk(path)
       else if (!found.isFile()) skipped.push({ file: path, reason: 'not a regular file' })
-      else if (wanted.has(extname(entry.name).toLowerCase())) files.push(path)
+      else if (wanted === undefined || wanted.has(extname(entry.name).toLowerCase())) files.push(path)
       else skipped.push({ file: path, reason: `not named as ${kind}` })
     }
   }

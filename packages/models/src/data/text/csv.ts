@@ -76,8 +76,15 @@ export function csvRows(path: string, options: CsvOptions = {}): AsyncGenerator<
  * The same with fields as bytes, whatever their encoding and however many a row has, so that one bad row is no loss of the others.
  */
 export function csvByteRows(path: string, options: CsvOptions = {}): AsyncGenerator<CsvRow<Buffer>> {
-  const tolerant = { encoding: null, relax_column_count: true, relax_quotes: true } as const
   return parsedRows<Buffer>(path, { ...parserOptions(path, options), ...tolerant }, false)
+}
+
+const tolerant = { encoding: null, relax_column_count: true, relax_quotes: true } as const
+
+/** The rows in a piece of such a file. */
+export async function parseByteRows(bytes: Buffer, path: string, options: CsvOptions): Promise<Buffer[][]> {
+  const { parse } = await import('csv-parse/sync')
+  return parse(bytes, { ...parserOptions(path, options), ...tolerant }) as unknown as Buffer[][]
 }
 
 async function* parsedRows<Field>(
