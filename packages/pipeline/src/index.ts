@@ -1,3 +1,5 @@
+export * from './config/index.js'
+export * from './pipeline/index.js'
 export {
   iterateSemanticIds,
   readSemanticIds,
@@ -14,3 +16,4 @@ export {
   type Source,
   type SourceOptions,
 } from './sources/index.js'
+export { memorySource } from './sources/memory.js'
