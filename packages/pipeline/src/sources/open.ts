@@ -159,7 +159,7 @@ async function pictures(
       columns,
       options,
       prefix,
-      ([cell]) => cellText(cell) ?? new Bad('no path'),
+      ([cell]) => cellText(cell) || new Bad('no path'),
     )
     await table.close()
     skipped.push(...rows.skipped)
