@@ -1,7 +1,18 @@
 export {
+  CodeIndex,
+  type CodeNeighbour,
+  Disambiguator,
+  disambiguate,
+  type IdWriter,
+  type IdWriterOptions,
   iterateSemanticIds,
+  openIdWriter,
+  readSemanticIdInfo,
   readSemanticIds,
   type SemanticId,
+  type SemanticIdFormat,
+  type SemanticIdInfo,
+  type StoredSemanticId,
   type WriteSemanticIdsOptions,
   writeSemanticIds,
 } from './semantic-ids/index.js'
