@@ -156,6 +156,36 @@ describe('images', () => {
     rmSync(at('photos/list.csv'))
   })
 
+  test('may lie in a Parquet file themselves, as bytes or as bytes with a path', async () => {
+    const pngs = await Promise.all([11, 22, 33].map(red => solid(red)))
+    const cells = [...pngs.map(bytes => new Uint8Array(bytes)), new Uint8Array(0)]
+    const column = { name: 'bytes', type: 'BYTE_ARRAY', repetition_type: 'OPTIONAL' } as const
+    const nested = [
+      { name: 'schema', num_children: 1 },
+      { name: 'image', repetition_type: 'OPTIONAL', num_children: 1 } as const,
+      column,
+    ]
+    const flat = [
+      { name: 'schema', num_children: 1 },
+      { ...column, name: 'image' },
+    ]
+    for (const [schema, data] of [
+      [flat, cells],
+      [nested, cells.map(bytes => ({ bytes }))],
+    ] as const) {
+      const columnData = [{ name: 'image', data: [...data] }]
+      put(
+        'packed.parquet',
+        new Uint8Array(parquetWriteBuffer({ schema: [...schema], columnData, rowGroupSize: 2 })),
+      )
+      const source = await openSource(at('packed.parquet'), image)
+      const { values, failed } = await source.read([2, 0, 3, 1])
+      expect([0, 1, 2].map(n => Math.round(255 * (values[n * 192] as number)))).toEqual([33, 11, 22])
+      expect(failed).toEqual([{ index: 3, id: 'row-3', reason: 'empty file' }])
+      await source.close()
+    }
+  })
+
   test('refuse what makes no sense with typed errors', async () => {
     const cases: [string | string[], SourceOptions, RegExp][] = [
       ['missing', image, /nothing there/],
