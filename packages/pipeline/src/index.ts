@@ -1,9 +1,20 @@
 export * from './config/index.js'
 export * from './pipeline/index.js'
 export {
+  CodeIndex,
+  type CodeNeighbour,
+  Disambiguator,
+  disambiguate,
+  type IdWriter,
+  type IdWriterOptions,
   iterateSemanticIds,
+  openIdWriter,
+  readSemanticIdInfo,
   readSemanticIds,
   type SemanticId,
+  type SemanticIdFormat,
+  type SemanticIdInfo,
+  type StoredSemanticId,
   type WriteSemanticIdsOptions,
   writeSemanticIds,
 } from './semantic-ids/index.js'

@@ -18,19 +18,20 @@ export class Refused extends Error {}
 const heldBytes = 2 ** 18
 
 /**
- * One file as RGB bytes `[height, width, 3]`: turned as its EXIF orientation says, laid on white where transparent,
+ * One file, by its path or as its bytes, as RGB bytes `[height, width, 3]`: turned as its EXIF orientation says, laid on white where transparent,
  * converted to sRGB, scaled to cover the rectangle (Lanczos), cropped in the centre. `decodeReason` puts what it throws into
  * a few words. It needs one turn of the event loop, which a training step holds up.
  */
 export async function decodeImage(
   sharp: SharpFactory,
-  file: string,
+  file: string | Uint8Array,
   options: DecodeOptions,
 ): Promise<Uint8Array> {
   const { size, maxPixels, autoOrient = true } = options
   const [height, width] = typeof size === 'number' ? [size, size] : size
-  const source = sourceOf(file)
-  const known = isKnown(source instanceof Uint8Array ? source : startOf(file))
+  const source = typeof file === 'string' ? sourceOf(file) : file
+  if (source.length === 0) throw new Refused('empty file')
+  const known = isKnown(typeof source === 'string' ? startOf(source) : source)
   try {
     // The content decides, not the name: an SVG named .png would otherwise be rendered.
     if (!known) throw new Refused('not an image that can be read')
@@ -44,7 +45,7 @@ export async function decodeImage(
 function sourceOf(file: string): Uint8Array | string {
   const info = statSync(file)
   if (!info.isFile()) throw new Refused('not a regular file')
-  if (info.size === 0) throw new Refused('empty file')
+  if (info.size === 0) return new Uint8Array(0)
   return info.size <= heldBytes ? readFileSync(file) : file
 }
 

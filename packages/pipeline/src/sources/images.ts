@@ -110,9 +110,11 @@ function luma(rgb: Uint8Array): Uint8Array {
   return grey
 }
 
-/** Image files by their paths. */
+/** The path of an image, or what gives its bytes. */
+export type ImageFile = string | (() => Promise<Uint8Array>)
+
 export async function imageKernel(
-  items: Pick<Pictures, 'ids' | 'labels' | 'captions' | 'skipped'> & { paths: readonly string[] },
+  items: Pick<Pictures, 'ids' | 'labels' | 'captions' | 'skipped'> & { images: readonly ImageFile[] },
   options: SourceOptions,
 ): Promise<Kernel> {
   const { maxPixels = 100e6, decodesAtOnce = 256, cacheBytes = 2 ** 30 } = options
@@ -125,7 +127,10 @@ export async function imageKernel(
     shape,
     decodesAtOnce,
     cacheBytes,
-    decode: index => decodeImage(sharp, items.paths[index], settings),
+    decode: async index => {
+      const image = items.images[index]
+      return decodeImage(sharp, typeof image === 'string' ? image : await image(), settings)
+    },
     reason: decodeReason,
   })
 }

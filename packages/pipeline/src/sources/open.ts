@@ -1,22 +1,15 @@
 import { extname } from 'node:path'
 import { expectConfig, expectInteger, expectOneOf, VqAbortError, VqConfigError } from '@vq/core'
-import { captionsOf, imageFileEndings, mapBounded, type Video, videoFileEndings } from '@vq/models/readers'
+import { imageFileEndings, videoFileEndings } from '@vq/models/readers'
 import { type FoundFile, findFiles } from './found-files.js'
-import { imageKernel } from './images.js'
-import { badItem, type Kernel, nothing, reporter, sourceOf, unique } from './kernel.js'
+import { badItem, type Kernel, nothing, reporter, sourceOf } from './kernel.js'
+import { pictures } from './picture-items.js'
 import type { Modality, SkippedItem, Source, SourceOptions } from './source.js'
-import { openTable } from './tables/index.js'
-import { cellText, hasHeader, itemColumns, tableItems } from './tables/items.js'
-import { Bad, isTable, tableEndings } from './tables/table.js'
-import { folderOf, openOr, textKernel } from './texts.js'
+import { isTable, tableEndings } from './tables/table.js'
+import { textKernel } from './texts.js'
 import { arrayEndings, rowKernel } from './vectors/index.js'
-import { besideTable, videoAt, videoKernel, videosAmong } from './videos.js'
 
 const textEndings = new Set(['.txt', '.text', '.md'])
-const usualNames: Record<'image' | 'video', readonly string[]> = {
-  image: ['image', 'image_path', 'file', 'filename', 'file_name', 'path'],
-  video: ['video', 'video_path', 'file', 'filename', 'file_name', 'path'],
-}
 
 /**
  * Everything that `paths` lead to as numbered items: folders with what lies under them, patterns (`photos/**\/*.jpg`), files, and tables
@@ -108,93 +101,6 @@ function kernelOf(
   for (const { id } of arrays) skipped.push({ id, reason: 'an array among files of pictures' })
   const rest = chosen.filter(file => !arrays.includes(file))
   return pictures(rest, skipped, options, modality)
-}
-
-interface PictureItem {
-  id: string
-  label: string
-  caption: string | undefined
-}
-
-async function pictures(
-  files: readonly FoundFile[],
-  skipped: SkippedItem[],
-  options: SourceOptions,
-  modality: 'image' | 'video',
-): Promise<Kernel> {
-  const items: PictureItem[] = []
-  const paths: string[] = []
-  const videos: Video[] = []
-  const loose = files.filter(file => !isTable(file.path))
-  if (modality === 'image') {
-    const captions = new Map<string, Awaited<ReturnType<typeof captionsOf>>>()
-    for (const file of loose) {
-      if (options.captions !== undefined && !captions.has(file.root))
-        captions.set(file.root, await captionsOf(file.root, options.captions))
-      const caption = await captions.get(file.root)?.(file.id)
-      if (options.captions !== undefined && caption === undefined) {
-        skipped.push({ id: file.id, reason: 'no caption' })
-        continue
-      }
-      items.push({ id: file.id, label: folderOf(file.id), caption })
-      paths.push(file.path)
-    }
-  } else if (loose.length > 0) {
-    const found = await videosAmong(loose, options)
-    skipped.push(...found.skipped)
-    for (const [i, id] of found.ids.entries())
-      items.push({ id, label: found.labels?.[i] ?? '', caption: undefined })
-    videos.push(...found.videos)
-  }
-  const tables = files.filter(file => isTable(file.path))
-  for (const file of tables) {
-    const table = await openOr(skipped, file, () =>
-      openTable(file.path, { header: hasHeader(options), memoryBytes: options.memoryBytes ?? 2 ** 28 }),
-    )
-    if (table === undefined) continue
-    const columns = itemColumns(table, options, usualNames[modality])
-    const prefix = tables.length === 1 && file.named ? '' : `${file.id}#`
-    const rows = await tableItems(
-      table,
-      columns,
-      options,
-      prefix,
-      ([cell]) => cellText(cell) ?? new Bad('no path'),
-    )
-    await table.close()
-    skipped.push(...rows.skipped)
-    const open = modality === 'video' ? rows.values.map(value => besideTable(file.path, value)) : []
-    const found = await mapBounded(open, 8, path =>
-      videoAt(path, options).catch(
-        error => new Bad((error as NodeJS.ErrnoException).code ?? (error as Error).message),
-      ),
-    )
-    for (const [i, id] of rows.ids.entries()) {
-      const video = found[i]
-      if (video instanceof Bad) {
-        skipped.push({ id, reason: `${rows.values[i]}: ${video.reason}` })
-        continue
-      }
-      if (modality === 'video') videos.push(video)
-      else paths.push(besideTable(file.path, rows.values[i]))
-      items.push({ id, label: rows.labels?.[i] ?? '', caption: rows.captions?.[i] })
-    }
-  }
-  const labels = items.map(({ label }) => label)
-  const common = {
-    ids: unique(
-      items.map(({ id }) => id),
-      options.strict ?? false,
-    ),
-    labels: labels.some(label => label !== '') ? labels : undefined,
-    captions: items.some(({ caption }) => caption !== undefined)
-      ? items.map(({ caption }) => caption ?? '')
-      : undefined,
-    skipped,
-  }
-  return modality === 'image'
-    ? imageKernel({ ...common, paths }, options)
-    : videoKernel({ ...common, videos }, options)
 }
 
 function expectOptions(paths: readonly string[], options: SourceOptions): void {

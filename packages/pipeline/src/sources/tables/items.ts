@@ -1,5 +1,5 @@
 import type { SkippedItem, SourceOptions } from '../source.js'
-import { Bad, expectColumn, type Table, usualColumn } from './table.js'
+import { Bad, expectColumn, type Table, textOf, usualColumn } from './table.js'
 
 /** The rows of a table that are items. */
 export interface TableItems<V> {
@@ -109,5 +109,5 @@ export function cellText(cell: unknown): string | Bad | undefined {
   if (typeof cell === 'string' || cell instanceof Bad) return cell
   if (cell === undefined || cell === null) return undefined
   if (typeof cell === 'number' || typeof cell === 'bigint' || typeof cell === 'boolean') return String(cell)
-  return new Bad(cell instanceof Uint8Array ? 'bytes that are no text' : 'no text')
+  return cell instanceof Uint8Array ? textOf(cell) : new Bad('no text')
 }

@@ -1,7 +1,7 @@
 import { VqFormatError } from '@vq/core'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
-import { Bad, type Table } from './table.js'
+import { Bad, type Table, textOf } from './table.js'
 
 interface Group {
   at: number
@@ -47,6 +47,9 @@ export async function openParquet(path: string): Promise<Table> {
       rowStart: starts[at],
       rowEnd: starts[at + 1],
       compressors,
+      // Bytes stay bytes unless they are said to be text, and text is looked at.
+      utf8: false,
+      parsers: { stringFromBytes: (bytes: Uint8Array | undefined) => bytes && textOf(bytes) },
     }).catch(error => new Bad(failed(error).received))
     return { at, columns: wanted.join('\0'), rows }
   }
