@@ -1,4 +1,5 @@
 export * from './analysis/index.js'
+export * from './report/index.js'
 export {
   iterateSemanticIds,
   readSemanticIds,

@@ -6,6 +6,7 @@ import { agreementOf, classesOf, type LabelFigures, neighborAccuracy } from './l
 import { prefixOrder } from './prefix-order.js'
 import { type PrefixTree, treeOf } from './prefix-tree.js'
 import { expectTable, type IdTable, type ItemVectors } from './table.js'
+import { unmasked, type Vectors } from './vectors.js'
 import { type WholeIds, wholeIdsOf } from './whole-ids.js'
 
 export interface AnalyzeOptions {
@@ -119,24 +120,6 @@ export function analysisFigures(
   analysis: IdAnalysis,
 ): Omit<IdAnalysis, 'levels'> & { levels: Omit<LevelFigures, 'chosen'>[] } {
   return { ...analysis, levels: analysis.levels.map(({ chosen, ...figures }) => figures) }
-}
-
-interface Vectors {
-  /** [n, L], those that are not masked from the first level on. */
-  codes: Int32Array
-  /** [n], the item of each. */
-  items: Int32Array
-}
-
-function unmasked({ codes, positions, levels }: IdTable): Vectors {
-  const all = codes.length / levels
-  const places = Int32Array.from({ length: all }, (_, i) => i).filter(i => codes[i * levels] >= 0)
-  const items = places.map(place => Math.floor(place / positions))
-  if (places.length === all) return { codes, items }
-  const kept = new Int32Array(places.length * levels)
-  for (const [to, place] of places.entries())
-    kept.set(codes.subarray(place * levels, (place + 1) * levels), to * levels)
-  return { codes: kept, items }
 }
 
 type Usage = ReturnType<typeof analyzeCodes>['levels'][number]
