@@ -190,7 +190,7 @@
   }
 
   function image(item, alt) {
-    const img = make('img', { alt, width: 64, height: 64, loading: 'lazy', decoding: 'async' })
+    const img = make('img', { alt, width: 64, height: 64, decoding: 'async' })
     setPicture(img, sample.pictures[item])
     return img
   }

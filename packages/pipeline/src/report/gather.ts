@@ -65,7 +65,7 @@ export async function gather(input: ReportInput & { seed: number; sample: number
   )
   // What must not be left out for want of room comes first.
   const neighbors: NeighborRow[] = []
-  for (const row of spread(rows, queries)) {
+  for (const row of new Random(seed).shuffle(rows.slice()).slice(0, queries).sort()) {
     const found = neighborsById(table, row, neighborsEach)
     const [query, ...items] = await all([row, ...found.map(f => f.row)])
     neighbors.push({ query, neighbors: found.map((f, i) => ({ item: items[i], found: f })) })
@@ -111,10 +111,4 @@ function talliesOf(
     tallies.set(code, tally)
   }
   return tallies
-}
-
-// A few, evenly.
-function spread(rows: Int32Array, most: number): number[] {
-  const taken = Math.min(most, rows.length)
-  return Array.from({ length: taken }, (_, i) => rows[Math.floor(((i + 0.5) * rows.length) / taken)])
 }

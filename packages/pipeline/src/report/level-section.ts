@@ -1,9 +1,10 @@
 import type { IdAnalysis } from '../analysis/index.js'
 import { count, figure, type Html, html, percent } from './html.js'
 import { type Cell, sortableTable } from './tables.js'
+import type { TreeNode } from './tree-data.js'
 
-/** Rows of the table of codes. */
-const mostCodes = 2000
+/** Rows of the tables of codes and prefixes. */
+const [mostCodes, mostPrefixes] = [2000, 500]
 
 export function levelTable({ levels, tree }: IdAnalysis): Html {
   return sortableTable(
@@ -104,6 +105,45 @@ export function codeTable({ levels }: IdAnalysis): Html {
   )}`
 }
 
+/** The prefixes of two codes and more that most rows share. */
+export function prefixTable({ labels, tree: shape }: IdAnalysis, root: TreeNode): Html | undefined {
+  const all = (root.k ?? []).flatMap(child => deeper(child, [child.c])).filter(({ node }) => node.n > 1)
+  if (all.length === 0) return undefined
+  const shown = all
+    .sort((a, b) => b.node.n - a.node.n || a.prefix.length - b.prefix.length)
+    .slice(0, mostPrefixes)
+  const classes = labels?.classes
+  const of = (node: TreeNode): Cell => {
+    const [label, times] = node.l ?? [0, 0]
+    return { show: `${classes?.[label]} (${percent(times / node.n)})`, value: times / node.n }
+  }
+  return sortableTable(
+    'Commonest prefixes of two codes and more',
+    [
+      { title: 'prefix', kind: 'text' },
+      { title: 'codes', kind: 'number' },
+      { title: 'occurs', kind: 'number' },
+      { title: 'share', kind: 'number' },
+      ...(classes ? [{ title: 'commonest label', kind: 'number' as const }] : []),
+    ],
+    shown.map(({ prefix, node }) => [
+      { show: codeLink(prefix, prefix.join(' ')), value: prefix.join(' ') },
+      { show: prefix.length, value: prefix.length },
+      { show: count(node.n), value: node.n },
+      { show: percent(node.n / shape.rows), value: node.n / shape.rows },
+      ...(classes ? [of(node)] : []),
+    ]),
+    { sorted: { column: 2, direction: 'descending' }, tall: true },
+  )
+}
+
+function deeper(node: TreeNode, prefix: readonly number[]): { prefix: readonly number[]; node: TreeNode }[] {
+  return (node.k ?? []).flatMap(child => {
+    const longer = [...prefix, child.c]
+    return [{ prefix: longer, node: child }, ...deeper(child, longer)]
+  })
+}
+
 /** A link into the explorer: codes of a prefix, '*' for any. */
 export function codeLink(pattern: readonly (number | string)[], text: string | number): Html {
   return html`<a href="#code=${pattern.join('.')}">${text}</a>`
@@ -117,11 +157,11 @@ export function dependenceTable({ dependence, levels }: IdAnalysis): Html | unde
       { title: 'levels', kind: 'text' },
       { title: 'shared bits', hint: 'Mutual information', kind: 'number' },
       { title: 'by chance', hint: 'What independent levels would show on so few items', kind: 'number' },
-      { title: 'share of the smaller entropy', kind: 'number' },
+      { title: 'beyond chance', hint: 'As a share of the smaller entropy of the two', kind: 'number' },
     ],
     dependence.map(({ a, b, bits, chance }) => {
       const least = Math.min(levels[a].entropy, levels[b].entropy)
-      const share = least > 0 ? bits / least : 0
+      const share = least > 0 ? Math.max(0, bits - chance) / least : 0
       return [
         { show: `${a + 1} and ${b + 1}`, value: a * 1000 + b },
         { show: bits.toFixed(3), value: bits },

@@ -6,7 +6,7 @@ import { count, type Html, html, raw, shortened } from './html.js'
 import type { ReportInput } from './input.js'
 import { collisionGroups, itemCard, neighborRows, recallTable } from './item-section.js'
 import { agreementTable, classTable } from './label-section.js'
-import { codeTable, dependenceTable, levelTable, treeTable } from './level-section.js'
+import { codeTable, dependenceTable, levelTable, prefixTable, treeTable } from './level-section.js'
 import type { Section } from './page.js'
 import { sortableTable } from './tables.js'
 
@@ -31,15 +31,16 @@ export async function sectionsOf(input: ReportInput, gathered: Gathered): Promis
       id: 'levels',
       title: 'Levels',
       lead: 'Every level has a codebook of its own. A good one uses its codes about equally; a code that never occurs is wasted.',
-      body: html`${levelTable(analysis)}<div class="plots">${await usageFigures(analysis)}${
-        input.codebooks && (await projectionFigures(analysis, input.codebooks))
-      }</div>${codeTable(analysis)}`,
+      body: html`${levelTable(analysis)}<div class="plots">${await usageFigures(analysis)}</div>${
+        input.codebooks &&
+        html`<div class="plots">${await projectionFigures(analysis, input.codebooks)}</div>`
+      }`,
     },
     {
       id: 'tree',
-      title: 'Prefix tree',
+      title: 'Codes and prefixes',
       lead: 'IDs that begin alike belong together: the first code is the coarse group, each further one divides it. Where levels repeat each other, bits are spent twice.',
-      body: html`${treeTable(analysis)}${dependenceTable(analysis)}`,
+      body: html`${treeTable(analysis)}<div class="side">${codeTable(analysis)}${prefixTable(analysis, gathered.tree)}${dependenceTable(analysis)}</div>`,
     },
     labelSection(input, gathered),
     {

@@ -42,7 +42,7 @@ export function sortableTable(
           : html`<td class="${columns[i].kind}" ${by}>${inside}</td>`
       })}</tr>\n`,
   )
-  return html`<div class="scroll${tall && ' tall'}" tabindex="0" role="region" aria-label="${caption}"><table class="sortable"><caption>${caption}</caption><thead><tr>${head}</tr></thead><tbody>\n${body}</tbody></table></div>`
+  return html`<div class="scroll${tall && ' tall'}" tabindex="0" role="group" aria-label="${caption}"><table class="sortable"><caption>${caption}</caption><thead><tr>${head}</tr></thead><tbody>\n${body}</tbody></table></div>`
 }
 
 /** A bar of a share of its place. Attributes rather than styles, which the page's policy would refuse. */
