@@ -1,5 +1,7 @@
 export * from './config/index.js'
 export * from './pipeline/index.js'
+export * from './analysis/index.js'
+export * from './report/index.js'
 export {
   CodeIndex,
   type CodeNeighbour,
