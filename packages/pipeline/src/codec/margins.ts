@@ -1,32 +1,75 @@
-import { noGrad, tf, VqConfigError } from '@vq/core'
-import { type BaseQuantizer, ProductQuantizer, ResidualVQ, VectorQuantizer } from '@vq/quantizers'
+import { fsqBounded, fsqQuantize, noGrad, tf, VqConfigError } from '@vq/core'
+import {
+  type BaseQuantizer,
+  FSQ,
+  LFQ,
+  ProductQuantizer,
+  Projection,
+  ResidualVQ,
+  VectorQuantizer,
+} from '@vq/quantizers'
+import { marginsInLattice, stepsOfLevels } from './lattice-margins.js'
 
 // Rows of which the distances to all codes are in memory at once, as float32.
 const mostDistances = 2 ** 22
 
-/** Least over the levels of d₂/d₁ − 1, the two nearest codes' distances; float32 [N]. */
+/** Least over the levels of d₂/d₁ − 1, the distances of the two nearest codes (of lattices: of their points); float32 [N]. */
 export function marginsOf(quantizer: BaseQuantizer, rows: tf.Tensor2D): Float32Array {
-  const levels = levelsOf(quantizer)
+  const z = projected(quantizer, rows)
   const n = rows.shape[0]
+  if (quantizer instanceof FSQ) return leastOf(latticeOfFsq(quantizer, z), n)
+  if (quantizer instanceof LFQ) return leastOf(latticeOfLfq(quantizer, z), n)
+  const { kind, books } = levelsOf(quantizer)
+  const isCosine = quantizer instanceof VectorQuantizer && quantizer.options.metric === 'cosine'
   const least = new Float32Array(n).fill(Number.POSITIVE_INFINITY)
-  const { kind, books, into } = levels
-  const z = into === undefined ? rows : into(rows)
-  const rest = kind === 'parts' ? tf.split(z, books.length, 1) : [z]
-  let residual = z
+  const parts = kind === 'parts' ? tf.split(z, books.length, 1) : []
+  let residual = isCosine ? unit(z) : z
   for (const [l, book] of books.entries()) {
-    const x = kind === 'parts' ? (rest[l] as tf.Tensor2D) : residual
-    const { margins, chosen } = nearestTwo(x, book)
+    const x = kind === 'parts' ? (parts[l] as tf.Tensor2D) : residual
+    const { margins, chosen } = nearestTwo(x, isCosine ? unit(book) : book)
     for (let i = 0; i < n; i++) least[i] = Math.min(least[i] as number, margins[i] as number)
-    if (kind === 'residual') residual = tf.sub(residual, tf.gather(book, chosen))
+    if (kind === 'residual' && l + 1 < books.length) residual = tf.sub(residual, tf.gather(book, chosen))
   }
   return least
+}
+
+// Behind the layer that leads to the codes' length, where there is one.
+function projected(quantizer: BaseQuantizer, rows: tf.Tensor2D): tf.Tensor2D {
+  const layer = new Map(quantizer.namedModules()).get('project_in')
+  return layer instanceof Projection ? layer.forward(rows) : rows
+}
+
+function unit(rows: tf.Tensor2D): tf.Tensor2D {
+  return tf.div(rows, tf.maximum(tf.sqrt(tf.sum(tf.square(rows), 1, true)), 1e-30))
+}
+
+// Of the codes of a row the least.
+function leastOf(margins: Float32Array, n: number): Float32Array {
+  const each = margins.length / n
+  return Float32Array.from({ length: n }, (_, i) => Math.min(...margins.subarray(i * each, (i + 1) * each)))
+}
+
+function latticeOfFsq(quantizer: FSQ, z: tf.Tensor2D): Float32Array {
+  const { levels, bound } = quantizer
+  const each = tf.reshape(z, [-1, quantizer.codeDim])
+  const points = fsqBounded(each, quantizer).dataSync() as Float32Array
+  const { quantized } = fsqQuantize(each, quantizer)
+  return marginsInLattice(points, quantized.dataSync() as Float32Array, stepsOfLevels(levels, bound))
+}
+
+function latticeOfLfq(quantizer: LFQ, z: tf.Tensor2D): Float32Array {
+  const { scale, spherical } = quantizer.options
+  const each = tf.reshape(z, [-1, quantizer.codeDim]) as tf.Tensor2D
+  const points = (spherical ? unit(each) : each).dataSync() as Float32Array
+  const codes = points.map(x => (x > 0 ? scale : -scale))
+  const step = { step: 2 * scale, lowest: -scale, highest: scale }
+  return marginsInLattice(points, codes, new Array(quantizer.codeDim).fill(step))
 }
 
 interface Levels {
   /** Whether a level sees what the ones before have left, or a part of the vector of its own. */
   kind: 'residual' | 'parts'
   books: tf.Tensor2D[]
-  into?: (rows: tf.Tensor2D) => tf.Tensor2D
 }
 
 function levelsOf(quantizer: BaseQuantizer): Levels {
@@ -37,19 +80,17 @@ function levelsOf(quantizer: BaseQuantizer): Levels {
   if (
     quantizer instanceof ResidualVQ &&
     quantizer.options.beamSize === 1 &&
-    quantizer.dim === quantizer.options.embeddingDim
-  )
-    return { kind: 'residual', books: plain(quantizer.codebook()) }
-  if (
-    quantizer instanceof VectorQuantizer &&
-    quantizer.options.metric === 'l2' &&
-    quantizer.dim === quantizer.options.embeddingDim
-  )
+    quantizer.options.implicitCodebook === undefined
+  ) {
+    const books = plain(quantizer.codebook())
+    const { numQuantizers } = quantizer.options
+    return { kind: 'residual', books: Array.from({ length: numQuantizers }, (_, l) => books[l % books.length] as tf.Tensor2D) } // biome-ignore format: one line
+  }
+  if (quantizer instanceof VectorQuantizer && quantizer.options.heads === 1)
     return { kind: 'residual', books: plain(quantizer.codebook()) }
   throw new VqConfigError({
     operation: 'margins',
-    expected:
-      'a quantizer that takes the nearest of its codes, level by level, without projection or beam search',
+    expected: 'a quantizer that takes the nearest of its codes, level by level, without beam search',
     received: quantizer.constructor.name,
     remedy: 'Encode without margins.',
   })

@@ -43,7 +43,7 @@ export const encoderSchemas: Readonly<Record<string, z.ZodType>> = {
   transformer: z.strictObject({
     hiddenDim: count.optional(),
     numHeads: count.optional(),
-    numLayers: count.optional(),
+    numLayers: z.int().min(0).describe('0: a bag of tokens, each with a vector of its own.').optional(),
     mlpDim: count.optional(),
     maxLength: count.describe('Most positions; by default the tokenizer’s maxLength.').optional(),
     positions: z.enum(['learned', 'sinusoidal']).optional(),
@@ -55,7 +55,7 @@ export const encoderSchemas: Readonly<Record<string, z.ZodType>> = {
   bert: z.strictObject({
     hiddenDim: count.optional(),
     numHeads: count.optional(),
-    numLayers: count.optional(),
+    numLayers: z.int().min(0).describe('0: a bag of tokens, each with a vector of its own.').optional(),
     mlpDim: count.optional(),
     maxLength: count.optional(),
     pooling: z.enum(['cls', 'mean', 'max', 'mean_sqrt_len', 'weighted_mean', 'last']).optional(),

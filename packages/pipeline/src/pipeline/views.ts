@@ -4,8 +4,8 @@ import type { Modality, TrainingValues } from '../config/values.js'
 import type { Batch } from './tower.js'
 
 /**
- * Two views of a batch. Images and videos: a random part of the area, mirrored at times, with other brightness, contrast and at
- * times without colours (Chen et al. 2020, https://arxiv.org/abs/2002.05709, appendix A); all frames of a video alike. Text: its
+ * Two views of a batch. Images and videos: a random part of the area, mirrored at times, with other brightness, contrast,
+ * saturation and hue, and at times without colours (Chen et al. 2020, https://arxiv.org/abs/2002.05709, appendix A); all frames of a video alike. Text: its
  * tokens dealt out to the two views. Vectors: with noise. Everything is drawn from the global generator.
  */
 export function twoViews(batch: Batch, modality: Modality, options: TrainingValues): [Batch, Batch] {
@@ -49,33 +49,61 @@ function imageView(x: tf.Tensor4D, options: TrainingValues, frames = 1): tf.Tens
   const [b, height, width, channels] = x.shape
   const items = b / frames
   const boxes = new Float32Array(b * 4)
-  const colours = new Float32Array(b * 3)
+  // What becomes of the colours of each: a matrix for channels as rows, and how much of the image's mean is added.
+  const matrices = new Float32Array(b * channels * channels)
+  const offsets = new Float32Array(b)
   for (let i = 0; i < items; i++) {
     const box = randomBox(options, height, width)
-    const colour = [
-      1 + options.colorJitter * (2 * random.uniform() - 1) * 0.8,
-      1 + options.colorJitter * (2 * random.uniform() - 1) * 0.8,
-      random.uniform() < options.grayscale ? 1 : 0,
-    ]
-    for (let f = 0; f < frames; f++) {
-      boxes.set(box, (i * frames + f) * 4)
-      colours.set(colour, (i * frames + f) * 3)
+    const { matrix, offset } = randomColours(options, channels)
+    for (let f = i * frames; f < (i + 1) * frames; f++) {
+      boxes.set(box, f * 4)
+      matrices.set(matrix, f * channels * channels)
+      offsets[f] = offset
     }
   }
   const order = tf.range(0, b, 1, 'int32') as tf.Tensor1D
   const cropped = tf.image.cropAndResize(x, tf.tensor2d(boxes, [b, 4]), order, [height, width], 'bilinear')
-  const each = (at: number): tf.Tensor =>
-    tf.tensor(
-      Float32Array.from({ length: b }, (_, i) => colours[3 * i + at] as number),
-      [b, 1, 1, 1],
-    )
-  const mean = tf.mean(cropped, [1, 2, 3], true)
-  const contrasted = tf.add(tf.mul(tf.sub(cropped, mean), each(1)), mean)
-  const bright = tf.clipByValue(tf.mul(contrasted, each(0)), 0, 1)
-  if (channels !== 3) return bright as tf.Tensor4D
-  const gray = tf.sum(tf.mul(bright, tf.tensor1d([0.299, 0.587, 0.114])), -1, true)
-  return tf.add(bright, tf.mul(tf.sub(gray, bright), each(2))) as tf.Tensor4D
+  const added = tf.mul(tf.mean(cropped, [1, 2, 3], true), tf.tensor(offsets, [b, 1, 1, 1]))
+  const mixed = tf.matMul(
+    tf.reshape(cropped, [b, height * width, channels]),
+    tf.tensor3d(matrices, [b, channels, channels]),
+  )
+  return tf.clipByValue(tf.add(tf.reshape(mixed, x.shape), added), 0, 1) as tf.Tensor4D
 }
+
+// Of a pixel as a row of channels: brightness, contrast (the rest of it is `offset`), and with three channels saturation, hue and
+// at times no colours at all. White stays white but for brightness and contrast.
+function randomColours(
+  { colorJitter, grayscale }: TrainingValues,
+  channels: number,
+): { matrix: number[]; offset: number } {
+  const factor = (): number => 1 + 0.8 * colorJitter * (2 * random.uniform() - 1)
+  const [bright, contrast] = [factor(), factor()]
+  const offset = bright * (1 - contrast)
+  const gain = bright * contrast
+  if (channels !== 3) {
+    const matrix = Array.from({ length: channels ** 2 }, (_, i) => (i % (channels + 1) === 0 ? gain : 0))
+    return { matrix, offset }
+  }
+  const saturation = factor()
+  const hue = 2 * Math.PI * 0.2 * colorJitter * (2 * random.uniform() - 1)
+  const colourful = random.uniform() < grayscale ? 0 : gain * saturation
+  const [cos, sin] = [colourful * Math.cos(hue), colourful * Math.sin(hue)]
+  // A turn of the plane of the two colour differences, in the luma of ITU-R BT.601.
+  const matrix = Array.from({ length: 9 }, (_, at) => {
+    const [i, j] = [Math.floor(at / 3), at % 3]
+    return (
+      gain * (luma[i] as number) +
+      cos * ((i === j ? 1 : 0) - (luma[i] as number)) +
+      sin * (turn[at] as number)
+    )
+  })
+  return { matrix, offset }
+}
+
+const luma = [0.299, 0.587, 0.114]
+// By a quarter, in YIQ: T⁻¹·R·T without the part of the luma, rows as sources.
+const turn = [0.16774, -0.328113, 1.249546, 0.32931, 0.035467, -1.046339, -0.497049, 0.292646, -0.203207]
 
 function videoView(x: tf.Tensor5D, options: TrainingValues): tf.Tensor5D {
   const [b, t, height, width, channels] = x.shape
