@@ -329,6 +329,17 @@ describe('texts', () => {
     expect(both.source.skipped[0]!.id).toBe('noise.parquet')
   })
 
+  test('of lines without end are named, not read', async () => {
+    put(
+      'endless.txt',
+      Buffer.concat([Buffer.from('short\n'), Buffer.alloc(2 ** 24 + 1, 'x'), Buffer.from('\nlast')]),
+    )
+    const { source, values } = await texts('endless.txt')
+    expect(values).toEqual(['short', 'last'])
+    expect(source.skipped).toEqual([{ id: 'line-2', reason: 'a line of 16777217 bytes' }])
+    rmSync(at('endless.txt'))
+  })
+
   test('ids are unique, stable, and keep what was unique', () => {
     const check = async (ids: string[]): Promise<void> => {
       put('ids.jsonl', ids.map(id => JSON.stringify({ id, text: 'x' })).join('\n'))
