@@ -1,3 +1,7 @@
+export * from './config/index.js'
+export * from './pipeline/index.js'
+export * from './analysis/index.js'
+export * from './report/index.js'
 export {
   CodeIndex,
   type CodeNeighbour,
@@ -25,3 +29,4 @@ export {
   type Source,
   type SourceOptions,
 } from './sources/index.js'
+export { memorySource } from './sources/memory.js'
