@@ -146,6 +146,10 @@ describe('images', () => {
     expect(source.ids).toEqual(['one', 'two', 'four'])
     expect(source.labels).toEqual(['x', 'y', 'y'])
     expect(source.captions).toEqual(['first', 'a, b', 'd'])
+    const usable = await source.check()
+    expect(usable.captions).toEqual(['first', 'a, b'])
+    expect(usable.dataset().captions).toEqual(['first', 'a, b'])
+    expect(usable.dataset().labels).toEqual(['x', 'y'])
     expect(source.skipped).toEqual([
       { id: 'row-2', reason: 'no path' },
       { id: 'row-4', reason: 'no id in the column name' },
@@ -458,6 +462,24 @@ describe('vectors', () => {
       shape: [7],
     }).catch(e => e)
     expect(longer).toBeInstanceOf(VqConfigError)
+  })
+
+  test('are a data set, in memory or not, alone and from several files', async () => {
+    for (const [names, memoryBytes] of [
+      [['v.npy'], 0],
+      [['v.npy'], 1e6],
+      [['v.fvecs', 'd.npy'], 0],
+      [['v.fvecs', 'd.npy'], 1e6],
+    ] as const) {
+      const source = await openSource(names.map(at), { ...vector, memoryBytes })
+      const data = source.dataset()
+      expect([data.length, data.shape]).toEqual([40 * names.length, [dim]])
+      const wanted = Int32Array.of(39, 0, 17, 17, data.length - 1)
+      for (let again = 0; again < 2; again++)
+        expect(await data.batch(wanted)).toEqual(
+          Float32Array.from([...wanted].flatMap(i => [...rows[i % 40]!])),
+        )
+    }
   })
 
   test('of one damaged record among many lose that one alone', async () => {
