@@ -297,6 +297,22 @@ describe('texts', () => {
     await expect(openSource(at('bare.csv'), text)).rejects.toThrow(/numbered from 0/)
   })
 
+  test('may have other signs between fields, a byte order mark and Windows line ends', async () => {
+    put('euro.csv', '\ufeffid;text;label\r\na;"1,5; or so";x\r\nb;two, three;y\r\n')
+    put('tabs.csv', 'id\ttext\nq\t"said"\n')
+    put('pipes.csv', 'id|text\nq|a;b\n')
+    for (const memoryBytes of [0, 1e6]) {
+      const euro = await texts('euro.csv', { memoryBytes, idColumn: 'id', labelColumn: 'label' })
+      expect([euro.source.ids, euro.values, euro.source.labels]).toEqual([
+        ['a', 'b'],
+        ['1,5; or so', 'two, three'],
+        ['x', 'y'],
+      ])
+      expect((await texts('tabs.csv', { memoryBytes })).values).toEqual(['"said"'])
+      expect((await texts('pipes.csv', { memoryBytes, delimiter: '|' })).values).toEqual(['a;b'])
+    }
+  })
+
   test('of bad rows are skipped one by one, and double ids told apart', async () => {
     put(
       'bad.csv',

@@ -4,7 +4,7 @@ import { compact } from '../images.js'
 import { type Kernel, unique } from '../kernel.js'
 import type { FailedItem, SkippedItem, SourceOptions } from '../source.js'
 import { openTable } from '../tables/index.js'
-import { hasHeader, namesRows } from '../tables/items.js'
+import { namesRows } from '../tables/items.js'
 import { countFrom, isTable } from '../tables/table.js'
 import { openOr } from '../texts.js'
 import { openArray } from './arrays.js'
@@ -40,7 +40,7 @@ export async function rowKernel(
         const divisor = vector ? 1 : await divisorOf(file.path)
         return openArray(file.path, { name, memoryBytes, prefix, divisor })
       }
-      const table = await openTable(file.path, { header: hasHeader(options), memoryBytes })
+      const table = await openTable(file.path, options)
       const length = shape?.[0] ?? (await firstLength(table, listColumn(table, options)))
       if (length !== undefined) shape ??= [length]
       return listPart(table, options, prefix, skipped)
