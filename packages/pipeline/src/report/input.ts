@@ -34,7 +34,7 @@ export interface ReportInput {
   recall?: readonly { name: string; from: string; to: string; result: CrossModalRecall }[]
   /** Decoded from codes alone, beside the items' own previews. */
   reconstructions?: readonly { row: number; decoded: Preview }[]
-  /** Rows and columns of the positions where they are patches of an image. */
+  /** Rows and columns of the positions where they are patches of an image: previews must show what the encoder saw. */
   grid?: readonly [number, number]
   /** Of samples. Default 0. */
   seed?: number
