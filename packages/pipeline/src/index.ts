@@ -1,6 +1,6 @@
+export * from './analysis/index.js'
 export * from './config/index.js'
 export * from './pipeline/index.js'
-export * from './analysis/index.js'
 export * from './report/index.js'
 export {
   CodeIndex,

@@ -46,9 +46,9 @@ describe('a report', () => {
     expect(html).toContain('default-src &#39;none&#39;; img-src data:; style-src &#39;sha256-')
     expect(html).not.toContain(evil)
     expect(html.match(/<\/script>/g)).toHaveLength(2)
-    expect(html).not.toMatch(
-      /<(?:link|iframe|object|embed)\b|\bsrc="(?!data:)|\bhref="(?!#)|@import|url\((?!#)/,
-    )
+    const markup = html.replace(/<script>.*?<\/script>/s, '')
+    const loads = /<(?:link|iframe|object|embed)\b|\bsrc="(?!data:)|\bhref="(?!#)|@import|url\((?!#)/g
+    expect(markup.match(loads)).toBe(null)
     // Addresses are names of XML's languages only.
     const addresses = [...html.matchAll(/https?:\/\/[^"' )<]+/g)].map(match => match[0])
     expect(addresses.filter(address => !address.startsWith('http://www.w3.org/'))).toEqual([])
