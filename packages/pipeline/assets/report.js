@@ -65,6 +65,14 @@
   if (data === undefined) return
   for (const img of document.querySelectorAll('img[data-p]')) setPicture(img, Number(img.dataset.p))
 
+  // What can be scrolled must be reached by the keyboard, and nothing else.
+  const reachable = new ResizeObserver(entries => {
+    for (const { target } of entries)
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0
+      else target.removeAttribute('tabindex')
+  })
+  for (const box of document.querySelectorAll('.found')) reachable.observe(box)
+
   const { positions, levels, sample, classes, tree, grid } = data
   const width = positions * levels
   const size = sample.ids.length
