@@ -32,6 +32,8 @@ async function visit(file: string, width: number): Promise<Visit> {
       complaints.push(`request: ${request.url()}`)
   })
   await page.setViewport({ width, height: 800 })
+  // A click would miss what is still scrolling.
+  await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }])
   await page.goto(url)
   return { page, complaints }
 }
@@ -273,11 +275,15 @@ describe.skipIf(noChromium !== undefined)(
       }))
       expect(printed).toEqual({ nav: 'none', controls: 'none', tall: 'none' })
       await page.emulateMediaType('screen')
-      await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }])
-      const calm = await page.evaluate(() => [
-        getComputedStyle(document.documentElement).scrollBehavior,
-        getComputedStyle(document.querySelector('.tile')!).transitionDuration,
-      ])
+      const motion = async (value: 'reduce' | 'no-preference'): Promise<string[]> => {
+        await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value }])
+        return page.evaluate(() => [
+          getComputedStyle(document.documentElement).scrollBehavior,
+          getComputedStyle(document.querySelector('.tile')!).transitionDuration,
+        ])
+      }
+      expect(await motion('no-preference')).toEqual(['smooth', '0.12s, 0.12s'])
+      const calm = await motion('reduce')
       expect(calm).toEqual(['auto', '0s'])
       await page.close()
     })

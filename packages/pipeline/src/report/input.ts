@@ -2,7 +2,10 @@ import type { RatePoint } from '@vq/models/evaluate'
 import type { MetricsLine, TrainingPoint } from '@vq/models/plot'
 import type { CrossModalRecall, IdAnalysis, IdTable } from '../analysis/index.js'
 
-/** What an item looks like: the bytes of a picture that sharp reads (JPEG, PNG, WebP, GIF, TIFF, SVG, AVIF), or a text. */
+/**
+ * What an item looks like: the bytes of a picture that sharp reads (JPEG, PNG, WebP, GIF, TIFF, SVG, AVIF; what it is they
+ * say themselves, `type` is for those who pass it on), or a text.
+ */
 export type Preview =
   | { kind: 'image'; bytes: Uint8Array; type?: string; caption?: string }
   | { kind: 'text'; text: string }
