@@ -203,18 +203,18 @@ export class VQPipeline {
 
   /**
    * What codes stand for. codes: what `encodeToSemanticIds` gave, or a tensor int32 [N, L] or [N, P, L]; fewer levels than there
-   * are give the coarser vectors of residual methods. Throws VqShapeError, VqValueError for codes out of range.
+   * are give the coarser vectors of residual methods. `vectorsOnly` leaves the decoder out. Throws VqShapeError, VqValueError for codes out of range.
    */
   async decodeFromSemanticIds(
     codes: SemanticCodes | tf.Tensor,
-    { maxLength }: { maxLength?: number } = {},
+    { maxLength, vectorsOnly = false }: { maxLength?: number; vectorsOnly?: boolean } = {},
   ): Promise<DecodedItems> {
     this.expectFitted('decodeFromSemanticIds')
     const { codec, decoder, towers } = this.parts
     const indices = codes instanceof tf.Tensor ? codes : tf.tensor(codes.codes, codes.shape, 'int32')
     try {
       const embeddings = codec.decode(indices)
-      if (decoder === undefined) return { embeddings }
+      if (decoder === undefined || vectorsOnly) return { embeddings }
       if (!(decoder instanceof TextDecoder))
         return { embeddings, reconstructed: tf.tidy(() => decoder.forward(embeddings)) }
       const [tower] = towers as [Tower]

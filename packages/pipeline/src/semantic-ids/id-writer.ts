@@ -12,8 +12,8 @@ import {
 import { checkedItem, expectInfo, formatOf, type SemanticId } from './record.js'
 
 export interface IdWriterOptions extends WriteSemanticIdsOptions {
-  /** Of an item's codes: [levels], or [positions, levels]. */
-  shape: readonly number[]
+  /** Of an item's codes: [levels], or [positions, levels]. Default: items may have different numbers of codes. */
+  shape?: readonly number[]
   /** Goes on from what an interrupted run left. Default false: that is thrown away. */
   resume?: boolean
   /** Items that are held until they go to the disk together. Default 10,000. */
