@@ -1,6 +1,6 @@
 import { keyFigures } from './cards.js'
 import { explorerFrame } from './explorer-data.js'
-import { projectionFigures, rateFigure, trainingFigure, usageFigures } from './figures.js'
+import { projectionFigures, rateFigure, trainingFigures, usageFigures } from './figures.js'
 import type { Gathered } from './gather.js'
 import { count, type Html, html, raw, shortened } from './html.js'
 import type { ReportInput } from './input.js'
@@ -69,15 +69,7 @@ export async function sectionsOf(input: ReportInput, gathered: Gathered): Promis
           )}</div>`,
         }
       : undefined,
-    input.metrics?.length || input.rates?.points.length
-      ? {
-          id: 'training',
-          title: 'Training and size',
-          body: html`<div class="plots">${input.metrics?.length && (await trainingFigure(input.metrics))}${
-            input.rates?.points.length && (await rateFigure(input.rates))
-          }</div>`,
-        }
-      : undefined,
+    await trainingSection(input),
     skippedSection(input),
   ]
   return sections.filter(section => section !== undefined)
@@ -89,6 +81,13 @@ function explorerLead({ analysis }: ReportInput, shown: number): string {
       ? `All ${count(shown)} items are here.`
       : `The counts are of all items; ${count(shown)} of ${count(analysis.items)} can be seen here.`
   return `Choose a code to see its items and the codes that follow it. ${of} Click an item for its whole ID and those nearest to it.`
+}
+
+async function trainingSection({ metrics = [], rates }: ReportInput): Promise<Section | undefined> {
+  const plots = await trainingFigures(metrics)
+  if (rates && rates.points.length > 0) plots.push(await rateFigure(rates))
+  if (plots.length === 0) return undefined
+  return { id: 'training', title: 'Training and size', body: html`<div class="plots">${plots}</div>` }
 }
 
 function labelSection(
