@@ -11,7 +11,7 @@ import {
   type StoredSemanticId,
 } from '../semantic-ids/index.js'
 import type { Modality, Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, oneOf, openFor } from './data-options.js'
+import { addDataOptions, type DataOptions, oneOf, openFor, whole } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
 
 interface EncodeOptions extends DataOptions {
@@ -22,6 +22,7 @@ interface EncodeOptions extends DataOptions {
   margins?: boolean
   modality?: Modality
   resume?: boolean
+  saveEvery?: number
   json?: boolean
 }
 
@@ -48,6 +49,11 @@ export function encodeCommand(setExitCode: (code: number) => void): Command {
       oneOf('image', 'text'),
     )
     .option('--resume', 'go on where a stopped run was; the file becomes the same')
+    .option(
+      '--save-every <items>',
+      'how often what was encoded is made safe (default: 10000, and every ten seconds)',
+      whole,
+    )
     .option('--json', 'print the result as JSON')
   return addDataOptions(command)
     .addHelpText(
@@ -98,6 +104,7 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
       margins,
       metadata: { ...pipeline.idMetadata(), unique: String(unique) },
       resume,
+      ...(options.saveEvery !== undefined && { rowsPerPart: Math.max(1, options.saveEvery) }),
       sourceIds: [...earlier.map(item => item.id), ...fresh.ids],
     })
     const state = writer.state ?? { position: 0, skipped: 0 }
