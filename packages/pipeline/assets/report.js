@@ -65,6 +65,14 @@
   if (data === undefined) return
   for (const img of document.querySelectorAll('img[data-p]')) setPicture(img, Number(img.dataset.p))
 
+  // What can be scrolled must be reached by the keyboard, and nothing else.
+  const reachable = new ResizeObserver(entries => {
+    for (const { target } of entries)
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0
+      else target.removeAttribute('tabindex')
+  })
+  for (const box of document.querySelectorAll('.found')) reachable.observe(box)
+
   const { positions, levels, sample, classes, tree, grid } = data
   const width = positions * levels
   const size = sample.ids.length
@@ -170,7 +178,7 @@
     return [...groups].map(([code, items]) => ({ code, n: items.length, known: false }))
   }
 
-  const what = positions === 1 ? 'item' : 'vector'
+  const what = positions === 1 ? 'item' : 'position'
   const counted = (n, name) => `${number(n)} ${name}${n === 1 ? '' : 's'}`
 
   function mixOf(labels, n, names) {
@@ -218,6 +226,17 @@
     return make('span', { className: 'cover' }, img, svg)
   }
 
+  /** The part of a picture that one position stands for. */
+  function patch(item, place) {
+    const [rows, columns] = grid
+    const along = (at, of) => (of === 1 ? '0' : `${(100 * at) / (of - 1)}%`)
+    const span = make('span', { className: 'patch' })
+    span.style.backgroundImage = `url("${data.pictures[sample.pictures[item]]}")`
+    span.style.backgroundSize = `${100 * columns}% ${100 * rows}%`
+    span.style.backgroundPosition = `${along(place % columns, columns)} ${along(Math.floor(place / columns), rows)}`
+    return span
+  }
+
   function tagOf(item) {
     const label = sample.labels[item]
     if (label < 0) return undefined
@@ -231,8 +250,17 @@
     const tile = make('button', { type: 'button', className: 'tile' })
     const many = known ? counted(n, what) : `${number(n)} here`
     tile.append(make('span', { className: 'top' }, make('b', {}, String(code)), make('span', {}, many)))
-    const faces = items.filter(item => sample.pictures[item] >= 0).slice(0, 4)
-    if (faces.length > 0)
+    const patched = grid !== undefined
+    const faces = items.filter(item => sample.pictures[item] >= 0).slice(0, patched ? 8 : 4)
+    if (patched && faces.length > 0)
+      tile.append(
+        make(
+          'span',
+          { className: 'patches' },
+          faces.map(item => patch(item, places(item, pattern)[0])),
+        ),
+      )
+    else if (faces.length > 0)
       tile.append(
         make(
           'span',
@@ -362,9 +390,13 @@
     const atRoot = pattern.every(code => code === '*')
     const n = atRoot ? tree.n : countOf(pattern)
     const name = atRoot ? 'All' : `Code ${pattern.filter(c => c !== '*').join(' › ')}`
-    const all = n === undefined ? '' : `${counted(n, what)}, `
-    part('status').textContent =
-      `${name}: ${all}${number(here.length)} of them here${wanted === '' ? '' : ` with “${wanted}”`}.`
+    const found = wanted === '' ? '' : ` with “${wanted}”`
+    const whole = n === undefined ? '' : counted(n, what)
+    const sentence =
+      positions === 1
+        ? `${whole === '' ? '' : `${whole}, `}${number(here.length)} of them here${found}.`
+        : `${whole === '' ? '' : `${whole}, `}in ${counted(here.length, 'item')} here${found}.`
+    part('status').textContent = `${name}: ${sentence}`
 
     const node = nodeOf(pattern)
     const about = part('about')

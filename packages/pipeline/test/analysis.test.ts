@@ -248,6 +248,20 @@ describe('figures with embeddings', () => {
     expect(neighbors).toMatchObject({ sampled: 100, jaccard: 1 })
   })
 
+  test('leave masked positions out, and take the mean of the others for an item', () => {
+    // Two positions of two numbers; the second position of item 1 is masked, and what stands there does not matter.
+    const table = tableOf([0, 1, 1, -1, 0, 0], 1, 2, 2)
+    const values = Float32Array.of(0, 0, 2, 2, 4, 4, 99, 99, 8, 8, 8, 8)
+    const decoded = Float32Array.of(0, 1, 2, 3, 4, 5, -7, -7, 8, 9, 8, 9)
+    const { vectors, mse, neighbors } = analyzeIds(table, {
+      embeddings: { values, dim: 2 },
+      decoded: { values: decoded, dim: 2 },
+    }).fidelity!
+    expect([vectors, mse]).toEqual([5, 0.5])
+    // Means 1, 4 and 8 along the diagonal, and the same shifted: neighbours agree.
+    expect(neighbors).toMatchObject({ k: 2, sampled: 3, jaccard: 1 })
+  })
+
   test('must be of the same items, finite, and of rows that there are', () => {
     const table = tableOf([0, 1], 1, 2)
     const values = new Float32Array(4)

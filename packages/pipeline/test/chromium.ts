@@ -1,7 +1,7 @@
 // A headless Chromium from npm alone: @sparticuz/chromium carries one, compressed, with the libraries that bare machines
 // lack; nothing is downloaded beside it and no install script runs. VQ_CHROMIUM names another one.
 import { spawnSync } from 'node:child_process'
-import { createReadStream, createWriteStream, existsSync } from 'node:fs'
+import { createReadStream, createWriteStream, existsSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, rename, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
@@ -11,7 +11,8 @@ import puppeteer, { type Browser } from 'puppeteer-core'
 
 const require = createRequire(import.meta.url)
 const packed = join(dirname(require.resolve('@sparticuz/chromium')), '../../bin')
-const unpacked = resolve('node_modules/.cache/vq-chromium-143.0.4')
+const { version } = JSON.parse(readFileSync(join(packed, '../package.json'), 'utf8'))
+const unpacked = resolve(`node_modules/.cache/vq-chromium-${version}`)
 
 /** Why there is none on this machine, else undefined. */
 export const noChromium: string | undefined =

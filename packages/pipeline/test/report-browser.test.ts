@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { writeComparison, writeReport } from '@vq/pipeline'
+import { analyzeIds, writeComparison, writeReport } from '@vq/pipeline'
 import type { Browser, Page } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { launch, noChromium } from './chromium.js'
@@ -32,6 +32,8 @@ async function visit(file: string, width: number): Promise<Visit> {
       complaints.push(`request: ${request.url()}`)
   })
   await page.setViewport({ width, height: 800 })
+  // A click would miss what is still scrolling.
+  await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }])
   await page.goto(url)
   return { page, complaints }
 }
@@ -273,12 +275,59 @@ describe.skipIf(noChromium !== undefined)(
       }))
       expect(printed).toEqual({ nav: 'none', controls: 'none', tall: 'none' })
       await page.emulateMediaType('screen')
-      await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }])
-      const calm = await page.evaluate(() => [
-        getComputedStyle(document.documentElement).scrollBehavior,
-        getComputedStyle(document.querySelector('.tile')!).transitionDuration,
-      ])
+      const motion = async (value: 'reduce' | 'no-preference'): Promise<string[]> => {
+        await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value }])
+        return page.evaluate(() => [
+          getComputedStyle(document.documentElement).scrollBehavior,
+          getComputedStyle(document.querySelector('.tile')!).transitionDuration,
+        ])
+      }
+      expect(await motion('no-preference')).toEqual(['smooth', '0.12s, 0.12s'])
+      const calm = await motion('reduce')
       expect(calm).toEqual(['auto', '0s'])
+      await page.close()
+    })
+
+    test('marks the patches of a picture that have a code', async () => {
+      const file = join(folder, 'patches.html')
+      // Four patches of two items: code 1 at the lower left of the first, and at both right ones of the second.
+      const codes = Int32Array.of(0, 2, 1, 0, 2, 1, 0, 1)
+      const table = { ids: ['first', 'second'], codes, positions: 4, levels: 1, codebookSizes: [4] }
+      const { preview } = await smallReport('image')
+      await writeReport(file, {
+        title: 'Patches',
+        table,
+        analysis: analyzeIds(table),
+        grid: [2, 2],
+        preview: preview!,
+      })
+      const { page, complaints } = await visit(file, 1280)
+      await page.evaluate(() => {
+        location.hash = '#code=1'
+      })
+      await expectStatus(page, 'Code 1: 3 positions, in 2 items here.')
+      const marked = await page.$$eval('#explorer .cover', covers =>
+        covers.map(cover =>
+          [...cover.querySelectorAll('rect')].map(rect =>
+            [rect.getAttribute('x'), rect.getAttribute('y')].join(),
+          ),
+        ),
+      )
+      expect(marked).toEqual([['0,1'], ['1,0', '1,1']])
+      await click(page, '.crumbs button')
+      await expectStatus(page, 'All: 8 positions, in 2 items here.')
+      const first = await page.$$eval('.tile', tiles =>
+        tiles.map(tile =>
+          [...tile.querySelectorAll('.patch')].map(p => (p as HTMLElement).style.backgroundPosition),
+        ),
+      )
+      // Codes 0 and 1 three times each, code 2 twice.
+      expect(first).toEqual([
+        ['0% 0%', '0% 100%'],
+        ['0% 100%', '100% 0%'],
+        ['100% 0%', '0% 0%'],
+      ])
+      expect(complaints).toEqual([])
       await page.close()
     })
 

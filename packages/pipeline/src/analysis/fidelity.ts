@@ -1,11 +1,11 @@
 import { expectShape, VqValueError } from '@vq/core'
 import { knnJaccard } from '@vq/models/evaluate'
-import { itemMeans, sampleOf, vectorRows } from './sample.js'
+import { itemMeans, sampleOf, type VectorRows, vectorRows } from './sample.js'
 import type { IdTable, ItemVectors } from './table.js'
 
 /** What the codes keep of the embeddings that they stand for. */
 export interface Fidelity {
-  /** Vectors compared for the first three figures. */
+  /** Vectors compared for the next three figures; masked ones are not. */
   vectors: number
   /** Mean squared error per number. */
   mse: number
@@ -33,16 +33,16 @@ export function fidelityOf(
   { k, sample, seed }: { k: number; sample: number; seed: number },
 ): Fidelity {
   const operation = 'analyzeIds'
-  const { rows, each } = vectorRows(operation, 'embeddings', table, embeddings)
+  const given = vectorRows(operation, 'embeddings', table, embeddings)
   expectSameRows(operation, table, embeddings, decoded)
-  const chosen = sampleOf(rows.length, sample, seed)
+  const chosen = sampleOf(given.rows.length, sample, seed)
   const neighbors = Math.min(k, chosen.length - 1)
   const [a, b] = [embeddings, decoded].map(vectors => ({
-    features: itemMeans(vectors, each, chosen),
+    features: itemMeans(vectors, given, chosen),
     dim: vectors.dim,
   }))
   return {
-    ...errorsOf(operation, embeddings, decoded),
+    ...errorsOf(operation, embeddings, decoded, given),
     neighbors: {
       k: neighbors,
       sampled: chosen.length,
@@ -73,14 +73,17 @@ function errorsOf(
   operation: string,
   { values, dim }: ItemVectors,
   decoded: ItemVectors,
+  { masked }: VectorRows,
 ): Pick<Fidelity, 'vectors' | 'mse' | 'explained' | 'cosine'> {
-  const n = values.length / dim
+  const kept: number[] = []
+  for (let i = 0; i < values.length / dim; i++) if (!masked(i)) kept.push(i)
+  const n = kept.length
   const mean = new Float64Array(dim)
-  for (let i = 0, at = 0; i < n; i++) for (let d = 0; d < dim; d++, at++) mean[d] += values[at] / n
+  for (const i of kept) for (let d = 0; d < dim; d++) mean[d] += values[i * dim + d] / n
   let [error, spread, cosines, angles] = [0, 0, 0, 0]
-  for (let i = 0, at = 0; i < n; i++) {
+  for (const i of kept) {
     let [xx, yy, xy] = [0, 0, 0]
-    for (let d = 0; d < dim; d++, at++) {
+    for (let d = 0, at = i * dim; d < dim; d++, at++) {
       const [x, y] = [values[at], decoded.values[at]]
       error += (x - y) ** 2
       spread += (x - mean[d]) ** 2
@@ -96,7 +99,7 @@ function errorsOf(
   }
   return {
     vectors: n,
-    mse: error / values.length,
+    mse: error / (n * dim),
     explained: spread > 0 ? 1 - error / spread : Number.NaN,
     cosine: angles > 0 ? cosines / angles : Number.NaN,
   }

@@ -112,8 +112,8 @@ export function neighborAccuracy(
   const k = Math.min(neighbors, Math.floor((chosen.length * (folds - 1)) / folds))
   const accuracy = (of: ItemVectors | undefined): number | undefined => {
     if (of === undefined) return undefined
-    const { each } = vectorRows(operation, 'decoded', table, of)
-    return acrossFolds(itemMeans(of, each, chosen), of.dim, own, k)
+    const places = vectorRows(operation, 'decoded', table, of)
+    return acrossFolds(itemMeans(of, places, chosen), of.dim, own, k)
   }
   const [embeddings, decoded] = [accuracy(vectors.embeddings), accuracy(vectors.decoded)]
   const counts = new Float64Array(labels.size)

@@ -7,6 +7,8 @@ export interface VectorRows {
   rows: ArrayLike<number>
   /** Vectors of an item: 1 or P. */
   each: number
+  /** Whether vector `place` is of a position without a code. */
+  masked: (place: number) => boolean
 }
 
 /** Checks shapes: [M, dim] or [M, P, dim] for the items that the vectors name. */
@@ -40,7 +42,10 @@ export function vectorRows(
       })
     seen[row] = 1
   }
-  return { rows, each }
+  const { codes, positions, levels } = table
+  const masked = (place: number): boolean =>
+    each === positions && codes[(rows[Math.floor(place / each)] * positions + (place % each)) * levels] < 0
+  return { rows, each, masked }
 }
 
 /** At most `most` of n places in random order: where distances tie, no order of files decides. */
@@ -48,18 +53,23 @@ export function sampleOf(n: number, most: number, seed: number): Int32Array {
   return new Random(seed).permutation(n).slice(0, most)
 }
 
-/** The mean vector of each sampled item, [sample, dim]. */
-export function itemMeans({ values, dim }: ItemVectors, each: number, sample: Int32Array): Float32Array {
+/** The mean of the vectors of each sampled item that are not masked, [sample, dim]; zeros where all are. */
+export function itemMeans(
+  { values, dim }: ItemVectors,
+  { each, masked }: VectorRows,
+  sample: Int32Array,
+): Float32Array {
   const out = new Float32Array(sample.length * dim)
+  const sum = new Float64Array(dim)
   for (const [to, item] of sample.entries()) {
-    const from = item * each * dim
-    if (each === 1) out.set(values.subarray(from, from + dim), to * dim)
-    else
-      for (let d = 0; d < dim; d++) {
-        let sum = 0
-        for (let p = 0; p < each; p++) sum += values[from + p * dim + d]
-        out[to * dim + d] = sum / each
-      }
+    let kept = 0
+    sum.fill(0)
+    for (let place = item * each; place < (item + 1) * each; place++) {
+      if (masked(place)) continue
+      kept++
+      for (let d = 0; d < dim; d++) sum[d] += values[place * dim + d]
+    }
+    if (kept > 0) for (let d = 0; d < dim; d++) out[to * dim + d] = sum[d] / kept
   }
   return out
 }

@@ -135,7 +135,7 @@ async function trainEncoder(
       shuffle: false,
       dropLast: config.objective === 'contrastive',
     })
-  const trainer = trainerOf(options, 'encoder', {
+  const trainer = trainerOf(options, 'training', {
     ...lengthOf(training, loader.stepsPerEpoch),
     learningRate: values.learningRate,
     schedule: training.schedule,
@@ -260,7 +260,7 @@ async function trainCodec(
   })
   if (codec.namedParameters().length === 0)
     return await moveAverages(codec, loader, training.quantizerEpochs, options)
-  return await trainerOf(options, 'quantizer', {
+  return await trainerOf(options, 'quantizer-training', {
     ...lengthOf({ epochs: training.quantizerEpochs }, loader.stepsPerEpoch),
     learningRate: training.quantizerLearningRate,
     schedule: training.schedule,

@@ -1,4 +1,11 @@
-import { codebookProjection, codebookUsage, type Figure, sensitivity, trainingCurves } from '@vq/models/plot'
+import {
+  codebookProjection,
+  codebookUsage,
+  convergence,
+  type Figure,
+  sensitivity,
+  trainingCurves,
+} from '@vq/models/plot'
 import type { IdAnalysis } from '../analysis/index.js'
 import { type Html, html, raw } from './html.js'
 import type { ReportInput } from './input.js'
@@ -58,9 +65,39 @@ export async function projectionFigures(
   return drawn
 }
 
-export async function trainingFigure(metrics: NonNullable<ReportInput['metrics']>): Promise<Html> {
-  const caption = 'How training went: losses and, where measured, quality and codes in use by step.'
-  return inline(await trainingCurves(metrics, { title: 'Training' }), caption, 'training')
+/** What `trainingCurves` draws of a step, in one figure. */
+const curves = [
+  ...['loss', 'reconstructionLoss', 'vqLoss', 'rqLoss', 'klLoss', 'perplexity', 'psnr'],
+  ...['validationLoss', 'validationPsnr'],
+]
+/** Figures of other things that were measured. */
+const mostOthers = 4
+
+/** Training curves, and a figure each of what else was measured at two steps or more. */
+export async function trainingFigures(metrics: NonNullable<ReportInput['metrics']>): Promise<Html[]> {
+  const lines = metrics as readonly Readonly<Record<string, unknown>>[]
+  const has = (name: string): boolean => lines.some(line => Number.isFinite(line[name]))
+  const drawn: Html[] = []
+  if (curves.some(has)) {
+    const caption = 'How training went: losses and, where measured, quality and codes in use by step.'
+    drawn.push(inline(await trainingCurves(metrics, { title: 'Training' }), caption, 'training'))
+  }
+  const clocks = new Set(['step', 'epoch', 'seconds', 'time', 'split', ...curves])
+  const others = [...new Set(lines.flatMap(line => Object.keys(line)))].filter(name => !clocks.has(name))
+  for (const metric of others) {
+    if (drawn.length > mostOthers) break
+    const runs = ['train', 'validation'].map(split => ({
+      name: split === 'train' ? 'training' : 'held out',
+      points: lines
+        .filter(line => (line.split ?? 'train') === split && Number.isFinite(line[metric]))
+        .map(line => ({ step: line.step as number, value: line[metric] as number })),
+    }))
+    const measured = runs.filter(({ points }) => points.length > 1)
+    if (measured.length === 0) continue
+    const figure = await convergence(measured, { metric, scale: 'linear', title: metric })
+    drawn.push(inline(figure, `${metric} by training step.`, `training${drawn.length}`))
+  }
+  return drawn
 }
 
 export async function rateFigure({ points, bits, error }: NonNullable<ReportInput['rates']>): Promise<Html> {

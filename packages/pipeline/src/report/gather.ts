@@ -15,7 +15,7 @@ const operation = 'writeReport'
 const [pictureBytes, letters] = [3_300_000, 320]
 /** Longer side of pictures in pixels, where there are many, and where not. */
 const [pictureEdge, manyPictures, atOnce] = [[48, 64], 1500, 16]
-const [queries, neighborsEach, groupsShown, groupItems] = [10, 8, 8, 8]
+const [queries, groupsShown, besidePictures, besideTexts] = [10, 8, 8, 6]
 
 /** What of the items is shown, and where. */
 export interface Gathered {
@@ -66,13 +66,14 @@ export async function gather(input: ReportInput & { seed: number; sample: number
   // What must not be left out for want of room comes first.
   const neighbors: NeighborRow[] = []
   for (const row of new Random(seed).shuffle(rows.slice()).slice(0, queries).sort()) {
-    const found = neighborsById(table, row, neighborsEach)
-    const [query, ...items] = await all([row, ...found.map(f => f.row)])
+    const [query] = await all([row])
+    const found = neighborsById(table, row, query.picture < 0 ? besideTexts : besidePictures)
+    const items = await all(found.map(f => f.row))
     neighbors.push({ query, neighbors: found.map((f, i) => ({ item: items[i], found: f })) })
   }
   const collisions: Gathered['collisions'] = []
   for (const group of analysis.ids.collisions.examples.slice(0, groupsShown))
-    collisions.push({ items: group.items, shown: await all(group.rows.slice(0, groupItems)) })
+    collisions.push({ items: group.items, shown: await all(group.rows.slice(0, besideTexts)) })
   const reconstructions: Gathered['reconstructions'] = []
   for (const { row, decoded } of input.reconstructions?.slice(0, 48) ?? []) {
     expectInteger(operation, 'row of a reconstruction', row, 0, table.ids.length - 1)

@@ -2,7 +2,10 @@ import type { RatePoint } from '@vq/models/evaluate'
 import type { MetricsLine, TrainingPoint } from '@vq/models/plot'
 import type { CrossModalRecall, IdAnalysis, IdTable } from '../analysis/index.js'
 
-/** What an item looks like: the bytes of a picture that sharp reads (JPEG, PNG, WebP, GIF, TIFF, SVG, AVIF), or a text. */
+/**
+ * What an item looks like: the bytes of a picture that sharp reads (JPEG, PNG, WebP, GIF, TIFF, SVG, AVIF; what it is they
+ * say themselves, `type` is for those who pass it on), or a text.
+ */
 export type Preview =
   | { kind: 'image'; bytes: Uint8Array; type?: string; caption?: string }
   | { kind: 'text'; text: string }
@@ -34,7 +37,7 @@ export interface ReportInput {
   recall?: readonly { name: string; from: string; to: string; result: CrossModalRecall }[]
   /** Decoded from codes alone, beside the items' own previews. */
   reconstructions?: readonly { row: number; decoded: Preview }[]
-  /** Rows and columns of the positions where they are patches of an image. */
+  /** Rows and columns of the positions where they are patches of an image: previews must show what the encoder saw. */
   grid?: readonly [number, number]
   /** Of samples. Default 0. */
   seed?: number

@@ -1,6 +1,6 @@
 import { keyFigures } from './cards.js'
 import { explorerFrame } from './explorer-data.js'
-import { projectionFigures, rateFigure, trainingFigure, usageFigures } from './figures.js'
+import { projectionFigures, rateFigure, trainingFigures, usageFigures } from './figures.js'
 import type { Gathered } from './gather.js'
 import { count, type Html, html, raw, shortened } from './html.js'
 import type { ReportInput } from './input.js'
@@ -19,6 +19,7 @@ export function headOf({ title, subtitle, about = [] }: ReportInput): Html {
 
 export async function sectionsOf(input: ReportInput, gathered: Gathered): Promise<Section[]> {
   const { analysis, table } = input
+  const codebooks = input.codebooks === undefined ? [] : await projectionFigures(analysis, input.codebooks)
   const sections: (Section | undefined)[] = [
     { id: 'overview', title: 'Key figures', body: keyFigures(input) },
     {
@@ -31,10 +32,7 @@ export async function sectionsOf(input: ReportInput, gathered: Gathered): Promis
       id: 'levels',
       title: 'Levels',
       lead: 'Every level has a codebook of its own. A good one uses its codes about equally; a code that never occurs is wasted.',
-      body: html`${levelTable(analysis)}<div class="plots">${await usageFigures(analysis)}</div>${
-        input.codebooks &&
-        html`<div class="plots">${await projectionFigures(analysis, input.codebooks)}</div>`
-      }`,
+      body: html`${levelTable(analysis)}${plotsOf(await usageFigures(analysis), codebooks)}`,
     },
     {
       id: 'tree',
@@ -69,15 +67,7 @@ export async function sectionsOf(input: ReportInput, gathered: Gathered): Promis
           )}</div>`,
         }
       : undefined,
-    input.metrics?.length || input.rates?.points.length
-      ? {
-          id: 'training',
-          title: 'Training and size',
-          body: html`<div class="plots">${input.metrics?.length && (await trainingFigure(input.metrics))}${
-            input.rates?.points.length && (await rateFigure(input.rates))
-          }</div>`,
-        }
-      : undefined,
+    await trainingSection(input),
     skippedSection(input),
   ]
   return sections.filter(section => section !== undefined)
@@ -88,7 +78,21 @@ function explorerLead({ analysis }: ReportInput, shown: number): string {
     shown === analysis.items
       ? `All ${count(shown)} items are here.`
       : `The counts are of all items; ${count(shown)} of ${count(analysis.items)} can be seen here.`
-  return `Choose a code to see its items and the codes that follow it. ${of} Click an item for its whole ID and those nearest to it.`
+  const next = analysis.levels.length > 1 ? ' and the codes that follow it' : ''
+  return `Choose a code to see its items${next}. ${of} Click an item for its whole ID and those nearest to it.`
+}
+
+// Kinds in rows of their own, unless there is one of each.
+function plotsOf(...kinds: Html[][]): Html {
+  const rows = kinds.every(plots => plots.length < 2) ? [kinds.flat()] : kinds
+  return html`${rows.filter(plots => plots.length > 0).map(plots => html`<div class="plots">${plots}</div>`)}`
+}
+
+async function trainingSection({ metrics = [], rates }: ReportInput): Promise<Section | undefined> {
+  const plots = await trainingFigures(metrics)
+  if (rates && rates.points.length > 0) plots.push(await rateFigure(rates))
+  if (plots.length === 0) return undefined
+  return { id: 'training', title: 'Training and size', body: html`<div class="plots">${plots}</div>` }
 }
 
 function labelSection(

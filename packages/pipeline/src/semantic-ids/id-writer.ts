@@ -12,11 +12,11 @@ import {
 import { checkedItem, expectInfo, formatOf, type SemanticId } from './record.js'
 
 export interface IdWriterOptions extends WriteSemanticIdsOptions {
-  /** Of an item's codes: [levels], or [positions, levels]. */
-  shape: readonly number[]
+  /** Of an item's codes: [levels], or [positions, levels]. Default: items may have different numbers of codes. */
+  shape?: readonly number[]
   /** Goes on from what an interrupted run left. Default false: that is thrown away. */
   resume?: boolean
-  /** Items that are held until they go to the disk together. Default 10,000. */
+  /** Items that are held until they go to the disk together; they go after ten seconds in any case. Default 10,000. */
   rowsPerPart?: number
   /** Ids of all items that are being encoded, in order: what is there already must be among them in this order. */
   sourceIds?: readonly string[]
@@ -43,6 +43,8 @@ interface Part {
 }
 
 const journalVersion = 1
+// Milliseconds.
+const longestHeld = 10_000
 
 /**
  * Writes semantic IDs so that a run that was killed can go on: items go to `<file>.partial/` by parts, each of which appears whole
@@ -80,6 +82,7 @@ export async function openIdWriter<State = unknown>(
   let buffer: SemanticId[] = []
   let next: State | undefined = safe
   let ended = false
+  let flushed = performance.now()
 
   const expectOpen = (): void => {
     if (!ended) return
@@ -104,6 +107,7 @@ export async function openIdWriter<State = unknown>(
     done += buffer.length
     buffer = []
     safe = next
+    flushed = performance.now()
   }
   let turn: Promise<unknown> = Promise.resolve()
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -131,7 +135,8 @@ export async function openIdWriter<State = unknown>(
         }
         for (const item of taken) buffer.push(item)
         if (state !== undefined) next = state
-        if (buffer.length >= rowsPerPart) await flush()
+        const late = buffer.length > 0 && performance.now() - flushed > longestHeld
+        if (buffer.length >= rowsPerPart || late) await flush()
       }),
     finish: () =>
       inTurn(async () => {
