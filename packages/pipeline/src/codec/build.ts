@@ -81,7 +81,7 @@ export function codecParts(values: PipelineValues, dim: number, perBatch: number
         maxIter: 100,
         dim,
         randomState: values.training.seed,
-        ...options,
+        ...withoutSample(options),
       }
       const fitted = new RQKMeans(kmeans)
       const { nStages, beamSize } = fitted.options
@@ -112,6 +112,16 @@ export function codecParts(values: PipelineValues, dim: number, perBatch: number
       })
     }
   }
+}
+
+/** Embeddings that k-means learns from, at most. */
+export function sampleOf({ vqConfig, numEmbeddings }: PipelineValues): number {
+  // As many as FAISS takes: more hardly move a centroid.
+  return (vqConfig.sample as number | undefined) ?? 256 * numEmbeddings
+}
+
+function withoutSample({ sample: _, ...options }: Options): Options {
+  return options
 }
 
 function lattice(

@@ -147,7 +147,12 @@ export class Codec extends Module {
    * Throws VqConfigError for quantizers without distances.
    */
   margins(z: tf.Tensor2D): Float32Array {
-    return tf.tidy(() => marginsOf(this.quantizer, noGrad(() => this.toCode(z)) as tf.Tensor2D))
+    let margins = new Float32Array(0)
+    // Not given back by the tidy, which would look at every number.
+    tf.tidy(() => {
+      margins = marginsOf(this.quantizer, noGrad(() => this.toCode(z)) as tf.Tensor2D)
+    })
+    return margins
   }
 
   /** The quantizer's codes, [K, d] of the first level; see `quantizer`. */
@@ -202,10 +207,13 @@ export class Codec extends Module {
       `[${z.shape.join(', ')}]`,
       'Pass what the encoder gave.',
     )
+    // Codebooks of k-means are of the embeddings as they are.
+    if (this.kmeans !== undefined) return z
     return through(this.into, tf.div(tf.sub(z, this.center), this.scale))
   }
 
   private fromCode(y: tf.Tensor): tf.Tensor {
+    if (this.kmeans !== undefined) return y
     return tf.add(tf.mul(through(this.out, y), this.scale), this.center)
   }
 

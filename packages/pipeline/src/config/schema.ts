@@ -137,6 +137,11 @@ export const methodSchemas: Readonly<Record<string, z.ZodType>> = {
     maxShare: z.number().positive().max(1).optional(),
     batchSize: count.optional(),
     refit: z.int().min(0).optional(),
+    sample: count
+      .describe(
+        'Embeddings that k-means learns from, drawn at random where there are more. Default: 256 per code.',
+      )
+      .optional(),
   }),
 }
 

@@ -1,10 +1,12 @@
+import { readSync } from 'node:fs'
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expectConfig, noGrad, random, tf, VqAbortError, VqConfigError } from '@vq/core'
+import { expectConfig, noGrad, Random, random, tf, VqAbortError, VqConfigError } from '@vq/core'
 import { AdamW } from '@vq/core/optim'
 import { ArrayDataset, BaseDataset, DataLoader, type Dataset, type Values } from '@vq/models/data'
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
+import { sampleOf } from '../codec/build.js'
 import type { Codec } from '../codec/codec.js'
 import type { FailedItem, Source } from '../sources/index.js'
 import { embedSource } from './embed.js'
@@ -71,7 +73,8 @@ export async function fitParts(
   }
   if (!trainsEncoder || codec.kmeans !== undefined) {
     say(codec.kmeans === undefined ? 'Training the quantizer on embeddings' : 'Fitting k-means to embeddings')
-    const store = await EmbeddingStore.fill(parts, partner === undefined ? [tower] : towers, source, options)
+    const seen = partner === undefined ? [tower] : towers
+    const store = await EmbeddingStore.fill(parts, seen, source, options)
     try {
       if (codec.kmeans !== undefined) {
         await codec.kmeans.fit(store.blocks(signal), {
@@ -338,16 +341,9 @@ class EmbeddingStore extends BaseDataset {
   ): Promise<EmbeddingStore> {
     const { dim } = parts.codec
     const failed: FailedItem[] = []
-    const small =
-      source.length *
-        Math.max(
-          1,
-          parts.positions.reduce((a, b) => a * b, 1),
-        ) *
-        dim *
-        4 *
-        towers.length <=
-      2 ** 28
+    const each = parts.positions.reduce((a, b) => a * b, 1)
+    const order = sampleOrder(parts, source.length, each * towers.length)
+    const small = (order?.length ?? source.length) * each * dim * 4 * towers.length <= 2 ** 28
     const folder = small ? undefined : await mkdtemp(join(tmpdir(), 'vq-embeddings-'))
     const file = folder === undefined ? undefined : await open(join(folder, 'rows.f32'), 'w+')
     const kept: Float32Array[] = []
@@ -355,7 +351,7 @@ class EmbeddingStore extends BaseDataset {
     try {
       for (const tower of towers) {
         const from = tower.modality === source.modality ? source : captionsAsSource(source)
-        for await (const block of embedSource(parts, tower, from, { signal })) {
+        for await (const block of embedSource(parts, tower, from, { signal, ...(order && { order }) })) {
           failed.push(...block.failed)
           const values = block.mask === undefined ? block.values : keptRows(block.values, block.mask, dim)
           rows += values.length / dim
@@ -386,8 +382,10 @@ class EmbeddingStore extends BaseDataset {
     if (this.memory !== undefined) return this.memory.batch(indices) as Float32Array
     const out = new Float32Array(indices.length * this.dim)
     const bytes = 4 * this.dim
+    const { fd = -1 } = this.file ?? {}
+    // Single rows come from the system's cache faster than a promise resolves.
     for (const [row, i] of indices.entries())
-      await this.file?.read(new Uint8Array(out.buffer, row * bytes, bytes), 0, bytes, i * bytes)
+      readSync(fd, new Uint8Array(out.buffer, row * bytes, bytes), 0, bytes, i * bytes)
     return out
   }
 
@@ -410,6 +408,16 @@ class EmbeddingStore extends BaseDataset {
     await this.file?.close()
     if (this.folder !== undefined) await rm(this.folder, { recursive: true, force: true })
   }
+}
+
+// The items that k-means learns from, in their order; undefined for all.
+function sampleOrder(parts: PipelineParts, items: number, rowsPerItem: number): Int32Array | undefined {
+  if (parts.codec.kmeans === undefined) return undefined
+  const { values } = parts.config
+  const wanted = Math.ceil(sampleOf(values) / rowsPerItem)
+  if (wanted >= items) return undefined
+  // A generator of its own: a run that goes on draws the same.
+  return new Random(values.training.seed).permutation(items).subarray(0, wanted).sort()
 }
 
 /** The captions of a source as texts. */

@@ -360,21 +360,23 @@ export class VQPipeline {
     const levels = codec.codebookSizes.length
     const shape = [count, ...places, levels]
     if (count === 0) return { codes: new Int32Array(0), shape }
-    return tf.tidy(() => {
+    const result: SemanticCodes = { codes: new Int32Array(0), shape }
+    // Not given back by the tidy, which would look at every number.
+    tf.tidy(() => {
       const z = tf.tensor(values, [count, ...places, this.dim])
       const known = mask === undefined ? {} : { mask: tf.tensor(mask, [count, ...places], 'int32') }
-      const codes = Int32Array.from(codec.encode(z, known).dataSync())
-      if (!wantsMargins) return { codes, shape }
+      result.codes = codec.encode(z, known).dataSync<'int32'>().slice()
+      if (!wantsMargins) return
       const rows = codec.margins(tf.reshape(z, [-1, this.dim]) as tf.Tensor2D)
       const each = rows.length / count
-      const margins = Float32Array.from({ length: count }, (_, i) => {
+      result.margins = Float32Array.from({ length: count }, (_, i) => {
         let least = Number.POSITIVE_INFINITY
         for (let p = i * each; p < (i + 1) * each; p++)
           if (mask === undefined || mask[p] !== 0) least = Math.min(least, rows[p] as number)
         return least
       })
-      return { codes, shape, margins }
-    }) as unknown as SemanticCodes
+    })
+    return result
   }
 
   private placeShape(): number[] {
