@@ -147,7 +147,7 @@ export class Codec extends Module {
    * Throws VqConfigError for quantizers without distances.
    */
   margins(z: tf.Tensor2D): Float32Array {
-    let margins = new Float32Array(0)
+    let margins: Float32Array = new Float32Array(0)
     // Not given back by the tidy, which would look at every number.
     tf.tidy(() => {
       margins = marginsOf(this.quantizer, noGrad(() => this.toCode(z)) as tf.Tensor2D)
