@@ -1,35 +1,54 @@
-// The real images that the results are measured on, where they lie beside the repository; nothing is downloaded.
+// The real data that the results are measured on, where they lie beside the repository; nothing is downloaded.
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { cifar10, mnist } from '../../../packages/models/dist/data/index.js'
+import { openSource } from '../../../packages/pipeline/dist/index.js'
 
 const folder = fileURLToPath(new URL('../../../../shared/data/', import.meta.url))
 const sets = {
   cifar10: {
     files: ['cifar10/cifar10_jpegdecoded_train4000.bin', 'cifar10/cifar10_jpegdecoded_test1000.bin'],
-    read: () => sets.cifar10.files.map(file => cifar10([folder + file])),
+    read: () => imagesOf(sets.cifar10.files.map(file => cifar10([folder + file]))),
   },
   mnist: {
     files: ['train-images-idx3', 'train-labels-idx1', 't10k-images-idx3', 't10k-labels-idx1'].map(
       name => `mnist/${name}-ubyte.gz`,
     ),
-    read: () => ['train', 'test'].map(split => mnist(`${folder}mnist`, { split })),
+    read: () => imagesOf(['train', 'test'].map(split => mnist(`${folder}mnist`, { split }))),
+  },
+  agNews: {
+    files: ['text/ag_news_test.csv'],
+    read: () =>
+      textsOf(`${folder}text/ag_news_test.csv`, { column: ['1', '2'], labelColumn: '0', header: false }),
   },
 }
 
-/** { train, test, shape } with float32 images [N, H, W, C] from 0 to 1; undefined where a file is missing. */
+/**
+ * Images: { train, test, shape, labels: { train, test } }, float32 [N, H, W, C] from 0 to 1; texts: { texts, labels }. Undefined
+ * where a file is missing.
+ */
 export async function load(name) {
   const { files, read } = sets[name]
   if (!files.every(file => existsSync(folder + file))) return undefined
-  const both = await Promise.all(read())
-  const [train, test] = await Promise.all(both.map(all))
-  return { train, test, shape: both[0].shape }
+  return await read()
 }
 
-// Every image of a data set.
-async function all(set) {
-  return await set.batch(Int32Array.from({ length: set.length }, (_, i) => i))
+async function imagesOf(sets) {
+  const both = await Promise.all(sets)
+  const [train, test] = await Promise.all(both.map(set => set.batch(everyItem(set))))
+  const [seen, held] = await Promise.all(
+    both.map(async set => (await set.extras(everyItem(set))).label.values),
+  )
+  return { train, test, shape: both[0].shape, labels: { train: seen, test: held } }
 }
+
+async function textsOf(path, options) {
+  const source = await openSource(path, { modality: 'text', ...options })
+  const { values } = await source.read(everyItem(source))
+  return { texts: values, labels: source.labels }
+}
+
+const everyItem = ({ length }) => Int32Array.from({ length }, (_, i) => i)
 
 /** What a run that finds no data says. */
 export function missing(name) {

@@ -171,7 +171,11 @@ const trainingSchema = z.strictObject({
   checkpointEvery: count.optional(),
   freezeEncoder: z.boolean().optional().describe('Default: for pretrained encoders.'),
   temperature: positive.default(0.1).describe('Of the contrastive loss.'),
-  projectionDim: count.default(128).describe('Width of the head that the contrastive loss looks through.'),
+  projectionDim: z
+    .int()
+    .min(0)
+    .default(128)
+    .describe('Width of the head that the contrastive loss looks through; 0 for none.'),
   cropScale: z.tuple([positive, positive]).default([0.3, 1]).describe('Share of the area that a view shows.'),
   flip: z.boolean().default(true).describe('Whether views are mirrored at random.'),
   colorJitter: z.number().min(0).max(1).default(0.5),

@@ -39,7 +39,10 @@ export interface TrainingValues {
   freezeEncoder?: boolean | undefined
   /** Of the contrastive loss. Default 0.1. */
   temperature: number
-  /** Width of the head that the contrastive loss looks through. Default 128. */
+  /**
+   * Width of the head that the contrastive loss looks through; 0 for none: the embeddings themselves then spread evenly over the
+   * sphere, which suits codes, where a head leaves more in them that its loss does not ask for. Default 128.
+   */
   projectionDim: number
   /** Least and largest share of the area that a view shows. Default [0.3, 1]. */
   cropScale: [number, number]

@@ -3,8 +3,15 @@ import type { FailedItem, Source } from '../sources/index.js'
 import type { PipelineParts } from './parts.js'
 import type { Items, Tower } from './tower.js'
 
-/** Items that the encoder sees at once, always: short batches are padded, so that an embedding never hangs on its neighbours. */
-export const encodeBatch = 32
+/**
+ * Items that the encoder sees at once, always: short batches are padded, so that an embedding never hangs on its neighbours. More
+ * of small items, of which a few keep no processor busy.
+ */
+export function encodeBatchOf(tower: Tower): number {
+  if (tower.modality === 'text') return 32
+  const size = tower.shape.reduce((a, b) => a * b, 1)
+  return 32 * Math.max(1, Math.min(4, Math.floor(2 ** 19 / size / 32)))
+}
 
 /** Embeddings of items, one after another; of one per position with what counts of each. */
 export interface Embedded {
@@ -15,7 +22,12 @@ export interface Embedded {
 }
 
 /** Embeddings of `count` items, in evaluation mode. */
-export function embedItems(parts: PipelineParts, tower: Tower, items: Items, count: number): Embedded {
+export async function embedItems(
+  parts: PipelineParts,
+  tower: Tower,
+  items: Items,
+  count: number,
+): Promise<Embedded> {
   const { granularity } = parts.config.values
   const { normalize } = parts.config
   const prepared = tower.prepared(items)
@@ -23,10 +35,13 @@ export function embedItems(parts: PipelineParts, tower: Tower, items: Items, cou
   if (tower.encoder === undefined && !normalize && prepared instanceof Float32Array)
     return { values: prepared }
   tower.encoder?.eval()
+  const encodeBatch = encodeBatchOf(tower)
   let values: Float32Array | undefined
   let mask: Int32Array | undefined
   for (let first = 0; first < count; first += encodeBatch) {
     const n = Math.min(encodeBatch, count - first)
+    // What is being decoded for the next block goes on meanwhile.
+    if (first > 0) await nextTurn()
     const part = slice(prepared, first, n, count)
     const z = tf.tidy(() =>
       noGrad(() => tower.embed(tower.batch(part, n, encodeBatch), granularity, normalize)),
@@ -81,16 +96,21 @@ export async function* embedSource(
   for (let first = from; next !== undefined; first += block) {
     const { values, indices, failed } = await next
     // Signals are delivered between turns of the event loop.
-    await new Promise(resolve => setImmediate(resolve))
+    await nextTurn()
     if (signal?.aborted) throw new VqAbortError('encoding', signal.reason)
     next = read(first + block)
     if (indices.length === 0) yield { values: new Float32Array(0), indices, failed }
-    else yield { ...embedItems(parts, tower, values as Items, indices.length), indices, failed }
+    else yield { ...(await embedItems(parts, tower, values as Items, indices.length)), indices, failed }
   }
 }
 
 // About 16 MB of input at a time, in whole batches.
 function blockOf(tower: Tower): number {
+  const encodeBatch = encodeBatchOf(tower)
   const size = tower.modality === 'text' ? 1024 : tower.shape.reduce((a, b) => a * b, 4)
   return encodeBatch * Math.max(1, Math.min(512, Math.floor(2 ** 24 / size / encodeBatch)))
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
 }

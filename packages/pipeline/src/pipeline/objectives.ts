@@ -89,16 +89,18 @@ export class ReconstructionModel extends ObjectiveModel {
  */
 export class ContrastiveModel extends ObjectiveModel {
   private readonly parts: { towers: readonly Tower[]; codec: Codec; options: TrainingValues }
-  private readonly head: readonly [Linear, Linear]
+  private readonly head: readonly [Linear, Linear] | undefined
 
   constructor(parts: ContrastiveModel['parts'], freezesEncoder: boolean) {
     super(parts.towers, freezesEncoder)
     this.parts = parts
     const { dim } = parts.codec
     if (parts.codec.kmeans === undefined) this.addModule('codec', parts.codec)
+    const { projectionDim } = parts.options
+    if (projectionDim === 0) return
     this.head = [
       this.addModule('head1', new Linear({ inFeatures: dim, outFeatures: dim })),
-      this.addModule('head2', new Linear({ inFeatures: dim, outFeatures: parts.options.projectionDim })),
+      this.addModule('head2', new Linear({ inFeatures: dim, outFeatures: projectionDim })),
     ]
   }
 
@@ -134,7 +136,7 @@ export class ContrastiveModel extends ObjectiveModel {
 
   /** Frees what only training needed. */
   disposeHead(): void {
-    for (const layer of this.head) layer.dispose()
+    for (const layer of this.head ?? []) layer.dispose()
   }
 
   private views(tower: Tower, batch: Batch): { tower: Tower; batch: Batch }[] {
@@ -156,6 +158,7 @@ export class ContrastiveModel extends ObjectiveModel {
   }
 
   private project(z: tf.Tensor2D): tf.Tensor2D {
+    if (this.head === undefined) return z
     const [first, second] = this.head
     return second.forward(tf.relu(first.forward(z))) as tf.Tensor2D
   }

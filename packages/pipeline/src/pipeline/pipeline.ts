@@ -174,7 +174,7 @@ export class VQPipeline {
   async embed(data: PipelineInputs, { modality }: { modality?: Modality } = {}): Promise<tf.Tensor> {
     const tower = this.towerOf(modality)
     const { items, count } = this.itemsOf(tower, data)
-    const { values } = embedItems(this.parts, tower, items, count)
+    const { values } = await embedItems(this.parts, tower, items, count)
     return tf.tensor(values, [count, ...this.placeShape(), this.dim])
   }
 
@@ -186,7 +186,7 @@ export class VQPipeline {
     this.expectFitted('encodeToSemanticIds')
     const tower = this.towerOf(modality)
     const { items, count } = this.itemsOf(tower, data)
-    return this.codesOf(embedItems(this.parts, tower, items, count), count, margins)
+    return this.codesOf(await embedItems(this.parts, tower, items, count), count, margins)
   }
 
   /** The codes of a source's items, block by block, in order; what cannot be read is named beside them. */
