@@ -24,7 +24,7 @@ export const textContrastive: Template = {
     tokenizer: { type: 'word', vocabSize: 8000, maxLength: 64, minFrequency: 3 },
     learningRate: 0.01,
     batchSize: 512,
-    training: { epochs: 40, heldOut: 0, temperature: 0.2, weightDecay: 0.1 },
+    training: { epochs: 20, heldOut: 0, temperature: 0.2, projectionDim: 0, weightDecay: 0.1 },
   },
 }
 
