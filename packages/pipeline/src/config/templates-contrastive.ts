@@ -41,9 +41,9 @@ export const imageContrastive: Template = {
     embeddingDim: 32,
     numEmbeddings: 256,
     encoderConfig: { hiddenDims: [32, 64, 128, 256] },
-    vqConfig: { nStages: 4 },
-    learningRate: 2e-3,
+    vqConfig: { nStages: 4, beamSize: 8, refit: 5 },
+    learningRate: 3e-3,
     batchSize: 256,
-    training: { epochs: 60, heldOut: 0, temperature: 0.2, cropScale: [0.25, 1] },
+    training: { epochs: 60, heldOut: 0, temperature: 0.2, projectionDim: 0, cropScale: [0.2, 1] },
   },
 }
