@@ -1,2 +1,6 @@
-// Nothing here yet: see the README.
-export {}
+export { type Generated, imagesForTexts, textsForImages, unconditional } from './generate/generate.js'
+export type { SamplingOptions } from './generate/sample.js'
+export { IGPT, type IGPTCache, type IGPTOutput, part } from './model/igpt.js'
+export type { IGPTOptions } from './model/options.js'
+export { TextTokenizer } from './tokens/text-tokenizer.js'
+export { Vocabulary, type VocabularyOptions } from './tokens/vocabulary.js'
