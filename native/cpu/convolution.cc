@@ -139,7 +139,7 @@ Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation
   return p;
 }
 
-Primitive& find(Context& c, Kind kind, const Convolution& s, int threads, bool bias, Activation act) {
+Primitive& find(Context& c, Kind kind, const Convolution& s, int threads, bool bias = false, Activation act = Activation::kNone) {
   Dnnl& d = dnnl_of(c);
   use_threads(threads);
   const Key key{kind,         bias,         static_cast<int64_t>(act), threads,  s.batch,        s.in_h,
@@ -278,21 +278,35 @@ void backward_input_by_columns(Context& c, const Convolution& s, const float* dy
 
 }  // namespace
 
-void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act,
-              float* y) {
+// Of sums in y: y = act(y + bias + added).
+static void finish(const Context& c, const Convolution& s, const float* bias, Activation act, const float* added, float* y) {
+  parallel_for(s.output_size() / std::max<int64_t>(1, s.out_c), std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, s.out_c)), c.threads,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t i = r * s.out_c, k = 0; k < s.out_c; ++i, ++k) {
+        const float v = y[i] + (bias ? bias[k] : 0.0f) + (added ? added[i] : 0.0f);
+        y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
+      }
+  });
+}
+
+void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act, float* y,
+              const float* added) {
+  if (s.input_size() == 0 || s.filter_size() == 0) {
+    std::fill(y, y + s.output_size(), 0.0f);
+    return finish(c, s, bias, act, added, y);
+  }
   if (reads_part(s)) {
     const Convolution part = part_of(s);
     Scratch<float> in(part.input_size());
     take_part(s, part, x, in.data(), c.threads);
-    if (part.input_size() > 0) return convolve(c, part, in.data(), w, bias, act, y);
-    for (int64_t i = 0; i < s.output_size(); ++i) {
-      const float v = bias ? bias[i % s.out_c] : 0.0f;
-      y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
-    }
-    return;
+    return convolve(c, part, in.data(), w, bias, act, y, added);
   }
-  if (winograd_fits(s)) return winograd_forward(c, s, x, w, bias, act, y);
-  run_forward(c, kForward, s, x, w, bias, act, y);
+  // oneDNN 2 would add while it stores, but in a convolution that takes longer than this pass besides.
+  const Activation now = added ? Activation::kNone : act;
+  if (winograd_fits(s)) winograd_forward(c, s, x, w, bias, now, y);
+  else run_forward(c, kForward, s, x, w, bias, now, y);
+  if (added) finish(c, s, nullptr, act, added, y);
 }
 
 void convolve_backward_input(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
@@ -313,7 +327,7 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
   const Shares shares = shares_of(c, s);
   Convolution part = s;
   part.batch = s.batch / shares.parts;
-  const Primitive& p = find(c, kBackwardInput, part, shares.threads, false, Activation::kNone);
+  const Primitive& p = find(c, kBackwardInput, part, shares.threads);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
   char* scratch = static_cast<char*>(c.scratch(weights + shares.parts * align(p.scratch) + 64));
@@ -336,7 +350,7 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
   if (winograd_fits(s)) return winograd_backward_filter(c, s, x, dy, dw);
   if (filter_gradient_fits(s))
     return filter_gradient(s, x, dy, dw, worthwhile(c, multiplications(s)));
-  const Primitive& p = find(c, kBackwardFilter, s, worthwhile(c, multiplications(s)), false, Activation::kNone);
+  const Primitive& p = find(c, kBackwardFilter, s, worthwhile(c, multiplications(s)));
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
   char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
