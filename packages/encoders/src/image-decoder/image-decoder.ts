@@ -1,6 +1,7 @@
 import { expectConfig, expectInteger, expectOneOf, type Random, type tf } from '@vq/core'
 import { BatchNorm, Conv2d, ConvTranspose2d, Linear, Module, ModuleList } from '@vq/core/nn'
 import { EnlargingDecoder } from '../base/enlarging-decoder.js'
+import { expectOptions } from '../base/options.js'
 import { imageDim } from '../vit/options.js'
 
 export interface ImageDecoderOptions {
@@ -12,6 +13,11 @@ export interface ImageDecoderOptions {
   hiddenDims?: readonly number[]
   /** How much larger each stage makes the map. Default: 2 for each of hiddenDims. */
   factors?: readonly number[]
+  /**
+   * [h, w]: latents are one vector per place, [B, h·w, embeddingDim], row by row; H and W are these times the product of the
+   * factors. Default: one latent for the whole image, [B, embeddingDim].
+   */
+  grid?: readonly [number, number]
   /** Of the pixels. Default 'linear'. */
   outputActivation?: 'linear' | 'sigmoid' | 'tanh'
   /** Draws the initial weights. Default: the global generator. */
@@ -44,8 +50,8 @@ class Enlarge extends Module {
 }
 
 /**
- * Embeddings [B, embeddingDim] → images [B, ...outputDim]: a linear layer to a small map, transposed convolutions that enlarge it,
- * and a 3×3 convolution to pixels. The mirror image of the image encoders; `mirrorDecoder` makes the one that fits.
+ * Embeddings [B, embeddingDim], or with a `grid` one per place, → images [B, ...outputDim]: a linear layer to a small map,
+ * transposed convolutions that enlarge it, and a 3×3 convolution to pixels. The mirror image of the image encoders; `mirrorDecoder` makes the one that fits.
  * Throws VqConfigError for options out of range and sizes that the factors do not divide.
  *
  * @example
@@ -64,8 +70,9 @@ export class ImageDecoder extends EnlargingDecoder {
   constructor(options: ImageDecoderOptions) {
     super()
     const name = 'ImageDecoder'
+    expectOptions(name, options, 'outputDim')
     const { embeddingDim = 256, hiddenDims = [512, 256, 128, 64], outputActivation = 'linear' } = options
-    const { factors = hiddenDims.map(() => 2), random } = options
+    const { factors = hiddenDims.map(() => 2), grid, random } = options
     this.outputShape = imageDim(name, options.outputDim)
     expectInteger(name, 'embeddingDim', embeddingDim, 1)
     expectOneOf(name, 'outputActivation', outputActivation, ['linear', 'sigmoid', 'tanh'])
@@ -87,14 +94,28 @@ export class ImageDecoder extends EnlargingDecoder {
       `${height} × ${width}`,
       'Use fewer stages or other factors.',
     )
+    expectConfig(
+      grid === undefined || (grid[0] * whole === height && grid[1] * whole === width),
+      name,
+      `a grid of ${height / whole} × ${width / whole} places for factors of ${whole} in all`,
+      grid?.join(' × '),
+      'Use other factors.',
+    )
     const generator = random === undefined ? {} : { random }
-    this.inputShape = [embeddingDim]
+    this.inputShape = grid === undefined ? [embeddingDim] : [grid[0] * grid[1], embeddingDim]
     this.activation = outputActivation
     this.first = [height / whole, width / whole, hiddenDims[0]!]
-    const outFeatures = this.first.reduce((product, n) => product * n, 1)
+    const spread = {
+      outFeatures: this.first.reduce((product, n) => product * n, 1),
+      unflattenedTo: this.first,
+    }
     this.linear = this.addModule(
       'linear',
-      new Linear({ inFeatures: embeddingDim, outFeatures, unflattenedTo: this.first, ...generator }),
+      new Linear({
+        inFeatures: embeddingDim,
+        ...(grid === undefined ? spread : { outFeatures: hiddenDims[0]! }),
+        ...generator,
+      }),
     )
     this.norm = this.addModule('bn', new BatchNorm({ numFeatures: hiddenDims[0]! }))
     this.stages = this.addModule(

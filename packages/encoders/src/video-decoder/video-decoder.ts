@@ -11,6 +11,11 @@ export interface VideoDecoderOptions {
   outputDim: readonly number[]
   /** Channels of the first map and behind each enlargement but the last, which keeps them. Default [512, 256, 128, 64]. */
   hiddenDims?: readonly number[]
+  /**
+   * t: latents are one vector per step in time, [B, t, embeddingDim]; T is t times a power of 2, of at most one 2 per stage.
+   * Default: one latent for the whole video, [B, embeddingDim].
+   */
+  steps?: number
   /** Of the pixels. Default 'linear'. */
   outputActivation?: 'linear' | 'sigmoid' | 'tanh'
   /** Draws the initial weights. Default: the global generator. */
@@ -38,7 +43,7 @@ class Enlarge extends Module {
 }
 
 /**
- * Embeddings [B, embeddingDim] → videos [B, ...outputDim]: a linear layer to a small map, transposed convolutions that double
+ * Embeddings [B, embeddingDim], or with `steps` one per step in time, → videos [B, ...outputDim]: a linear layer to a small map, transposed convolutions that double
  * height, width and, in the last stages, the frames, and a 3×3×3 convolution to pixels. Mirrors the video encoders.
  * Throws VqConfigError for options out of range and sizes that the stages do not divide.
  *
@@ -60,7 +65,7 @@ export class VideoDecoder extends EnlargingDecoder {
     const name = 'VideoDecoder'
     expectOptions(name, options, 'outputDim')
     const { embeddingDim = 256, hiddenDims = [512, 256, 128, 64], outputActivation = 'linear' } = options
-    const { random } = options
+    const { steps, random } = options
     const [frames, height, width, channels] = videoDim(name, options.outputDim)
     expectInteger(name, 'embeddingDim', embeddingDim, 1)
     expectOneOf(name, 'outputActivation', outputActivation, ['linear', 'sigmoid', 'tanh'])
@@ -82,16 +87,36 @@ export class VideoDecoder extends EnlargingDecoder {
     )
     // The last stages double the frames as often as they can be halved.
     let doublings = 0
-    while (doublings < hiddenDims.length && frames % 2 ** (doublings + 1) === 0) doublings++
+    const least = steps ?? 1
+    while (
+      doublings < hiddenDims.length &&
+      frames % 2 ** (doublings + 1) === 0 &&
+      frames / 2 ** (doublings + 1) >= least
+    )
+      doublings++
+    expectConfig(
+      steps === undefined || frames / 2 ** doublings === steps,
+      name,
+      `${frames} frames to be a power of 2 times the steps, at most ${hiddenDims.length} doublings`,
+      steps,
+      'Use other steps, or one latent for the whole video.',
+    )
     const generator = random === undefined ? {} : { random }
-    this.inputShape = [embeddingDim]
+    this.inputShape = steps === undefined ? [embeddingDim] : [steps, embeddingDim]
     this.outputShape = [frames, height, width, channels]
     this.activation = outputActivation
     this.first = [frames / 2 ** doublings, height / whole, width / whole, hiddenDims[0]!]
-    const outFeatures = this.first.reduce((product, n) => product * n, 1)
+    // Of each step a map of its own.
+    const map = steps === undefined ? this.first : this.first.slice(1)
+    const outFeatures = map.reduce((product, n) => product * n, 1)
     this.linear = this.addModule(
       'linear',
-      new Linear({ inFeatures: embeddingDim, outFeatures, unflattenedTo: this.first, ...generator }),
+      new Linear({
+        inFeatures: embeddingDim,
+        outFeatures,
+        ...(map.length > 1 && { unflattenedTo: map }),
+        ...generator,
+      }),
     )
     this.norm = this.addModule('bn', new BatchNorm({ numFeatures: hiddenDims[0]! }))
     const still = hiddenDims.length - doublings

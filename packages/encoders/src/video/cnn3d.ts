@@ -50,6 +50,8 @@ class Stage extends Module {
 export class CNN3DEncoder extends BaseEncoder {
   readonly inputShape: readonly (number | null)[]
   readonly embeddingDim: number
+  /** Channels of each stage. */
+  readonly hiddenDims: readonly number[]
   private readonly stages: ModuleList<Stage>
   private readonly fc: Linear
 
@@ -62,6 +64,7 @@ export class CNN3DEncoder extends BaseEncoder {
     expectConvolutions(name, { embeddingDim, hiddenDims, kernelSize })
     this.inputShape = [null, null, null, channels]
     this.embeddingDim = embeddingDim
+    this.hiddenDims = [...hiddenDims]
     this.stages = this.addModule(
       'stages',
       new ModuleList(hiddenDims.map((width, i) => new Stage(i === 0 ? channels : hiddenDims[i - 1]!, width, kernelSize, random))), // biome-ignore format: one line

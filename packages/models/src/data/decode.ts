@@ -1,11 +1,10 @@
-import { readFileSync, statSync } from 'node:fs'
-import { access, constants, stat } from 'node:fs/promises'
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import type { Sharp } from 'sharp'
 import type { SharpFactory } from '../image/sharp.js'
 
 export interface DecodeOptions {
-  /** Edge of the square result in pixels. */
-  size: number
+  /** Edge of the square result in pixels, or its height and width. */
+  size: number | readonly [height: number, width: number]
   /** Larger images are refused before they are decoded. */
   maxPixels: number
   /** Turn it as its EXIF orientation says. Default true. */
@@ -15,68 +14,84 @@ export interface DecodeOptions {
 /** A reason of our own, good enough to be shown as it is. */
 export class Refused extends Error {}
 
-const formats = new Set(['jpeg', 'png', 'webp'])
-
-/**
- * One file as RGB bytes `[size, size, 3]`: turned as its EXIF orientation says, laid on white where transparent,
- * converted to sRGB, scaled to cover the square (Lanczos), cropped in the centre. `decodeReason` puts what it throws into
- * a few words.
- */
-export async function decodeImage(
-  sharp: SharpFactory,
-  file: string,
-  options: DecodeOptions,
-): Promise<Uint8Array> {
-  const { size, maxPixels, autoOrient = true } = options
-  const info = await stat(file)
-  if (!info.isFile()) throw new Refused('not a regular file')
-  if (info.size === 0) throw new Refused('empty file')
-  await access(file, constants.R_OK) // sharp would not say why
-  const image = sharp(file, { limitInputPixels: maxPixels, failOn: 'error', autoOrient })
-  // The content decides, not the name: an SVG named .png would otherwise be rendered.
-  const { format, width, height } = await image.metadata()
-  if (!formats.has(format)) throw new Refused(`holds ${format}, not JPEG, PNG or WebP`)
-  if (width * height > maxPixels) throw new Refused(`${width}×${height} is over ${maxPixels} pixels`)
-  return pixelsOf(image, size)
-}
-
-/** What tells that a file is the one that was decoded before. */
-export interface Stamp {
-  size: number
-  modified: number
-}
-
-export function stampOf(file: string): Stamp | undefined {
-  const info = statSync(file, { throwIfNoEntry: false })
-  return info?.isFile() ? { size: info.size, modified: info.mtimeMs } : undefined
-}
-
 // Larger files are not held in memory while they wait.
 const heldBytes = 2 ** 18
 
 /**
- * The same for a file that was decoded before. One that is still what it was is not looked at again, and needs one turn of the
- * event loop, which a training step holds up.
+ * One file, by its path or as its bytes, as RGB bytes `[height, width, 3]`: turned as its EXIF orientation says, laid on white where transparent,
+ * converted to sRGB, scaled to cover the rectangle (Lanczos), cropped in the centre. `decodeReason` puts what it throws into
+ * a few words. It needs one turn of the event loop, which a training step holds up.
  */
-export function decodeAgain(
+export async function decodeImage(
   sharp: SharpFactory,
-  file: string,
+  file: string | Uint8Array,
   options: DecodeOptions,
-  before: Stamp | undefined,
 ): Promise<Uint8Array> {
-  const now = stampOf(file)
-  if (before === undefined || now?.size !== before.size || now.modified !== before.modified)
-    return decodeImage(sharp, file, options)
   const { size, maxPixels, autoOrient = true } = options
-  const source = now.size <= heldBytes ? readFileSync(file) : file
-  return pixelsOf(sharp(source, { limitInputPixels: maxPixels, failOn: 'error', autoOrient }), size)
+  const [height, width] = typeof size === 'number' ? [size, size] : size
+  const source = typeof file === 'string' ? sourceOf(file) : file
+  if (source.length === 0) throw new Refused('empty file')
+  const known = isKnown(typeof source === 'string' ? startOf(source) : source)
+  try {
+    // The content decides, not the name: an SVG named .png would otherwise be rendered.
+    if (!known) throw new Refused('not an image that can be read')
+    const image = sharp(source, { limitInputPixels: maxPixels, failOn: 'error', autoOrient })
+    return await pixelsOf(image, height, width)
+  } catch (error) {
+    throw await betterReason(sharp, source, maxPixels, error)
+  }
 }
 
-async function pixelsOf(image: Sharp, size: number): Promise<Uint8Array> {
+function sourceOf(file: string): Uint8Array | string {
+  const info = statSync(file)
+  if (!info.isFile()) throw new Refused('not a regular file')
+  if (info.size === 0) return new Uint8Array(0)
+  return info.size <= heldBytes ? readFileSync(file) : file
+}
+
+function startOf(file: string): Uint8Array {
+  const start = new Uint8Array(12)
+  const handle = openSync(file, 'r')
+  try {
+    return start.subarray(0, readSync(handle, start, 0, start.length, 0))
+  } finally {
+    closeSync(handle)
+  }
+}
+
+// By the first bytes of JPEG, PNG and WebP.
+function isKnown(bytes: Uint8Array): boolean {
+  const word = (at: number): number =>
+    ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0
+  return (
+    word(0) >>> 8 === 0xffd8ff || word(0) === 0x89504e47 || (word(0) === 0x52494646 && word(8) === 0x57454250)
+  )
+}
+
+// Looks closer at what failed.
+async function betterReason(
+  sharp: SharpFactory,
+  source: Uint8Array | string,
+  maxPixels: number,
+  error: unknown,
+): Promise<unknown> {
+  const info = await sharp(source, { limitInputPixels: false })
+    .metadata()
+    .catch(() => undefined)
+  if (info === undefined) return error
+  const { format, width, height } = info
+  if (!formats.has(format)) return new Refused(`holds ${format}, not JPEG, PNG or WebP`)
+  if (width * height > maxPixels) return new Refused(`${width}×${height} is over ${maxPixels} pixels`)
+  return error
+}
+
+const formats = new Set(['jpeg', 'png', 'webp'])
+
+async function pixelsOf(image: Sharp, height: number, width: number): Promise<Uint8Array> {
   const { data, info: out } = await image
     .flatten({ background: '#ffffff' })
     .toColourspace('srgb')
-    .resize(size, size, { fit: 'cover', position: 'centre' })
+    .resize(width, height, { fit: 'cover', position: 'centre' })
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true })
   if (out.channels === 3) return data

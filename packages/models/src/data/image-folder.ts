@@ -4,7 +4,7 @@ import { expectInteger, expectOneOf, VqAbortError, VqConfigError, VqFormatError 
 import { loadSharp, type SharpFactory } from '../image/sharp.js'
 import { type Captions, captionsOf } from './captions.js'
 import { type Dataset, expectIndices } from './dataset.js'
-import { type DecodeOptions, decodeAgain, decodeImage, decodeReason, type Stamp, stampOf } from './decode.js'
+import { decodeImage, decodeReason } from './decode.js'
 import { mapBounded } from './files/bounded.js'
 import { Gate } from './files/gate.js'
 import { labelExtra } from './images/byte-images.js'
@@ -82,12 +82,10 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
   const bytes = size * size * 3
   const cache = new Uint8Array(Math.min(files.length, Math.floor(cacheBytes / bytes)) * bytes)
   const refused: (string | undefined)[] = []
-  const stamps: (Stamp | undefined)[] = []
   const said: string[] = []
   let done = 0
   await mapBounded(files, decodesAtOnce, async (file, at) => {
     if (signal?.aborted) throw new VqAbortError('imageFolder', signal.reason)
-    stamps[at] = stampOf(join(root, file))
     const image = await decodeImage(sharp, join(root, file), { size, maxPixels }).catch(decodeReason)
     const caption = await captionOf?.(file)
     if (typeof image === 'string') refused[at] = image
@@ -132,7 +130,6 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
     cache,
     kept,
     ids,
-    stamps: kept.map(i => stamps[i]),
     decodesAtOnce,
     gate: new Gate(decodesAtOnce),
   }
@@ -155,15 +152,16 @@ export async function imageFolder(folder: string, options: ImageFolderOptions = 
   }
 }
 
-interface Source extends DecodeOptions {
+interface Source {
   sharp: SharpFactory
   root: string
+  size: number
+  maxPixels: number
   bytes: number
   /** The first files' pixels, by position in the scan. */
   cache: Uint8Array
   kept: number[]
   ids: string[]
-  stamps: (Stamp | undefined)[]
   decodesAtOnce: number
   /** Shared by all batches, since a loader fetches several at once. */
   gate: Gate
@@ -191,9 +189,7 @@ async function decodeMissing(
   await mapBounded(missing, source.decodesAtOnce, async n => {
     const id = source.ids[indices[n]!]!
     try {
-      const image = await source.gate.run(() =>
-        decodeAgain(source.sharp, join(source.root, id), source, source.stamps[indices[n]!]),
-      )
+      const image = await source.gate.run(() => decodeImage(source.sharp, join(source.root, id), source))
       copyScaled(image, 0, out, n * source.bytes, source.bytes)
     } catch (error) {
       throw new VqFormatError({

@@ -14,20 +14,22 @@ export interface FolderScan {
   skipped: Skipped[]
 }
 
-const imageEndings = new Set(['.jpg', '.jpeg', '.png', '.webp'])
+/** Of the images that can be read. */
+export const imageFileEndings: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp'])
 
 /** Every JPEG, PNG and WebP file under a folder, by its name, as `scanFiles` finds them. */
 export function scanImages(folder: string): Promise<FolderScan> {
-  return scanFiles(folder, imageEndings, 'a JPEG, PNG or WebP file')
+  return scanFiles(folder, imageFileEndings, 'a JPEG, PNG or WebP file')
 }
 
 /**
- * Every file under a folder whose name ends in one of `wanted` in lower case; `kind` is what they are in words. Links are followed once per real folder, so that loops end.
+ * Every file under a folder whose name ends in one of `wanted` in lower case, or every file without it; `kind` is what they are in
+ * words. Links are followed once per real folder, so that loops end.
  * Hidden files are passed over silently, everything else that is not taken is in `skipped`.
  */
 export async function scanFiles(
   folder: string,
-  wanted: ReadonlySet<string>,
+  wanted: ReadonlySet<string> | undefined,
   kind: string,
 ): Promise<FolderScan> {
   const files: string[] = []
@@ -61,7 +63,7 @@ export async function scanFiles(
       if (found === undefined) skipped.push({ file: path, reason: 'a broken link' })
       else if (found.isDirectory()) await walk(path)
       else if (!found.isFile()) skipped.push({ file: path, reason: 'not a regular file' })
-      else if (wanted.has(extname(entry.name).toLowerCase())) files.push(path)
+      else if (wanted === undefined || wanted.has(extname(entry.name).toLowerCase())) files.push(path)
       else skipped.push({ file: path, reason: `not named as ${kind}` })
     }
   }

@@ -72,16 +72,51 @@ async function readAll(file: RowFile, size: number): Promise<Float32Array> {
   return out
 }
 
-// In the order of the file, neighbours together.
+/**
+ * These rows of `size` numbers each, one after another, read in the order of the file, neighbours together. Rows that follow each
+ * other may be the very array that the file gave. Throws as `file.read` does.
+ */
+export async function readRows(
+  file: Pick<RowFile, 'read'>,
+  indices: Int32Array,
+  size: number,
+): Promise<Float32Array> {
+  const most = Math.max(1, Math.floor(mostBytesAtOnce / (8 * size)))
+  if (indices.length <= most && follow(indices)) {
+    const rows = await file.read(indices[0], indices.length)
+    if (rows instanceof Float32Array) return rows
+  }
+  const out = new Float32Array(indices.length * size)
+  const order = Int32Array.from(indices.keys()).sort((a, b) => indices[a] - indices[b])
+  for (let at = 0; at < order.length; ) {
+    const first = indices[order[at]]
+    let end = at + 1
+    while (
+      end < order.length &&
+      indices[order[end]] - indices[order[end - 1]] <= widestGap &&
+      indices[order[end]] - first < most
+    )
+      end++
+    const rows = (await file.read(first, indices[order[end - 1]] - first + 1)) as Float32Array
+    for (; at < end; at++) {
+      const from = (indices[order[at]] - first) * size
+      out.set(rows.subarray(from, from + size), order[at] * size)
+    }
+  }
+  return out
+}
+
+function follow(indices: Int32Array): boolean {
+  for (let n = 1; n < indices.length; n++) if (indices[n] !== indices[n - 1] + 1) return false
+  return indices.length > 0
+}
+
 async function readSome(
   path: string,
   stamp: string,
   indices: Int32Array,
   size: number,
 ): Promise<Float32Array> {
-  const out = new Float32Array(indices.length * size)
-  const order = Array.from(indices.keys()).sort((a, b) => indices[a] - indices[b])
-  const most = Math.max(1, Math.floor(mostBytesAtOnce / (8 * size)))
   const file = await openRows(path)
   try {
     if (file.stamp !== stamp)
@@ -91,23 +126,8 @@ async function readSome(
         received: 'another version of it',
         remedy: 'Open it again.',
       })
-    for (let at = 0; at < order.length; ) {
-      const first = indices[order[at]]
-      let end = at + 1
-      while (
-        end < order.length &&
-        indices[order[end]] - indices[order[end - 1]] <= widestGap &&
-        indices[order[end]] - first < most
-      )
-        end++
-      const rows = (await file.read(first, indices[order[end - 1]] - first + 1)) as Float32Array
-      for (; at < end; at++) {
-        const from = (indices[order[at]] - first) * size
-        out.set(rows.subarray(from, from + size), order[at] * size)
-      }
-    }
+    return await readRows(file, indices, size)
   } finally {
     await file.close()
   }
-  return out
 }

@@ -10,7 +10,7 @@ export { knnJaccard } from './knn-jaccard.js'
 export type { LabelledCodes, LabelledFeatures } from './labelled.js'
 export { linearCka } from './linear-cka.js'
 export { type LinearProbe, type LinearProbeOptions, linearProbe } from './linear-probe.js'
-export { normalizedMutualInformation } from './mutual-information.js'
+export { normalizedMutualInformation, normalizedMutualInformationOfCounts } from './mutual-information.js'
 export { nearestNeighborAccuracy } from './nearest-neighbor-accuracy.js'
 export { type PwccaOptions, pwcca } from './pwcca.js'
 export {

@@ -46,7 +46,34 @@ export function normalizedMutualInformation(
     count(joint, `${code}:${named[i]}`)
   }
   expectShape(n > 0, operation, 'at least one row that is not masked', 'only −1', 'Pass some codes.')
-  if (clusters.size === 1 && classes.size === 1) return 1
+  return ofCounts([...clusters.values()], [...classes.values()], [...joint.values()])
+}
+
+/**
+ * The same from counts: how often each cluster occurs, each class, and each pair of both (zeros may be left out), in any
+ * order. For millions of rows whose counts are known already. Throws VqShapeError for totals that differ or are 0.
+ */
+export function normalizedMutualInformationOfCounts(
+  clusters: ArrayLike<number>,
+  classes: ArrayLike<number>,
+  joint: ArrayLike<number>,
+): number {
+  const [a, b, c] = [clusters, classes, joint].map(total)
+  expectShape(
+    a > 0 && a === b && b === c,
+    'normalizedMutualInformationOfCounts',
+    'counts of the same rows, at least one',
+    `totals of ${a}, ${b} and ${c}`,
+    'Count clusters, classes and pairs of the same rows.',
+  )
+  return ofCounts(clusters, classes, joint)
+}
+
+function ofCounts(clusters: ArrayLike<number>, classes: ArrayLike<number>, joint: ArrayLike<number>): number {
+  const n = total(joint)
+  // A single cluster and a single class: the one pair is all rows.
+  const single = (of: ArrayLike<number>): boolean => Array.prototype.includes.call(of, n)
+  if (single(clusters) && single(classes)) return 1
   const [h1, h2, h12] = [clusters, classes, joint].map(of => nats(of, n))
   // Below rounding there is none: h1 + h2 − h12 of independent labels is a few units of the last place, on either side.
   const information = h1 + h2 - h12
@@ -54,13 +81,19 @@ export function normalizedMutualInformation(
   return Math.min(1, information / ((h1 + h2) / 2))
 }
 
+function total(counts: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < counts.length; i++) sum += counts[i]
+  return sum
+}
+
 function count<K>(counts: Map<K, number>, key: K): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
 // Σ p·ln(1/p); every term is at least 0, so nothing cancels.
-function nats<K>(counts: Map<K, number>, n: number): number {
+function nats(counts: ArrayLike<number>, n: number): number {
   let sum = 0
-  for (const times of counts.values()) sum += (times / n) * Math.log(n / times)
+  for (let i = 0; i < counts.length; i++) if (counts[i] > 0) sum += (counts[i] / n) * Math.log(n / counts[i])
   return sum
 }

@@ -1,4 +1,4 @@
-import { expectShape, VqValueError } from '@vq/core'
+import { expectNumber, expectShape, VqValueError } from '@vq/core'
 import { entropy, perplexity } from '../evaluate/codes.js'
 import type { Figure } from './figure.js'
 import { renderChart } from './render.js'
@@ -6,6 +6,9 @@ import { ink, palette } from './theme.js'
 
 export interface CodebookUsageOptions {
   title?: string
+  /** Of the axes, in SVG units, at least 100. Default 720 by 280. */
+  width?: number
+  height?: number
 }
 
 /** How often each code occurs, commonest first, beside what equal use would be. `counts` as of `codeCounts`. */
@@ -13,7 +16,8 @@ export function codebookUsage(
   counts: ArrayLike<number>,
   options: CodebookUsageOptions = {},
 ): Promise<Figure> {
-  const { title = 'Codebook usage' } = options
+  const { title = 'Codebook usage', width = 720, height = 280 } = options
+  for (const size of [width, height]) expectNumber('codebookUsage', 'width and height', size, 100, 10_000)
   const bad = Array.from(counts).findIndex(c => !(c >= 0 && c < Infinity))
   if (bad >= 0)
     throw new VqValueError({
@@ -35,8 +39,8 @@ export function codebookUsage(
   const used = shares.filter(s => s > 0).length
   const subtitle = `${used} of ${size} codes used (${percent(used / size)}) · perplexity ${perplexity(counts).toFixed(1)} · ${entropy(counts).toFixed(2)} of ${Math.log2(size).toFixed(2)} bits · ${total.toLocaleString('en-US')} tokens`
   return renderChart({
-    width: 720,
-    height: 280,
+    width,
+    height,
     title: { text: title, subtitle },
     layer: [
       {

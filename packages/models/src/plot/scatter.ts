@@ -1,4 +1,4 @@
-import { expectConfig, expectShape } from '@vq/core'
+import { expectConfig, expectNumber, expectShape } from '@vq/core'
 import type { Figure } from './figure.js'
 import { principalComponents } from './project.js'
 import { renderChart } from './render.js'
@@ -100,6 +100,9 @@ export interface CodebookProjectionOptions {
   vectors?: Float32Array
   title?: string
   subtitle?: string
+  /** Of the axes, in SVG units, at least 100. Default 560 by 480. */
+  width?: number
+  height?: number
 }
 
 /** A codebook [K, dim] in the plane of its first two principal components. */
@@ -108,6 +111,9 @@ export function codebookProjection(
   options: CodebookProjectionOptions,
 ): Promise<Figure> {
   const { dim, counts, vectors = new Float32Array(0), title = 'Codebook', subtitle } = options
+  const edges = { width: options.width ?? width, height: options.height ?? height }
+  for (const edge of Object.values(edges))
+    expectNumber('codebookProjection', 'width and height', edge, 100, 10_000)
   const { points, shares, apply } = principalComponents('codebookProjection', codebook, dim, 2)
   const size = points.length / 2
   expectShape(
@@ -159,8 +165,7 @@ export function codebookProjection(
       ? []
       : [`${used.length} chosen, larger where more often · ${size - used.length} never chosen, hollow`]
   return renderChart({
-    width,
-    height,
+    ...edges,
     title: { text: title, subtitle: subtitle ?? [`${counted(size, 'code')} of ${dim}`, ...told] },
     layer,
   } as never)

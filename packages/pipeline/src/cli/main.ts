@@ -1,8 +1,15 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
+import { analyzeCommand } from './analyze.js'
+import { benchCommand } from './bench.js'
+import { compareCommand } from './compare.js'
+import { decodeCommand } from './decode.js'
 import { demoCommand } from './demo.js'
 import { doctorCommand } from './doctor.js'
+import { encodeCommand } from './encode.js'
 import { exitCode, explain } from './exit.js'
+import { templatesCommand } from './templates.js'
+import { trainCommand } from './train.js'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -13,11 +20,18 @@ export async function main(argv: readonly string[]): Promise<number> {
     code = value
   }
   const program = new Command('vq')
-    .description('From images to discrete codes.')
+    .description('From images, texts, videos and vectors to semantic IDs.')
     .version(version)
-    .showHelpAfterError('See vq --help, vq demo --help.')
+    .showHelpAfterError('See vq --help, vq train --help.')
     .addCommand(demoCommand(setExitCode))
+    .addCommand(trainCommand(setExitCode))
+    .addCommand(encodeCommand(setExitCode))
+    .addCommand(decodeCommand(setExitCode))
+    .addCommand(analyzeCommand(setExitCode))
+    .addCommand(compareCommand(setExitCode))
+    .addCommand(templatesCommand(setExitCode))
     .addCommand(doctorCommand(setExitCode))
+    .addCommand(benchCommand(setExitCode))
   // Errors come here instead of ending the process.
   for (const command of [program, ...program.commands]) command.exitOverride()
   try {

@@ -1,2 +1,3 @@
 export { FSQ, type FSQOptions } from './fsq.js'
+export { fsqLevels } from './fsq-levels.js'
 export { ResidualFSQ, type ResidualFSQOptions } from './residual-fsq.js'

@@ -11,6 +11,23 @@ export interface Range {
 
 const readsAtOnce = 8
 
+// Neighbours become one read where little lies between them.
+const widestGap = 4096
+const largestRead = 1 << 20
+
+function together(ranges: readonly Range[]): (Range & { members: Range[] })[] {
+  const out: (Range & { members: Range[] })[] = []
+  for (const range of ranges) {
+    const last = out.at(-1)
+    const near = last !== undefined && range.from >= last.to && range.from - last.to <= widestGap
+    if (near && range.to - last.from <= largestRead) {
+      last.to = range.to
+      last.members.push(range)
+    } else out.push({ ...range, members: [range] })
+  }
+  return out
+}
+
 /** Parts of one file: kept in memory where it is small, else read when they are asked for. No file stays open. */
 export class FileRanges {
   readonly path: string
@@ -45,11 +62,12 @@ export class FileRanges {
     try {
       const info = await file.stat()
       if (`${info.size} ${info.mtimeMs}` !== this.stamp) throw this.changed('another version of it')
-      return await mapBounded(ranges, readsAtOnce, async ({ from, to }) => {
+      const parts = await mapBounded(together(ranges), readsAtOnce, async ({ from, to, members }) => {
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(to - from), 0, to - from, from)
         if (bytesRead !== to - from) throw this.changed(`${bytesRead} bytes at ${from}`)
-        return buffer
+        return members.map(member => buffer.subarray(member.from - from, member.to - from))
       })
+      return parts.flat()
     } finally {
       await file.close()
     }

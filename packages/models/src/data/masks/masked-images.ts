@@ -30,7 +30,7 @@ export interface MaskedImagesOptions {
   maxPixels?: number
   /** Bound of the cache of decoded images and masks. Default 1 GiB. */
   cacheBytes?: number
-  /** How many files are decoded at once, off the main thread. Default 4. */
+  /** How many files are handed to the decoder at once, off the main thread; more wait their turn. Default 32. */
   decodesAtOnce?: number
   /**
    * 'throw': a file that cannot be used fails the batch that wants it. 'skip': all are decoded when the data set is opened, and
@@ -77,7 +77,7 @@ export async function maskedImages(
     size = 224,
     maxPixels = 100e6,
     cacheBytes = 2 ** 30,
-    decodesAtOnce = 4,
+    decodesAtOnce = 32,
     damaged = 'throw',
   } = options
   expectInteger('maskedImages', 'size', size, 1, 4096)

@@ -23,8 +23,8 @@ export interface CsvTable {
 }
 
 /** A row of a CSV file and where it lies in it, in bytes: [from, to). */
-export interface CsvRow {
-  fields: string[]
+export interface CsvRow<Field = string> {
+  fields: Field[]
   from: number
   to: number
 }
@@ -68,15 +68,38 @@ export async function readCsv(path: string, options: CsvOptions = {}): Promise<C
  * The rows of a CSV file one after another, the header among them, of which only a piece is in memory. Throws VqConfigError
  * where there is no such file, VqFormatError where it is not UTF-8, rows differ in length, or quotes do not fit.
  */
-export async function* csvRows(path: string, options: CsvOptions = {}): AsyncGenerator<CsvRow> {
+export function csvRows(path: string, options: CsvOptions = {}): AsyncGenerator<CsvRow> {
+  return parsedRows<string>(path, parserOptions(path, options), true)
+}
+
+/**
+ * The same with fields as bytes, whatever their encoding and however many a row has, so that one bad row is no loss of the others.
+ */
+export function csvByteRows(path: string, options: CsvOptions = {}): AsyncGenerator<CsvRow<Buffer>> {
+  return parsedRows<Buffer>(path, { ...parserOptions(path, options), ...tolerant }, false)
+}
+
+const tolerant = { encoding: null, relax_column_count: true, relax_quotes: true } as const
+
+/** The rows in a piece of such a file. */
+export async function parseByteRows(bytes: Buffer, path: string, options: CsvOptions): Promise<Buffer[][]> {
+  const { parse } = await import('csv-parse/sync')
+  return parse(bytes, { ...parserOptions(path, options), ...tolerant }) as unknown as Buffer[][]
+}
+
+async function* parsedRows<Field>(
+  path: string,
+  options: Options,
+  utf8: boolean,
+): AsyncGenerator<CsvRow<Field>> {
   if (!(await stat(path).catch(() => undefined))?.isFile())
     throw missing('reading CSV', `the file ${path}`, 'none', 'Check the path.')
   const { parse } = await import('csv-parse')
   const check = new Utf8Check(path)
-  const parser = parse({ ...parserOptions(path, options), info: true })
+  const parser = parse({ ...options, info: true })
   async function* checked(): AsyncGenerator<Buffer> {
     for await (const part of createReadStream(path)) {
-      check.add(part as Buffer)
+      if (utf8) check.add(part as Buffer)
       yield part as Buffer
     }
     check.end()
@@ -87,7 +110,7 @@ export async function* csvRows(path: string, options: CsvOptions = {}): AsyncGen
   let from = 0
   try {
     for await (const { record, info } of parser as AsyncIterable<{
-      record: string[]
+      record: Field[]
       info: { bytes: number }
     }>) {
       yield { fields: record, from, to: info.bytes }

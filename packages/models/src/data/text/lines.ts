@@ -7,6 +7,8 @@ export interface Lines {
   file: FileRanges
   starts: Float64Array
   ends: Float64Array
+  /** Number of each line in the file, from 0, counting those that were left out. */
+  numbers: Float64Array
 }
 
 const lineFeed = 10
@@ -33,12 +35,18 @@ class Numbers {
 
 /**
  * Finds the lines of a UTF-8 file, which end with LF or CR LF; a last one without an end counts. Lines of nothing but white
- * space are left out unless `keepEmpty`. Throws VqFormatError where the file is not UTF-8 or has no line.
+ * space are left out unless `keepEmpty`. Throws VqFormatError where the file has no line or, with `utf8`, is not UTF-8.
  */
-export async function findLines(path: string, memoryBytes: number, keepEmpty: boolean): Promise<Lines> {
+export async function findLines(
+  path: string,
+  memoryBytes: number,
+  keepEmpty: boolean,
+  utf8: boolean = true,
+): Promise<Lines> {
   const file = await FileRanges.open('textFile', path, memoryBytes)
   const check = new Utf8Check(path)
-  const [starts, ends] = [new Numbers(), new Numbers()]
+  const [starts, ends, numbers] = [new Numbers(), new Numbers(), new Numbers()]
+  let number = 0
   let start = 0
   let at = 0
   let lastByte = 0
@@ -48,11 +56,13 @@ export async function findLines(path: string, memoryBytes: number, keepEmpty: bo
     if (filled || keepEmpty) {
       starts.push(start)
       ends.push(end)
+      numbers.push(number)
     }
+    number++
     filled = false
   }
   for await (const piece of file.pieces()) {
-    check.add(piece)
+    if (utf8) check.add(piece)
     let from = 0
     if (at === 0 && piece[0] === 0xef && piece[1] === 0xbb && piece[2] === 0xbf) start = from = 3
     for (let i = from; i < piece.length; i++) {
@@ -65,15 +75,20 @@ export async function findLines(path: string, memoryBytes: number, keepEmpty: bo
     }
     at += piece.length
   }
-  check.end()
+  if (utf8) check.end()
   if (start < at) endLine(at)
-  const lines = { file, starts: starts.done(), ends: ends.done() }
+  const lines = { file, starts: starts.done(), ends: ends.done(), numbers: numbers.done() }
   if (lines.starts.length === 0) throw damaged(path, 'text', 'at least one line', 'none')
   return lines
 }
 
 /** The texts of these lines. */
-export async function readLines({ file, starts, ends }: Lines, indices: Int32Array): Promise<string[]> {
+export async function readLines(lines: Lines, indices: Int32Array): Promise<string[]> {
+  return (await readLineBytes(lines, indices)).map(bytes => bytes.toString('utf8'))
+}
+
+/** Their bytes. */
+export function readLineBytes({ file, starts, ends }: Lines, indices: Int32Array): Promise<Buffer[]> {
   const ranges: Range[] = Array.from(indices, i => ({ from: starts[i], to: ends[i] }))
-  return (await file.read(ranges)).map(bytes => bytes.toString('utf8'))
+  return file.read(ranges)
 }

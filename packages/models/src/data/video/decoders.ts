@@ -4,7 +4,7 @@ import type { SharpFactory } from '../../image/sharp.js'
 import { decodeImage, Refused } from '../decode.js'
 import { type FrameRequest, readFrames } from './ffmpeg.js'
 
-/** Frames as bytes, each [size, size, 3]; fewer than asked for where there are no more. */
+/** Frames as bytes, each [height, width, 3]; fewer than asked for where there are no more. */
 export type FrameReader = (request: FrameRequest) => Promise<Uint8Array>
 
 export function videoReader(ffmpeg: () => Promise<string>, file: string): FrameReader {
@@ -19,10 +19,11 @@ export function framesReader(
   maxPixels: number,
 ): FrameReader {
   return async ({ size, stride, skip, count }) => {
+    const bytes = size[0] * size[1] * 3
     const wanted = files.filter((_, i) => i % stride === 0).slice(skip, skip + count)
-    const out = new Uint8Array(wanted.length * size * size * 3)
+    const out = new Uint8Array(wanted.length * bytes)
     for (const [i, file] of wanted.entries())
-      out.set(await decodeImage(sharp, join(folder, file), { size, maxPixels }), i * size * size * 3)
+      out.set(await decodeImage(sharp, join(folder, file), { size, maxPixels }), i * bytes)
     return out
   }
 }
@@ -44,12 +45,12 @@ export function animationReader(sharp: SharpFactory, file: string, maxPixels: nu
     })
       .flatten({ background: '#ffffff' })
       .toColourspace('srgb')
-      .resize(size, size, { fit: 'cover', position: 'centre' })
+      .resize(size[1], size[0], { fit: 'cover', position: 'centre' })
       .removeAlpha()
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true })
     if (all.info.channels !== 3) throw new Refused(`decodes to ${all.info.channels} channels`)
-    const bytes = size * size * 3
+    const bytes = size[0] * size[1] * 3
     const out = new Uint8Array(frames * bytes)
     for (let i = 0; i < frames; i++)
       out.set(all.data.subarray(i * stride * bytes, (i * stride + 1) * bytes), i * bytes)

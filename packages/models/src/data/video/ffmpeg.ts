@@ -6,8 +6,8 @@ import { delimiter, join } from 'node:path'
 import { VqAbortError, VqConfigError, VqDeviceError, VqFormatError } from '@vq/core'
 
 export interface FrameRequest {
-  /** Edge of the square frames in pixels. */
-  size: number
+  /** Of a frame in pixels. */
+  size: readonly [height: number, width: number]
   /** Every `stride`-th frame from the first one on. */
   stride: number
   /** How many of them to leave out first. */
@@ -73,16 +73,17 @@ const formats =
 const mostErrorText = 4000
 
 /**
- * Frames of a video as RGB bytes, one after another, each [size, size, 3], scaled to cover the square and cropped in the centre.
+ * Frames of a video as RGB bytes, one after another, each [height, width, 3], scaled to cover the frame and cropped in the centre.
  * Fewer where it ends before. Throws VqFormatError with ffmpeg's words where it fails, VqAbortError on a signal.
  */
 export function readFrames(ffmpeg: string, file: string, request: FrameRequest): Promise<Uint8Array> {
   const { size, stride, skip, count, timeoutMs, signal } = request
-  const frameBytes = size * size * 3
+  const [height, width] = size
+  const frameBytes = height * width * 3
   const filters = [
     `select='not(mod(n,${stride}))*gte(n,${skip * stride})'`,
-    `scale=${size}:${size}:force_original_aspect_ratio=increase:flags=area`,
-    `crop=${size}:${size}`,
+    `scale=${width}:${height}:force_original_aspect_ratio=increase:flags=area`,
+    `crop=${width}:${height}`,
     // Evenly spaced times at the rate of the output: no frame is doubled or dropped.
     'setpts=N/25/TB',
   ]

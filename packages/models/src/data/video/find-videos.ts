@@ -18,7 +18,8 @@ const videoEndings = [
   '.ogv',
 ]
 const imageEndings = ['.jpg', '.jpeg', '.png', '.webp']
-const wanted = new Set([...videoEndings, ...imageEndings, '.gif'])
+/** Of videos, animations and the images that frames are. */
+export const videoFileEndings: ReadonlySet<string> = new Set([...videoEndings, ...imageEndings, '.gif'])
 
 /** A video under a folder, and what gives its frames. */
 export interface Video {
@@ -27,16 +28,34 @@ export interface Video {
   read: FrameReader
 }
 
+export interface FindVideosOptions {
+  maxPixels: number
+  ffmpeg?: string | undefined
+}
+
+export interface FoundVideos {
+  videos: Video[]
+  skipped: Skipped[]
+}
+
 /**
  * Videos, GIFs and folders of frames under `root`, by path. Where ffmpeg lies is only looked up when a video is read, then by
  * `findFfmpeg`.
  */
-export async function findVideos(
+export async function findVideos(root: string, options: FindVideosOptions): Promise<FoundVideos> {
+  const { files, skipped } = await scanFiles(root, videoFileEndings, 'a video, GIF or image')
+  const found = await videosOf(root, files, options)
+  return { videos: found.videos, skipped: [...skipped, ...found.skipped] }
+}
+
+/** The same for files that were found before, by their paths relative to `root`. */
+export async function videosOf(
   root: string,
-  options: { maxPixels: number; ffmpeg?: string | undefined },
-): Promise<{ videos: Video[]; skipped: Skipped[] }> {
+  files: readonly string[],
+  options: FindVideosOptions,
+): Promise<FoundVideos> {
   const { maxPixels } = options
-  const { files, skipped } = await scanFiles(root, wanted, 'a video, GIF or image')
+  const skipped: Skipped[] = []
   const sharp = await loadSharp()
   let found: Promise<string> | undefined
   const ffmpeg = (): Promise<string> => {

@@ -85,7 +85,7 @@ export async function videoFolder(folder: string, options: VideoFolderOptions = 
   const read = (video: Video, skip: number, count: number): Promise<Uint8Array> =>
     gate.run(async () => {
       if (signal?.aborted) throw new VqAbortError('videoFolder', signal.reason)
-      return video.read({ size, stride, skip, count, timeoutMs, signal })
+      return video.read({ size: [size, size], stride, skip, count, timeoutMs, signal })
     })
 
   // So many clips at once that a process gives at most 64 MiB, however long its video is.

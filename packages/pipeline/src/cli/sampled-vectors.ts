@@ -1,0 +1,97 @@
+import { Random, tf } from '@vq/core'
+import type { IdTable, ItemVectors } from '../analysis/index.js'
+import type { VQPipeline } from '../pipeline/index.js'
+import type { Source } from '../sources/index.js'
+
+const mostRows = 10_000
+
+/** Embeddings of some items and what their codes decode to, of those that are still in the data; per item only. */
+export async function sampledVectors(
+  pipeline: VQPipeline,
+  source: Source,
+  places: ReadonlyMap<string, number>,
+  table: IdTable,
+  sample: number,
+  signal: AbortSignal,
+): Promise<{ embeddings: ItemVectors; decoded: ItemVectors } | undefined> {
+  if (table.positions !== 1 || pipeline.info.positions.length > 0) return undefined
+  const there = Array.from(table.ids.keys()).filter(row => places.has(table.ids[row] as string))
+  const wanted = Math.min(there.length, Math.max(sample, mostRows))
+  const order = new Random(0).permutation(there.length).subarray(0, wanted).sort()
+  const rows = Array.from(order, i => there[i] as number)
+  if (rows.length < 2) return undefined
+  const { dim } = pipeline
+  const values: Float32Array[] = []
+  const kept: number[] = []
+  const some = picked(
+    source,
+    rows.map(row => places.get(table.ids[row] as string) as number),
+  )
+  for await (const block of pipeline.embedSource(some, { signal })) {
+    values.push(block.values)
+    for (const index of block.indices) kept.push(rows[index] as number)
+  }
+  const embeddings = new Float32Array(kept.length * dim)
+  let at = 0
+  for (const part of values) {
+    embeddings.set(part, at)
+    at += part.length
+  }
+  const { levels } = table
+  const codes = new Int32Array(kept.length * levels)
+  for (const [i, row] of kept.entries())
+    codes.set(table.codes.subarray(row * levels, (row + 1) * levels), i * levels)
+  const decoded = await decodedVectors(pipeline, codes, levels)
+  return {
+    embeddings: { values: embeddings, dim, rows: kept },
+    decoded: { values: decoded, dim, rows: kept },
+  }
+}
+
+/** What codes [N, L] stand for, [N, D]. */
+export async function decodedVectors(
+  pipeline: VQPipeline,
+  codes: Int32Array,
+  levels: number,
+): Promise<Float32Array> {
+  const count = codes.length / levels
+  const out = new Float32Array(count * pipeline.dim)
+  const step = 2048
+  for (let first = 0; first < count; first += step) {
+    const n = Math.min(step, count - first)
+    const part = tf.tensor2d(codes.subarray(first * levels, (first + n) * levels), [n, levels], 'int32')
+    const { embeddings } = await pipeline.decodeFromSemanticIds(part, { vectorsOnly: true })
+    out.set(embeddings.dataSync<'float32'>(), first * pipeline.dim)
+    tf.dispose([part, embeddings])
+  }
+  return out
+}
+
+// Some items of a source, as a source.
+function picked(source: Source, numbers: readonly number[]): Source {
+  return {
+    ...source,
+    modality: source.modality,
+    length: numbers.length,
+    shape: source.shape,
+    skipped: source.skipped,
+    ids: numbers.map(i => source.ids[i] as string),
+    read: async (indices, options) => {
+      const asked = Array.from(indices)
+      const result = await source.read(
+        asked.map(i => numbers[i] as number),
+        options,
+      )
+      // Items are asked for once each and come back in order.
+      const back = new Map(asked.map(i => [numbers[i] as number, i]))
+      return {
+        values: result.values,
+        indices: result.indices.map(i => back.get(i) as number),
+        failed: result.failed.map(item => ({ ...item, index: back.get(item.index) as number })),
+      }
+    },
+    check: () => source.check(),
+    dataset: () => source.dataset(),
+    close: () => source.close(),
+  }
+}

@@ -1,0 +1,246 @@
+import { rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { closest, VqConfigError } from '@vq/core'
+import { writeFileAtomic } from '@vq/core/io'
+import { Command } from 'commander'
+import { PipelineConfig } from '../config/index.js'
+import { templates } from '../config/templates.js'
+import type { PipelineInput } from '../config/values.js'
+import { keepInput } from '../pipeline/artifact.js'
+import { type FitReport, VQPipeline } from '../pipeline/index.js'
+import type { Source } from '../sources/index.js'
+import { addDataOptions, type DataOptions, openData } from './data-options.js'
+import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
+
+interface TrainOptions extends DataOptions {
+  config?: string
+  out: string
+  set?: string[]
+  resume?: boolean
+  overwrite?: boolean
+  json?: boolean
+}
+
+export function trainCommand(setExitCode: (code: number) => void): Command {
+  const command = new Command('train')
+    .description('train a pipeline: an encoder and a quantizer, on images, texts, videos or vectors')
+    .option(
+      '--config <file|template>',
+      'a configuration in JSON, or the name of a template (see vq templates)',
+    )
+    .requiredOption('--out <folder>', 'where the model and everything about its training go')
+    .option(
+      '--set <key=value...>',
+      'changes the configuration, such as --set training.epochs=3 numEmbeddings=256',
+    )
+    .option('--resume', 'go on where a stopped training was, to the same weights')
+    .option('--overwrite', 'throw away what --out holds')
+    .option('--json', 'print the result as JSON')
+  return addDataOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  vq train --config image_vit_rqvae --data ./photos --out runs/photos
+  vq train --config text_lstm_rvq --data news.csv --column title --out runs/news --set training.epochs=3
+  vq train --config vector_rqkmeans --data embeddings.npy --out runs/vectors
+  vq train --data ./photos --out runs/photos --resume`,
+    )
+    .action(async (options: TrainOptions) =>
+      setExitCode(
+        await run(
+          options,
+          console => train(options, console),
+          () => resumeLine(options),
+        ),
+      ),
+    )
+}
+
+function resumeLine({ out, data }: TrainOptions): string {
+  return `Stopped, and saved. To go on:\n\n  vq train --data ${shellWords(data)} --out ${shellWords([out])} --resume\n`
+}
+
+/** Trains as the options say; `compare` does it several times. */
+export async function train(options: TrainOptions, console: Console): Promise<CommandResult> {
+  const { out, resume = false } = options
+  const started = performance.now()
+  const config = await settledConfig(options)
+  await expectRoom(options)
+  const [tower] = config.towers
+  if (tower === undefined) throw new Error('a configuration without towers')
+  const more = { signal: console.signal, onSkip: console.skipped }
+  // Of pretrained models the size is known once they are there.
+  const early = tower.shape === undefined && tower.modality !== 'text' ? undefined : tower.shape
+  let source: Source | undefined
+  let pipeline: VQPipeline
+  if (tower.modality === 'vector') {
+    source = await openData(options, { modality: 'vector', ...(early && { shape: early }) }, more)
+    pipeline = await VQPipeline.create(
+      PipelineConfig.parse({ ...config.values, inputDim: [...source.shape] }),
+    )
+  } else pipeline = await VQPipeline.create(config)
+  try {
+    source ??= await openData(options, { modality: tower.modality, shape: pipeline.itemShape }, more)
+    if (!resume) await keepInput(out, pipeline.config)
+    console.say(`${count(source.length)} ${tower.modality}s in ${options.data.join(', ')}`)
+    const report = await pipeline.fit(source, {
+      out,
+      resume,
+      signal: console.signal,
+      say: console.say,
+      progress: !console.json,
+    })
+    await pipeline.savePipeline(out)
+    await rm(join(out, 'kmeans.safetensors'), { force: true })
+    const { levels, json } = summaryOf(pipeline, report, (performance.now() - started) / 1000)
+    await writeFileAtomic(
+      join(out, 'training.json'),
+      `${JSON.stringify({ ...json, skippedItems: console.skippedItems }, null, 2)}\n`,
+    )
+    return { json: { out, ...json }, text: textOf(options, levels, report) }
+  } finally {
+    await source?.close()
+    pipeline.dispose()
+  }
+}
+
+// Of the run to go on with, or of a file or template with what --set changes.
+async function settledConfig({ config, out, set = [], resume }: TrainOptions): Promise<PipelineConfig> {
+  if (resume && config === undefined && set.length === 0) {
+    const kept = join(out, 'config.input.json')
+    if ((await stat(kept).catch(() => undefined)) === undefined)
+      throw new VqConfigError({
+        operation: 'vq train --resume',
+        expected: `${kept}, which a training writes when it begins`,
+        received: 'nothing there',
+        remedy: 'Start without --resume, or pass the --out of the run to go on from.',
+      })
+    return await PipelineConfig.load(kept)
+  }
+  if (config === undefined)
+    throw new VqConfigError({
+      operation: 'vq train',
+      expected: `--config with a file, or a template among ${Object.keys(templates).join(', ')}`,
+      received: 'none',
+      remedy: 'For a first look: --config image_cnn_kmeans, text_lstm_rvq or vector_rqkmeans.',
+    })
+  const isFile = (await stat(config).catch(() => undefined))?.isFile() ?? false
+  const named = templates[config]?.config
+  if (!isFile && named === undefined)
+    throw new VqConfigError({
+      operation: 'vq train',
+      expected: `--config to be a file, or a template among ${Object.keys(templates).join(', ')}`,
+      received: config,
+      remedy: `Did you mean '${closest(config, Object.keys(templates))}'? Paths are relative to where the command runs.`,
+    })
+  const read = isFile ? await PipelineConfig.load(config) : PipelineConfig.parse(named as PipelineInput)
+  return set.length === 0 ? read : PipelineConfig.parse(changed(read.values, set), '--set')
+}
+
+/** A configuration with `key.key=value` set; values are JSON where they can be, else text. */
+export function changed(values: object, set: readonly string[]): Record<string, unknown> {
+  const result = structuredClone(values) as Record<string, unknown>
+  for (const change of set) {
+    const at = change.indexOf('=')
+    if (at < 1)
+      throw new VqConfigError({
+        operation: '--set',
+        expected: 'key=value',
+        received: change,
+        remedy: 'For example --set training.epochs=3 encoderConfig.hiddenDims=[32,64].',
+      })
+    const path = change.slice(0, at).split('.')
+    const text = change.slice(at + 1)
+    let place = result
+    for (const key of path.slice(0, -1)) {
+      const inner = Object.hasOwn(place, key) ? place[key] : undefined
+      place[key] = typeof inner === 'object' && inner !== null ? inner : {}
+      place = place[key] as Record<string, unknown>
+    }
+    const key = path.at(-1) as string
+    Object.defineProperty(place, key, {
+      value: parsed(text),
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    })
+    // They exclude each other: the last word counts.
+    if (path[0] === 'training' && key === 'steps') delete place.epochs
+    if (path[0] === 'training' && key === 'epochs') delete place.steps
+  }
+  return result
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+async function expectRoom({ out, resume, overwrite }: TrainOptions): Promise<void> {
+  if (resume) return
+  const kept = [join(out, 'model.safetensors'), join(out, 'config.input.json')]
+  for (const file of kept) {
+    if ((await stat(file).catch(() => undefined)) === undefined) continue
+    if (!overwrite)
+      throw new VqConfigError({
+        operation: 'vq train',
+        expected: `--out to be a folder without a model`,
+        received: out,
+        remedy: 'Pass --resume to go on with what is there, --overwrite to throw it away, or another folder.',
+      })
+    await rm(file)
+  }
+  if (overwrite)
+    for (const part of ['training', 'quantizer-training', 'kmeans.safetensors'])
+      await rm(join(out, part), { recursive: true, force: true })
+}
+
+function summaryOf(
+  pipeline: VQPipeline,
+  report: FitReport,
+  seconds: number,
+): { levels: string; json: Record<string, unknown> } {
+  const { codebookSizes, codebookHash, encoderHash, positions } = pipeline.info
+  const bits = codebookSizes.reduce((sum, k) => sum + Math.log2(k), 0) * positions.reduce((a, b) => a * b, 1)
+  const last =
+    report.encoder?.metrics.findLast(m => m.split === 'validation') ?? report.encoder?.metrics.at(-1)
+  return {
+    levels: `${codebookSizes.join(' × ')}${positions.length > 0 ? ` at ${positions.join('×')} places` : ''}, ${bits.toFixed(1)} bits`,
+    json: {
+      items: report.items,
+      skipped: report.skipped,
+      seconds,
+      codebookSizes,
+      positions,
+      bitsPerItem: bits,
+      ...(last && { lastMetrics: last }),
+      ...(report.stageErrors && { stageErrors: report.stageErrors }),
+      codebookHash,
+      encoderHash,
+    },
+  }
+}
+
+function textOf({ out, data }: TrainOptions, levels: string, report: FitReport): string {
+  const last = report.encoder?.metrics.findLast(m => m.split === 'validation')
+  const rows: [string, string][] = [
+    ['items', `${count(report.items)}${report.skipped > 0 ? `, ${count(report.skipped)} skipped` : ''}`],
+    ['codes of an item', levels],
+    ...(last ? [['held-out loss', String(Number(last.loss.toPrecision(4)))] as [string, string]] : []),
+    ...(report.stageErrors
+      ? [
+          ['error after each stage', report.stageErrors.map(e => e.toPrecision(3)).join(', ')] as [
+            string,
+            string,
+          ],
+        ]
+      : []),
+    ['time', minutes(report.seconds)],
+    ['model', `${out}/ (config.json, model.safetensors)`],
+  ]
+  return `\n${table(rows)}\n\nNext:\n\n  vq encode --model ${shellWords([out])} --data ${shellWords(data)} --out ids.parquet\n`
+}
