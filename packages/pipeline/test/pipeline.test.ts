@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Random, tf } from '@vq/core'
 import { Linear } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput, registerEncoder } from '@vq/encoders'
+import { ArrayDataset, DataLoader } from '@vq/models/data'
 import { memorySource, type PipelineInput, VQPipeline } from '@vq/pipeline'
 import { beforeAll, describe, expect, it } from 'vitest'
 
@@ -294,6 +295,25 @@ describe('VQPipeline', () => {
     pipeline.dispose()
     await expect(VQPipeline.create({ ...input, granularity: 'position', objective: 'embedding' })).rejects.toThrow(/a vector per position/) // biome-ignore format: one line
     await expect(VQPipeline.create({ modality: 'vector', vqMethod: 'pq' })).rejects.toThrow(/inputDim/)
+  })
+
+  it('tells how codes are used, of a source, of items and of a loader alike', async () => {
+    const pipeline = await VQPipeline.create(configOf('image', 'cnn', 'rvq'))
+    const items = itemsOf('image') as tf.Tensor
+    await pipeline.fit(items, quiet)
+    const { codes } = await pipeline.encodeToSemanticIds(items)
+    const usage = await pipeline.analyzeSemanticUsage(items)
+    const level = (l: number): number[] => Array.from(codes).filter((_, i) => i % 2 === l)
+    expect(usage.uniqueTokens).toBe(new Set(level(0)).size + new Set(level(1)).size)
+    const shares = [...new Set(level(0))].map(c => level(0).filter(x => x === c).length / count)
+    expect(usage.levels[0]?.entropy).toBeCloseTo(-shares.reduce((sum, p) => sum + p * Math.log2(p), 0), 10)
+    const whole = new Set(Array.from({ length: count }, (_, i) => codes.slice(2 * i, 2 * i + 2).join()))
+    expect(usage.collisions).toBe(count - whole.size)
+    const values = items.dataSync() as Float32Array
+    const loader = new DataLoader(new ArrayDataset(values, [8, 8, 3]), { batchSize: 7, shuffle: false })
+    expect(await pipeline.analyzeSemanticUsage(loader)).toEqual(usage)
+    expect(await pipeline.analyzeSemanticUsage(memorySource(items, { modality: 'image' }))).toEqual(usage)
+    pipeline.dispose()
   })
 
   it('stops when it is told to', async () => {

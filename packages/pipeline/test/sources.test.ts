@@ -146,6 +146,10 @@ describe('images', () => {
     expect(source.ids).toEqual(['one', 'two', 'four'])
     expect(source.labels).toEqual(['x', 'y', 'y'])
     expect(source.captions).toEqual(['first', 'a, b', 'd'])
+    const usable = await source.check()
+    expect(usable.captions).toEqual(['first', 'a, b'])
+    expect(usable.dataset().captions).toEqual(['first', 'a, b'])
+    expect(usable.dataset().labels).toEqual(['x', 'y'])
     expect(source.skipped).toEqual([
       { id: 'row-2', reason: 'no path' },
       { id: 'row-4', reason: 'no id in the column name' },
@@ -293,6 +297,22 @@ describe('texts', () => {
     await expect(openSource(at('bare.csv'), text)).rejects.toThrow(/numbered from 0/)
   })
 
+  test('may have other signs between fields, a byte order mark and Windows line ends', async () => {
+    put('euro.csv', '\ufeffid;text;label\r\na;"1,5; or so";x\r\nb;two, three;y\r\n')
+    put('tabs.csv', 'id\ttext\nq\t"said"\n')
+    put('pipes.csv', 'id|text\nq|a;b\n')
+    for (const memoryBytes of [0, 1e6]) {
+      const euro = await texts('euro.csv', { memoryBytes, idColumn: 'id', labelColumn: 'label' })
+      expect([euro.source.ids, euro.values, euro.source.labels]).toEqual([
+        ['a', 'b'],
+        ['1,5; or so', 'two, three'],
+        ['x', 'y'],
+      ])
+      expect((await texts('tabs.csv', { memoryBytes })).values).toEqual(['"said"'])
+      expect((await texts('pipes.csv', { memoryBytes, delimiter: '|' })).values).toEqual(['a;b'])
+    }
+  })
+
   test('of bad rows are skipped one by one, and double ids told apart', async () => {
     put(
       'bad.csv',
@@ -327,6 +347,17 @@ describe('texts', () => {
     await expect(openSource(at('noise.parquet'), text)).rejects.toThrow(VqConfigError)
     const both = await texts(['noise.parquet', 'bad.jsonl'])
     expect(both.source.skipped[0]!.id).toBe('noise.parquet')
+  })
+
+  test('of lines without end are named, not read', async () => {
+    put(
+      'endless.txt',
+      Buffer.concat([Buffer.from('short\n'), Buffer.alloc(2 ** 24 + 1, 'x'), Buffer.from('\nlast')]),
+    )
+    const { source, values } = await texts('endless.txt')
+    expect(values).toEqual(['short', 'last'])
+    expect(source.skipped).toEqual([{ id: 'line-2', reason: 'a line of 16777217 bytes' }])
+    rmSync(at('endless.txt'))
   })
 
   test('ids are unique, stable, and keep what was unique', () => {
@@ -447,6 +478,24 @@ describe('vectors', () => {
       shape: [7],
     }).catch(e => e)
     expect(longer).toBeInstanceOf(VqConfigError)
+  })
+
+  test('are a data set, in memory or not, alone and from several files', async () => {
+    for (const [names, memoryBytes] of [
+      [['v.npy'], 0],
+      [['v.npy'], 1e6],
+      [['v.fvecs', 'd.npy'], 0],
+      [['v.fvecs', 'd.npy'], 1e6],
+    ] as const) {
+      const source = await openSource(names.map(at), { ...vector, memoryBytes })
+      const data = source.dataset()
+      expect([data.length, data.shape]).toEqual([40 * names.length, [dim]])
+      const wanted = Int32Array.of(39, 0, 17, 17, data.length - 1)
+      for (let again = 0; again < 2; again++)
+        expect(await data.batch(wanted)).toEqual(
+          Float32Array.from([...wanted].flatMap(i => [...rows[i % 40]!])),
+        )
+    }
   })
 
   test('of one damaged record among many lose that one alone', async () => {

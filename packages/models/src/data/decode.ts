@@ -1,6 +1,7 @@
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import type { Sharp } from 'sharp'
 import type { SharpFactory } from '../image/sharp.js'
+import { decodeSmallJpeg } from './jpeg/decode-small.js'
 
 export interface DecodeOptions {
   /** Edge of the square result in pixels, or its height and width. */
@@ -14,13 +15,26 @@ export interface DecodeOptions {
 /** A reason of our own, good enough to be shown as it is. */
 export class Refused extends Error {}
 
+// Up to here setting up the library takes longer than decoding.
+const smallPixels = 64 * 64
+
+// Thousands of them in a row must not keep signals and timers waiting.
+const longestStretch = 10
+let pause = 0
+
+async function nextTurn(): Promise<void> {
+  await new Promise(resolve => setImmediate(resolve))
+  pause = performance.now() + longestStretch
+}
+
 // Larger files are not held in memory while they wait.
 const heldBytes = 2 ** 18
 
 /**
  * One file, by its path or as its bytes, as RGB bytes `[height, width, 3]`: turned as its EXIF orientation says, laid on white where transparent,
  * converted to sRGB, scaled to cover the rectangle (Lanczos), cropped in the centre. `decodeReason` puts what it throws into
- * a few words. It needs one turn of the event loop, which a training step holds up.
+ * a few words. It needs one turn of the event loop, which a training step holds up; JPEGs of a few pixels that already have the size
+ * are decoded here and now, to the same bytes.
  */
 export async function decodeImage(
   sharp: SharpFactory,
@@ -35,6 +49,11 @@ export async function decodeImage(
   try {
     // The content decides, not the name: an SVG named .png would otherwise be rendered.
     if (!known) throw new Refused('not an image that can be read')
+    if (height * width <= smallPixels && typeof source !== 'string' && height * width <= maxPixels) {
+      const pixels = decodeSmallJpeg(source, height, width)
+      if (performance.now() > pause) await nextTurn()
+      if (pixels !== undefined) return pixels
+    }
     const image = sharp(source, { limitInputPixels: maxPixels, failOn: 'error', autoOrient })
     return await pixelsOf(image, height, width)
   } catch (error) {

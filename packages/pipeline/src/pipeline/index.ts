@@ -6,5 +6,6 @@ export {
   type EncodeSourceOptions,
   type PipelineInputs,
   type SemanticCodes,
+  type SemanticUsage,
   VQPipeline,
 } from './pipeline.js'

@@ -1,5 +1,6 @@
 import { describe, device, tf, VqConfigError, VqFormatError } from '@vq/core'
 import { TextDecoder } from '@vq/encoders'
+import { analyzeIds, type IdAnalysis, type LevelFigures } from '../analysis/index.js'
 import { PipelineConfig } from '../config/pipeline-config.js'
 import type { Modality, PipelineInput } from '../config/values.js'
 import type { FailedItem, Source } from '../sources/index.js'
@@ -33,6 +34,19 @@ export interface EncodeSourceOptions {
   /** Whether margins are given too. Default false. */
   margins?: boolean
   signal?: AbortSignal | undefined
+}
+
+/** How codes are used. */
+export interface SemanticUsage {
+  /** Different codes that occur, summed over the levels. */
+  uniqueTokens: number
+  /** Means over the levels: the share of codes that occur, their entropy in bits, and 2^entropy. */
+  usageRatio: number
+  entropy: number
+  perplexity: number
+  /** Items whose ID an earlier item has. */
+  collisions: number
+  levels: LevelFigures[]
 }
 
 /** What codes decode to. A type, not an interface: tf.tidy wants an index signature. */
@@ -256,6 +270,58 @@ export class VQPipeline {
     const pipeline = new VQPipeline(parts, info.fitted)
     pipeline.known = info
     return pipeline
+  }
+
+  /**
+   * How the codes of some items are used: of a source, or of batches such as a DataLoader of tensors' values gives. See `analyzeIds`
+   * for labels, neighbours and what codes lose.
+   */
+  async analyzeSemanticUsage(
+    data:
+      | Source
+      | PipelineInputs
+      | AsyncIterable<{ values: Float32Array | Int32Array; shape: readonly number[] }>,
+  ): Promise<SemanticUsage> {
+    const parts: Int32Array[] = []
+    let [items, places] = [0, 1]
+    const levels = this.info.codebookSizes.length
+    const take = ({ codes, shape }: SemanticCodes): void => {
+      parts.push(codes)
+      items += shape[0] as number
+      if (shape.length === 3) places = shape[1] as number
+    }
+    if (!(data instanceof tf.Tensor) && !Array.isArray(data) && Symbol.asyncIterator in data)
+      for await (const { values, shape } of data) {
+        const batch = tf.tensor(values, [...shape], values instanceof Int32Array ? 'int32' : 'float32')
+        take(await this.encodeToSemanticIds(batch))
+        batch.dispose()
+      }
+    else
+      for await (const block of this.encodeSource(this.sourceOf(data as Source | PipelineInputs))) take(block)
+    const codes = new Int32Array(parts.reduce((sum, p) => sum + p.length, 0))
+    let at = 0
+    for (const part of parts) {
+      codes.set(part, at)
+      at += part.length
+    }
+    const ids = Array.from({ length: items }, (_, i) => String(i))
+    const analysis = analyzeIds({
+      ids,
+      codes,
+      positions: places,
+      levels,
+      codebookSizes: this.info.codebookSizes,
+    })
+    const mean = (of: (level: IdAnalysis['levels'][number]) => number): number =>
+      analysis.levels.reduce((sum, level) => sum + of(level), 0) / levels
+    return {
+      uniqueTokens: analysis.levels.reduce((sum, level) => sum + level.uniqueTokens, 0),
+      usageRatio: mean(l => l.usageRatio),
+      entropy: mean(l => l.entropy),
+      perplexity: mean(l => l.perplexity),
+      collisions: analysis.items - analysis.ids.unique,
+      levels: analysis.levels,
+    }
   }
 
   /** What files of IDs say of where they come from. */

@@ -1,7 +1,8 @@
 import { VqValueError } from '@vq/core'
 import type { FileMetaData, SchemaElement } from 'hyparquet'
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer'
+import { parquetFile } from '../parquet-file.js'
 import { fromMetadata, toMetadata } from './info.js'
 import { checkedItem, type SemanticId, type SemanticIdInfo } from './record.js'
 
@@ -105,7 +106,7 @@ function taken(writer: ByteWriter): Uint8Array {
 
 /** The rows [from, to) of a Parquet file, one row group in memory at a time. */
 export async function* parquetRows(path: string, from: number, to: number): AsyncGenerator<unknown> {
-  const file = await asyncBufferFromFile(path)
+  const file = await parquetFile(path)
   const metadata: FileMetaData = await parquetMetadataAsync(file)
   const names = new Set(metadata.schema.map(s => s.name))
   const columns = ['id', 'codes', ...optional].filter(name => names.has(name))
@@ -120,7 +121,7 @@ export async function* parquetRows(path: string, from: number, to: number): Asyn
 }
 
 export async function parquetInfo(path: string): Promise<SemanticIdInfo> {
-  const { key_value_metadata: pairs = [] } = await parquetMetadataAsync(await asyncBufferFromFile(path))
+  const { key_value_metadata: pairs = [] } = await parquetMetadataAsync(await parquetFile(path))
   // pyarrow and pandas keep schemas of their own there.
   const own = pairs.filter(({ key }) => !/^(ARROW:|pandas$)/.test(key))
   return fromMetadata(path, Object.fromEntries(own.map(({ key, value }) => [key, value ?? ''])))

@@ -19,6 +19,8 @@ export interface Kernel {
   read(indices: Int32Array, signal: AbortSignal | undefined): Promise<ReadResult>
   /** From now on what was decoded is kept. */
   keep?(): void
+  /** Items will be read in any order, again and again. */
+  load?(): void
   close(): Promise<void>
 }
 
@@ -109,10 +111,19 @@ function selected(
         .map(at)
       const more = [...bad, ...failed.map(({ id, reason }) => ({ id, reason }))]
       if (kept.length === 0) throw nothing(modality, [...kernel.skipped, ...more])
-      return selected(kernel, options, report, kept, more)
+      return selected(kernel, options, report, kept.length === kernel.length ? undefined : kept, more)
     },
     dataset: () =>
-      datasetOf(kernel, length, read, kernel.labels && pick(kernel.labels), () => all(i => kernel.id(i))),
+      datasetOf(
+        kernel,
+        length,
+        read,
+        {
+          labels: kernel.labels && pick(kernel.labels),
+          captions: kernel.captions && pick(kernel.captions),
+        },
+        () => all(i => kernel.id(i)),
+      ),
     close: () => kernel.close(),
   }
 }
@@ -121,7 +132,7 @@ function datasetOf(
   kernel: Kernel,
   length: number,
   read: (indices: ArrayLike<number>) => Promise<ReadResult>,
-  labels: readonly string[] | undefined,
+  { labels, captions }: { labels: readonly string[] | undefined; captions: readonly string[] | undefined },
   ids: () => readonly string[],
 ): Dataset {
   if (kernel.modality === 'text')
@@ -132,6 +143,7 @@ function datasetOf(
       remedy: 'Read the texts and give them to a tokenizer.',
     })
   kernel.keep?.()
+  kernel.load?.()
   const classes = [...new Set(labels ?? [])].sort((a, b) => (a < b ? -1 : 1))
   const numbers = new Map(classes.map((name, number) => [name, number]))
   return {
@@ -141,7 +153,7 @@ function datasetOf(
       return ids()
     },
     ...(labels && { labels }),
-    ...(kernel.captions && { captions: kernel.captions }),
+    ...(captions && { captions }),
     batch: async indices => {
       const { values, failed } = await read(indices)
       if (failed.length > 0) throw badItem(failed[0])

@@ -5,7 +5,7 @@ import { type ImageFile, imageKernel } from './images.js'
 import { type Kernel, unique } from './kernel.js'
 import type { SkippedItem, SourceOptions } from './source.js'
 import { openTable } from './tables/index.js'
-import { cellText, hasHeader, itemColumns, tableItems } from './tables/items.js'
+import { cellText, itemColumns, tableItems } from './tables/items.js'
 import { Bad, isTable, type Table } from './tables/table.js'
 import { folderOf, openOr } from './texts.js'
 import { besideTable, videoAt, videoKernel, videosAmong } from './videos.js'
@@ -43,9 +43,7 @@ export async function pictures(
   const tables = files.filter(file => isTable(file.path))
   const kept: Table[] = []
   for (const file of tables) {
-    const table = await openOr(skipped, file, () =>
-      openTable(file.path, { header: hasHeader(options), memoryBytes: options.memoryBytes ?? 2 ** 28 }),
-    )
+    const table = await openOr(skipped, file, () => openTable(file.path, options))
     if (table === undefined) continue
     kept.push(table)
     const prefix = tables.length === 1 && file.named ? '' : `${file.id}#`

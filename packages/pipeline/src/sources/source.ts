@@ -44,6 +44,8 @@ export interface SourceOptions {
   captionColumn?: string
   /** Whether the first line of a CSV file names the columns. Default: true, but false where `column` is a number. */
   header?: boolean
+  /** Between the fields of a CSV file. Default: a tab in .tsv, else the comma, semicolon or tab that separates the columns' names. */
+  delimiter?: string
   /** Captions of image files: 'txt' beside them, or a CSV file with the columns `file` and `caption`. */
   captions?: Captions
   /**

@@ -5,7 +5,7 @@ import type { FoundFile } from './found-files.js'
 import { type Kernel, unique } from './kernel.js'
 import type { FailedItem, SkippedItem, SourceOptions } from './source.js'
 import { openTable } from './tables/index.js'
-import { cellText, hasHeader, itemColumns, tableItems } from './tables/items.js'
+import { cellText, itemColumns, tableItems } from './tables/items.js'
 import { openTextLines } from './tables/lines.js'
 import { Bad, isTable, type Table, textOf } from './tables/table.js'
 
@@ -36,9 +36,7 @@ export async function textKernel(
   for (const file of rowFiles) {
     const prefix = alone && file.named ? '' : `${file.id}#`
     const table = await openOr(skipped, file, () =>
-      isTable(file.path)
-        ? openTable(file.path, { header: hasHeader(options), memoryBytes })
-        : openTextLines(file.path, memoryBytes),
+      isTable(file.path) ? openTable(file.path, options) : openTextLines(file.path, memoryBytes),
     )
     if (table !== undefined)
       parts.push(await textsOf(table, prefix, byLine(file) ? plain(options) : options, skipped))

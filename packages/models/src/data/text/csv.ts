@@ -79,7 +79,8 @@ export function csvByteRows(path: string, options: CsvOptions = {}): AsyncGenera
   return parsedRows<Buffer>(path, { ...parserOptions(path, options), ...tolerant }, false)
 }
 
-const tolerant = { encoding: null, relax_column_count: true, relax_quotes: true } as const
+// A byte order mark would turn the parser from bytes to text.
+const tolerant = { encoding: null, bom: false, relax_column_count: true, relax_quotes: true } as const
 
 /** The rows in a piece of such a file. */
 export async function parseByteRows(bytes: Buffer, path: string, options: CsvOptions): Promise<Buffer[][]> {
@@ -97,10 +98,15 @@ async function* parsedRows<Field>(
   const { parse } = await import('csv-parse')
   const check = new Utf8Check(path)
   const parser = parse({ ...options, info: true })
+  let mark = 0
+  let first = true
   async function* checked(): AsyncGenerator<Buffer> {
     for await (const part of createReadStream(path)) {
-      if (utf8) check.add(part as Buffer)
-      yield part as Buffer
+      const bytes = part as Buffer
+      if (utf8) check.add(bytes)
+      else if (first && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) mark = 3
+      yield first && mark > 0 ? bytes.subarray(mark) : bytes
+      first = false
     }
     check.end()
   }
@@ -113,8 +119,9 @@ async function* parsedRows<Field>(
       record: Field[]
       info: { bytes: number }
     }>) {
-      yield { fields: record, from, to: info.bytes }
-      from = info.bytes
+      const to = info.bytes + mark
+      yield { fields: record, from: from === 0 ? mark : from, to }
+      from = to
     }
   } catch (cause) {
     if (cause instanceof VqError) throw cause

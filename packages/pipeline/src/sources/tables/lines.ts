@@ -4,6 +4,9 @@ import { Bad, countFrom, rowsAtOnce, type Table, textOf } from './table.js'
 
 type Parse = (text: string, columns: readonly string[]) => unknown[] | Bad
 
+// As in CSV: such a line is a file without line ends rather than an item.
+const longestLine = 2 ** 24
+
 function lineTable(
   path: string,
   lines: Lines,
@@ -12,11 +15,16 @@ function lineTable(
   parse: Parse,
 ): Table {
   const length = lines.starts.length
-  const read: Table['read'] = async (rows, wanted) =>
-    (await readLineBytes(lines, rows)).map(bytes => {
-      const text = textOf(bytes)
+  const read: Table['read'] = async (rows, wanted) => {
+    const sizeOf = (row: number): number => lines.ends[row] - lines.starts[row]
+    const short = rows.filter(row => sizeOf(row) <= longestLine)
+    const all = (await readLineBytes(lines, short)).values()
+    return Array.from(rows, row => {
+      if (sizeOf(row) > longestLine) return new Bad(`a line of ${sizeOf(row)} bytes`)
+      const text = textOf(all.next().value as Buffer)
       return text instanceof Bad ? text : parse(text, wanted)
     })
+  }
   return {
     path,
     columns,
@@ -51,7 +59,10 @@ const sampled = 100
 export async function openJsonLines(path: string, memoryBytes: number): Promise<Table> {
   const lines = await findLines(path, memoryBytes, false, false)
   const columns = new Set<string>()
-  for (const bytes of await readLineBytes(lines, countFrom(0, Math.min(sampled, lines.starts.length)))) {
+  const first = countFrom(0, Math.min(sampled, lines.starts.length)).filter(
+    row => lines.ends[row] - lines.starts[row] <= longestLine,
+  )
+  for (const bytes of await readLineBytes(lines, first)) {
     const row = objectOf(textOf(bytes))
     if (!(row instanceof Bad)) for (const name of Object.keys(row)) columns.add(name)
   }

@@ -1,6 +1,7 @@
 import { VqFormatError } from '@vq/core'
-import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
+import { parquetFile } from '../../parquet-file.js'
 import { Bad, type Table, textOf } from './table.js'
 
 interface Group {
@@ -19,7 +20,7 @@ export async function openParquet(path: string): Promise<Table> {
       remedy: 'The file is damaged, incomplete or not Parquet: fetch or write it again.',
       cause,
     })
-  const file = await asyncBufferFromFile(path).catch(cause => {
+  const file = await parquetFile(path).catch(cause => {
     throw failed(cause)
   })
   const metadata = await parquetMetadataAsync(file).catch(cause => {

@@ -4,8 +4,8 @@ import { compact } from '../images.js'
 import { type Kernel, unique } from '../kernel.js'
 import type { FailedItem, SkippedItem, SourceOptions } from '../source.js'
 import { openTable } from '../tables/index.js'
-import { hasHeader, namesRows } from '../tables/items.js'
-import { isTable } from '../tables/table.js'
+import { namesRows } from '../tables/items.js'
+import { countFrom, isTable } from '../tables/table.js'
 import { openOr } from '../texts.js'
 import { openArray } from './arrays.js'
 import { firstLength, listColumn, listPart } from './lists.js'
@@ -40,7 +40,7 @@ export async function rowKernel(
         const divisor = vector ? 1 : await divisorOf(file.path)
         return openArray(file.path, { name, memoryBytes, prefix, divisor })
       }
-      const table = await openTable(file.path, { header: hasHeader(options), memoryBytes })
+      const table = await openTable(file.path, options)
       const length = shape?.[0] ?? (await firstLength(table, listColumn(table, options)))
       if (length !== undefined) shape ??= [length]
       return listPart(table, options, prefix, skipped)
@@ -121,6 +121,20 @@ function joined(
     const rows = starts[p] === 0 ? indices : indices.map(index => index - starts[p])
     return parts[p].read(rows, size)
   }
+  const blockRows = Math.max(1, Math.min(16384, Math.floor(2 ** 24 / (4 * size))))
+  let wantsAll = false
+  let whole: Promise<Float32Array | undefined> | undefined
+  // Undefined where a row cannot be read: reading it by itself says why.
+  const loadAll = async (): Promise<Float32Array | undefined> => {
+    const out = new Float32Array(length * size)
+    for (const [p, part] of parts.entries())
+      for (let row = 0; row < part.count; row += blockRows) {
+        const { values, bad } = await part.read(countFrom(row, Math.min(blockRows, part.count - row)), size)
+        if (bad.size > 0) return undefined
+        out.set(values, (starts[p] + row) * size)
+      }
+    return out
+  }
   return {
     modality: options.modality,
     length,
@@ -129,11 +143,21 @@ function joined(
     labels: all(part => part.labels),
     captions: all(part => part.captions),
     skipped,
-    checkedAtOnce: Math.max(1, Math.min(16384, Math.floor(2 ** 24 / (4 * size)))),
+    checkedAtOnce: blockRows,
+    load: () => {
+      wantsAll = 4 * length * size <= (options.memoryBytes ?? 2 ** 28)
+    },
     read: async (indices, signal) => {
       let values: Float32Array
       let bad: Map<number, string>
-      if (parts.length === 1 && indices.length > 0) ({ values, bad } = await readPart(0, indices, signal))
+      if (wantsAll) whole ??= loadAll()
+      const rows = await whole
+      if (rows !== undefined) {
+        values = new Float32Array(indices.length * size)
+        for (const [n, i] of indices.entries()) values.set(rows.subarray(i * size, (i + 1) * size), n * size)
+        bad = new Map()
+      } else if (parts.length === 1 && indices.length > 0)
+        ({ values, bad } = await readPart(0, indices, signal))
       else {
         values = new Float32Array(indices.length * size)
         bad = new Map()
