@@ -17,7 +17,7 @@ export function codecParts(values: PipelineValues, dim: number, perBatch: number
   }
   const upkeep = {
     initCodebook: 'kmeans',
-    deadCodeThreshold: 0.1 * Math.min(1, perBatch / k),
+    deadCodeThreshold: Math.min(1, (0.1 * perBatch) / k),
     revivalInterval: 10,
   }
   const vectors = { ...upkeep, commitmentCost, numEmbeddings: k }
