@@ -3,13 +3,14 @@
 {"do": "prepare", "name", "options", "weights", "train", "test", "order", "noise", "shape", "batch", "rate", "clip", "threads"}
 reads
 safetensors, images (float32, NHWC), the images' numbers of every batch (int32 [steps, batch]) and, for the VAE, the noise of
-every step; {"do": "train", "first", "steps"} makes these steps; {"do": "evaluate"} measures on the test images.
+every step; {"do": "train", "first", "steps"} makes these steps; {"do": "save", "path"} writes weights and Adam's moments, named
+m.PARAMETER and v.PARAMETER; {"do": "evaluate"} measures on the test images.
 """
 import json, os, sys, time
 os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from models import SeedVQVAE
 from vae import Vae
 
@@ -50,6 +51,15 @@ def train(m):
     return {'loss': total / m['steps'], 'seconds': time.perf_counter() - start}
 
 
+def save(m):
+    state = {name: value.contiguous() for name, value in job['model'].state_dict().items()}
+    for name, parameter in job['model'].named_parameters():
+        moments = job['optimizer'].state[parameter]
+        state['m.' + name], state['v.' + name] = moments['exp_avg'].contiguous(), moments['exp_avg_sq'].contiguous()
+    save_file(state, m['path'])
+    return {'saved': True}
+
+
 @torch.no_grad()
 def evaluate(_):
     model, test = job['model'].eval(), job['test']
@@ -70,7 +80,7 @@ def evaluate(_):
 def answer(m):
     if m['do'] == 'versions':
         return {'Python': sys.version.split()[0], 'PyTorch': torch.__version__}
-    return {'prepare': prepare, 'train': train, 'evaluate': evaluate}[m['do']](m)
+    return {'prepare': prepare, 'train': train, 'save': save, 'evaluate': evaluate}[m['do']](m)
 
 
 for line in sys.stdin:

@@ -7,13 +7,14 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
-import { codes, rqvae, vqvae } from './cifar10.mjs'
+import { codes, rqvae, secondHalf, vqvae } from './cifar10.mjs'
 import { load, missing } from './data.mjs'
 import * as mnistVae from './mnist-vae.mjs'
 import { agNews, cifarProbe } from './semantic-ids.mjs'
 
 const jobs = {
   'cifar10-vqvae': vqvae,
+  'cifar10-second-half': secondHalf,
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,
   'mnist-vae': mnistVae,

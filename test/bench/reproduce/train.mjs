@@ -23,16 +23,24 @@ export function batchOrder(images, steps, batch, seed) {
   return order
 }
 
-/** Trains our model; step(i) gives what the forward takes beside the batch. Returns milliseconds per step. */
-export async function trainOurs(model, { images, shape, order, batch, rate, clip, say, extra = () => [] }) {
+/**
+ * Trains our model; extra(i) gives what the forward takes beside the batch of step i; `from` says where to go on: { step, moments }.
+ * Returns milliseconds per step.
+ */
+export async function trainOurs(
+  model,
+  { images, shape, order, batch, rate, clip, say, from, extra = () => [] },
+) {
   const size = shape.reduce((a, b) => a * b)
   const optimizer = new Adam(model, { learningRate: rate })
+  if (from !== undefined) optimizer.loadStateDict(adamState(from))
+  const first = from?.step ?? 0
   const steps = order.length / batch
   const values = new Float32Array(batch * size)
   const started = performance.now()
   let sum = 0
   model.train()
-  for (let step = 0; step < steps; step++) {
+  for (let step = first; step < steps; step++) {
     for (let i = 0; i < batch; i++) {
       const n = order[step * batch + i]
       values.set(images.subarray(n * size, (n + 1) * size), i * size)
@@ -53,11 +61,22 @@ export async function trainOurs(model, { images, shape, order, batch, rate, clip
   }
   optimizer.dispose()
   model.eval()
-  return (performance.now() - started) / steps
+  return (performance.now() - started) / (steps - first)
 }
 
-/** The same by PyTorch; undefined, with the reason said, where Python or a module is missing. */
-export async function trainPeer(request, { folder, images, test, order, noise, say }) {
+// Our optimizer's state of tensors m.PARAMETER and v.PARAMETER.
+function adamState({ step, moments }) {
+  const state = { step: { dtype: 'I64', shape: [], data: BigInt64Array.of(BigInt(step)) } }
+  for (const [name, tensor] of Object.entries(moments)) {
+    const parameter = name.slice(2)
+    state[`${name.startsWith('m.') ? 'exp_avg' : 'exp_avg_sq'}.${parameter}`] = tensor
+    state[`step.${parameter}`] = { dtype: 'F32', shape: [], data: Float32Array.of(step) }
+  }
+  return state
+}
+
+/** The same by PyTorch, which writes its state after step `save.step` to `save.path`; undefined, with the reason said, where Python or a module is missing. */
+export async function trainPeer(request, { folder, images, test, order, noise, say, save }) {
   const peer = await startPeer('reproduce.py')
   if (peer === undefined) {
     say('  Python with PyTorch was not found (VQ_PYTHON names one): ours alone')
@@ -82,11 +101,13 @@ export async function trainPeer(request, { folder, images, test, order, noise, s
     await ask({ do: 'prepare', threads: device.threads, ...request, ...files })
     const steps = order.length / request.batch
     let seconds = 0
-    for (let first = 0; first < steps; first += every) {
-      const n = Math.min(every, steps - first)
+    for (let first = 0, n; first < steps; first += n) {
+      const untilSave = first < save?.step ? save.step - first : every
+      n = Math.min(every, steps - first, untilSave)
       const done = await ask({ do: 'train', first, steps: n })
       seconds += done.seconds
       say(`  PyTorch: step ${first + n}, mean loss ${done.loss.toFixed(5)}`)
+      if (save?.step === first + n) await ask({ do: 'save', path: save.path })
     }
     return { ...(await ask({ do: 'evaluate' })), ms: (seconds * 1000) / steps, versions: peer.versions }
   } finally {

@@ -11,8 +11,9 @@ import { iterateSemanticIds, readSemanticIdInfo, type SemanticIdInfo } from '../
 import type { Source } from '../sources/index.js'
 import { addDataOptions, type DataOptions, openFor } from './data-options.js'
 import { previewer } from './previews.js'
+import { reconstructed } from './reconstructions.js'
 import { type CommandResult, type Console, count, minutes, run, table } from './run.js'
-import { sampledVectors } from './sampled-vectors.js'
+import { ratesOf, sampledVectors } from './sampled-vectors.js'
 
 interface AnalyzeCommandOptions extends Partial<DataOptions> {
   ids: string
@@ -146,6 +147,8 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
             },
           ]
     const preview = previewer(source, places, captions)
+    const rates = pipeline && vectors && (await ratesOf(pipeline, vectors, all))
+    const reconstructions = pipeline && source && (await reconstructed(pipeline, all))
     const metrics = model === undefined ? undefined : await metricsIn(model)
     const summary = await writeReport(out, {
       title: options.title ?? `Semantic IDs of ${count(all.ids.length)} items`,
@@ -157,6 +160,8 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
       ...(preview && { preview }),
       ...(metrics && metrics.length > 1 && { metrics }),
       ...(recall && { recall }),
+      ...(rates && { rates }),
+      ...(reconstructions && { reconstructions }),
       ...codebooksOf(pipeline),
       ...gridOf(pipeline),
       ...(console.skippedCount > 0 && {
@@ -179,7 +184,7 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
         .map(
           ({ level, uniqueTokens, size, perplexity }) =>
             [
-              `level ${level}`,
+              `level ${level + 1}`,
               `${count(uniqueTokens)} of ${count(size)} codes, perplexity ${perplexity.toFixed(1)}`,
             ] as [string, string],
         ),

@@ -1,4 +1,5 @@
 import { Random, tf } from '@vq/core'
+import type { RatePoint } from '@vq/models/evaluate'
 import type { IdTable, ItemVectors } from '../analysis/index.js'
 import type { VQPipeline } from '../pipeline/index.js'
 import type { Source } from '../sources/index.js'
@@ -46,6 +47,30 @@ export async function sampledVectors(
     embeddings: { values: embeddings, dim, rows: kept },
     decoded: { values: decoded, dim, rows: kept },
   }
+}
+
+/** The error that is left behind each level of methods whose levels add up: mean squared, per number. */
+export async function ratesOf(
+  pipeline: VQPipeline,
+  { embeddings }: { embeddings: ItemVectors },
+  table: IdTable,
+): Promise<{ points: (RatePoint & { name: string })[]; bits: string; error: string } | undefined> {
+  const { levels, codebookSizes } = table
+  if (levels < 2 || !['rq_vae', 'rvq', 'rq_kmeans'].includes(pipeline.config.values.vqMethod))
+    return undefined
+  const rows = Array.from(embeddings.rows ?? [])
+  const points: (RatePoint & { name: string })[] = []
+  for (let kept = 1; kept <= levels; kept++) {
+    const codes = new Int32Array(rows.length * kept)
+    for (const [i, row] of rows.entries())
+      codes.set(table.codes.subarray(row * levels, row * levels + kept), i * kept)
+    const decoded = await decodedVectors(pipeline, codes, kept)
+    const error =
+      decoded.reduce((sum, v, i) => sum + (v - (embeddings.values[i] as number)) ** 2, 0) / decoded.length
+    const bits = codebookSizes.slice(0, kept).reduce((sum, k) => sum + Math.log2(k), 0)
+    points.push({ bits, error, name: kept === 1 ? '1 level' : `${kept} levels` })
+  }
+  return { points, bits: 'bits of an item', error: 'mean squared error of embeddings' }
 }
 
 /** What codes [N, L] stand for, [N, D]. */
