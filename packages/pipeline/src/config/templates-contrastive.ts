@@ -38,7 +38,7 @@ export const imageContrastive: Template = {
     objective: 'contrastive',
     vqMethod: 'rq_kmeans',
     inputDim: [32, 32, 3],
-    embeddingDim: 32,
+    embeddingDim: 24,
     numEmbeddings: 256,
     encoderConfig: { hiddenDims: [32, 64, 128, 256] },
     vqConfig: { nStages: 4, beamSize: 8, refit: 5 },
