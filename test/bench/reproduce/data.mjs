@@ -16,6 +16,10 @@ const sets = {
     ),
     read: () => imagesOf(['train', 'test'].map(split => mnist(`${folder}mnist`, { split }))),
   },
+  cifarJpegs: {
+    files: ['cifar10/jpeg'],
+    read: async () => ({ path: `${folder}cifar10/jpeg` }),
+  },
   agNews: {
     files: ['text/ag_news_test.csv'],
     read: () =>
