@@ -11,7 +11,7 @@ import {
   type StoredSemanticId,
 } from '../semantic-ids/index.js'
 import type { Modality, Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, oneOf, openFor, whole } from './data-options.js'
+import { addDataOptions, type DataOptions, dataWords, oneOf, openFor, whole } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
 
 interface EncodeOptions extends DataOptions {
@@ -75,8 +75,16 @@ Examples:
     )
 }
 
-function resumeLine({ model, data, out }: EncodeOptions): string {
-  return `Stopped; what was encoded is safe. To go on, repeat the command with --resume:\n\n  vq encode --model ${shellWords([model])} --data ${shellWords(data)} --out ${shellWords([out])} --resume\n`
+function resumeLine(options: EncodeOptions): string {
+  const { model, out, addTo, unique, margins, modality } = options
+  const more = [
+    ...(addTo === undefined ? [] : ['--add-to', addTo]),
+    ...(unique ? ['--unique'] : []),
+    ...(margins ? ['--margins'] : []),
+    ...(modality === undefined ? [] : ['--modality', modality]),
+  ]
+  const words = shellWords([...more, '--out', out])
+  return `Stopped; what was encoded is safe. To go on:\n\n  vq encode --model ${shellWords([model])} ${dataWords(options)} ${words} --resume\n`
 }
 
 async function encode(options: EncodeOptions, console: Console): Promise<CommandResult> {
@@ -158,7 +166,7 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
     ]
     return {
       json,
-      text: `\n${table(rows)}\n\nNext:\n\n  vq analyze --model ${shellWords([model])} --ids ${shellWords([out])} --data ${shellWords(options.data)} --out report.html\n`,
+      text: `\n${table(rows)}\n\nNext:\n\n  vq analyze --model ${shellWords([model])} --ids ${shellWords([out])} ${dataWords(options)} --out report.html\n`,
     }
   } finally {
     await source?.close()

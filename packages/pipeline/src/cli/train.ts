@@ -9,7 +9,7 @@ import type { PipelineInput } from '../config/values.js'
 import { keepInput } from '../pipeline/artifact.js'
 import { type FitReport, VQPipeline } from '../pipeline/index.js'
 import type { Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, openData } from './data-options.js'
+import { addDataOptions, type DataOptions, dataWords, openData } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
 
 interface TrainOptions extends DataOptions {
@@ -57,8 +57,9 @@ Examples:
     )
 }
 
-function resumeLine({ out, data }: TrainOptions): string {
-  return `Stopped, and saved. To go on:\n\n  vq train --data ${shellWords(data)} --out ${shellWords([out])} --resume\n`
+function resumeLine(options: TrainOptions): string {
+  const { out } = options
+  return `Stopped, and saved. To go on:\n\n  vq train ${dataWords(options)} --out ${shellWords([out])} --resume\n`
 }
 
 /** Trains as the options say; `compare` does it several times. */
@@ -82,7 +83,10 @@ export async function train(options: TrainOptions, console: Console): Promise<Co
   } else pipeline = await VQPipeline.create(config)
   try {
     source ??= await openData(options, { modality: tower.modality, shape: pipeline.itemShape }, more)
-    if (!resume) await keepInput(out, pipeline.config)
+    if (!resume) {
+      await makeRoom(out)
+      await keepInput(out, pipeline.config)
+    }
     console.say(`${count(source.length)} ${tower.modality}s in ${options.data.join(', ')}`)
     const report = await pipeline.fit(source, {
       out,
@@ -180,23 +184,25 @@ function parsed(text: string): unknown {
   }
 }
 
+const learned = ['model.safetensors', 'training', 'quantizer-training', 'kmeans.safetensors']
+
+// A training that failed before its first step has left nothing that would be lost.
 async function expectRoom({ out, resume, overwrite }: TrainOptions): Promise<void> {
-  if (resume) return
-  const kept = [join(out, 'model.safetensors'), join(out, 'config.input.json')]
-  for (const file of kept) {
-    if ((await stat(file).catch(() => undefined)) === undefined) continue
-    if (!overwrite)
+  if (resume || overwrite) return
+  for (const name of learned)
+    if ((await stat(join(out, name)).catch(() => undefined)) !== undefined)
       throw new VqConfigError({
         operation: 'vq train',
         expected: `--out to be a folder without a model`,
         received: out,
         remedy: 'Pass --resume to go on with what is there, --overwrite to throw it away, or another folder.',
       })
-    await rm(file)
-  }
-  if (overwrite)
-    for (const part of ['training', 'quantizer-training', 'kmeans.safetensors'])
-      await rm(join(out, part), { recursive: true, force: true })
+}
+
+// Only once the data is open: a wrong path must not cost the model that is there.
+async function makeRoom(out: string): Promise<void> {
+  for (const name of [...learned, 'config.input.json'])
+    await rm(join(out, name), { recursive: true, force: true })
 }
 
 function summaryOf(
@@ -225,7 +231,8 @@ function summaryOf(
   }
 }
 
-function textOf({ out, data }: TrainOptions, levels: string, report: FitReport): string {
+function textOf(options: TrainOptions, levels: string, report: FitReport): string {
+  const { out } = options
   const last = report.encoder?.metrics.findLast(m => m.split === 'validation')
   const rows: [string, string][] = [
     ['items', `${count(report.items)}${report.skipped > 0 ? `, ${count(report.skipped)} skipped` : ''}`],
@@ -242,5 +249,5 @@ function textOf({ out, data }: TrainOptions, levels: string, report: FitReport):
     ['time', minutes(report.seconds)],
     ['model', `${out}/ (config.json, model.safetensors)`],
   ]
-  return `\n${table(rows)}\n\nNext:\n\n  vq encode --model ${shellWords([out])} --data ${shellWords(data)} --out ids.parquet\n`
+  return `\n${table(rows)}\n\nNext:\n\n  vq encode --model ${shellWords([out])} ${dataWords(options)} --out ids.parquet\n`
 }
