@@ -14,8 +14,9 @@ import {
 import { VQPipeline } from '../pipeline/index.js'
 import { writeReport } from '../report/index.js'
 import { iterateSemanticIds, readSemanticIdInfo, type SemanticIdInfo } from '../semantic-ids/index.js'
-import type { Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, openFor, whole } from './data-options.js'
+import type { Modality, Source } from '../sources/index.js'
+import { addDataOptions, type DataOptions, whole } from './data-options.js'
+import { openHalf } from './encode.js'
 import { previewer } from './previews.js'
 import { reconstructed } from './reconstructions.js'
 import { type CommandResult, type Console, count, minutes, run, table } from './run.js'
@@ -51,7 +52,8 @@ export function analyzeCommand(setExitCode: (code: number) => void): Command {
 Examples:
   vq analyze --ids ids.parquet --out report.html
   vq analyze --model runs/photos --ids ids.parquet --data ./photos --out report.html
-  vq analyze --model runs/news --ids ids.jsonl --data news.csv --column title --label-column class`,
+  vq analyze --model runs/news --ids ids.jsonl --data news.csv --column title --label-column class
+  vq analyze --model runs/pairs --ids pictures.parquet --pair texts.parquet --data ./pictures --captions captions.csv`,
     )
     .action(async (options: AnalyzeCommandOptions) =>
       setExitCode(
@@ -132,7 +134,11 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
       })
     const dataOptions = { ...options, data: data ?? [] } as DataOptions
     if (pipeline !== undefined && data !== undefined)
-      source = await openFor(pipeline, dataOptions, { signal: console.signal, onSkip: console.skipped })
+      source = await openHalf(
+        pipeline,
+        { ...dataOptions, ...(await modalityIn(ids)) },
+        { signal: console.signal, onSkip: console.skipped },
+      )
     const places = source === undefined ? undefined : new Map(source.ids.map((id, i) => [id, i]))
     expectFound(all, places, data)
     const labels = labelsOf(all, source, places)
@@ -202,6 +208,12 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
     await source?.close()
     pipeline?.dispose()
   }
+}
+
+// Of a model of pairs: which half the IDs are of.
+async function modalityIn(file: string): Promise<{ modality?: Modality }> {
+  const { modality } = (await readSemanticIdInfo(file)).metadata
+  return modality === 'text' || modality === 'image' ? { modality } : {}
 }
 
 function expectFound(

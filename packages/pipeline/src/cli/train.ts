@@ -225,10 +225,25 @@ function summaryOf(
       bitsPerItem: bits,
       ...(last && { lastMetrics: last }),
       ...(report.stageErrors && { stageErrors: report.stageErrors }),
+      ...(report.recall && { recall: report.recall }),
       codebookHash,
       encoderHash,
     },
   }
+}
+
+function recallRows({ recall }: FitReport): [string, string][] {
+  if (recall === undefined) return []
+  const rows = (name: string, list: typeof recall.codes): [string, string][] =>
+    list.map(({ k, aToB, bToA, chance }) => [
+      `recall@${k} by ${name}`,
+      `picture to text ${aToB.toFixed(3)}, text to picture ${bToA.toFixed(3)}; ${chance.toFixed(3)} by chance`,
+    ])
+  return [
+    ['held-out pairs', count(recall.pairs)],
+    ...rows('embeddings', recall.embeddings),
+    ...rows('codes', recall.codes),
+  ]
 }
 
 function textOf(options: TrainOptions, levels: string, report: FitReport): string {
@@ -246,6 +261,7 @@ function textOf(options: TrainOptions, levels: string, report: FitReport): strin
           ],
         ]
       : []),
+    ...recallRows(report),
     ['time', minutes(report.seconds)],
     ['model', `${out}/ (config.json, model.safetensors)`],
   ]

@@ -9,6 +9,7 @@ import { type Codec, enough } from '../codec/codec.js'
 import type { FailedItem, Source } from '../sources/index.js'
 import { embedSource } from './embed.js'
 import { CodecModel, ContrastiveModel, ReconstructionModel } from './objectives.js'
+import { type PairRecall, pairRecall } from './pair-recall.js'
 import type { PipelineParts } from './parts.js'
 import type { Tower } from './tower.js'
 import { heldOutOf, textsOf, trainingData } from './training-data.js'
@@ -35,6 +36,8 @@ export interface FitReport {
   quantizer?: History
   /** Of k-means: the mean squared error per element after each stage. */
   stageErrors?: readonly number[]
+  /** Of `image_text`: how often the caption of a held-out picture is found among theirs, and the picture of a caption. */
+  recall?: PairRecall
   seconds: number
 }
 
@@ -103,6 +106,10 @@ export async function fitParts(
     }
   }
   parts.eval()
+  if (partner !== undefined) {
+    const { heldOut } = heldOutOf(await trainingData(towers, source), config.values)
+    if (heldOut !== undefined) report.recall = await pairRecall(parts, heldOut)
+  }
   report.seconds = (performance.now() - started) / 1000
   return report
 }
