@@ -129,6 +129,9 @@ describe('a folder that is there already', () => {
     expect(readFileSync(at('kept', 'model.safetensors')).equals(before)).toBe(true)
     expect((await vq(...train('some.npy'))).err).toMatch(/--overwrite to throw it away/)
     await ok(...train('some.npy', 'training.seed=5'), '--overwrite')
+    await ok(...train('some.npy', 'training.seed=5'), '--resume')
+    const other = await vq(...train('some.npy', 'training.seed=6'), '--resume')
+    expect([other.code, /training\.seed 6 instead of 5/.test(other.err)]).toEqual([1, true])
     mkdirSync(at('failed'))
     writeFileSync(at('failed', 'config.input.json'), '{}')
     await ok('train', '--config', 'vector_rqkmeans', '--data', at('some.npy'), '--out', at('failed'), '--set', 'numEmbeddings=4') // biome-ignore format: one line

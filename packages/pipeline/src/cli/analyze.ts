@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { VqConfigError, VqFormatError } from '@vq/core'
+import { VqAbortError, VqConfigError, VqFormatError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import type { MetricsLine } from '@vq/models/plot'
 import { Command } from 'commander'
@@ -148,6 +148,9 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
         : await sampledVectors(pipeline, source, places, all, sample, console.signal)
     const analysis = analyzeIds(all, { sample, ...(labels && { labels }), ...vectors })
     const recall = pair === undefined ? undefined : [await recallOf(all, ids, pair)]
+    // Signals are delivered between turns of the event loop.
+    await new Promise(resolve => setImmediate(resolve))
+    if (console.signal.aborted) throw new VqAbortError('vq analyze', console.signal.reason)
     const preview = previewer(source, places, captions)
     const rates = pipeline && vectors && (await ratesOf(pipeline, vectors, all))
     const reconstructions = pipeline && source && (await reconstructed(pipeline, all))

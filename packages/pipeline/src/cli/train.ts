@@ -67,6 +67,7 @@ export async function train(options: TrainOptions, console: Console): Promise<Co
   const { out, resume = false } = options
   const started = performance.now()
   const config = await settledConfig(options)
+  if (resume) await expectSame(out, config)
   await expectRoom(options)
   const [tower] = config.towers
   if (tower === undefined) throw new Error('a configuration without towers')
@@ -107,6 +108,39 @@ export async function train(options: TrainOptions, console: Console): Promise<Co
     await source?.close()
     pipeline.dispose()
   }
+}
+
+/** Throws VqConfigError where the run in a folder began with another configuration, naming what differs. */
+export async function expectSame(out: string, { values }: PipelineConfig): Promise<void> {
+  const kept = join(out, 'config.input.json')
+  if ((await stat(kept).catch(() => undefined)) === undefined) return
+  const before = flat((await PipelineConfig.load(kept)).values)
+  const now = flat(values)
+  // The length of vectors is the data's.
+  if (values.modality === 'vector' && values.inputDim === undefined) before.delete('inputDim')
+  const changes = [...new Set([...before.keys(), ...now.keys()])].filter(
+    key => before.get(key) !== now.get(key),
+  )
+  if (changes.length === 0) return
+  const word = (text: string | undefined): string => text ?? 'nothing'
+  throw new VqConfigError({
+    operation: '--resume',
+    expected: `the configuration that ${out} began with`,
+    received: changes
+      .map(key => `${key} ${word(now.get(key))} instead of ${word(before.get(key))}`)
+      .join('; '),
+    remedy: 'Go on without it, or begin in another folder.',
+  })
+}
+
+// Values by their paths, as JSON.
+function flat(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Map(value === undefined ? [] : [[path, JSON.stringify(value)]])
+  const inner = Object.entries(value).flatMap(([key, part]) => [
+    ...flat(part, path === '' ? key : `${path}.${key}`),
+  ])
+  return new Map(inner)
 }
 
 // Of the run to go on with, or of a file or template with what --set changes.
