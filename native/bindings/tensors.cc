@@ -16,7 +16,8 @@ struct State {
   Napi::Reference<Napi::Float64Array> block;
   double* args = nullptr;
   int64_t told = 0;  // bytes that the garbage collector knows of
-  std::chrono::steady_clock::time_point lowered{};  // when it was last told of fewer
+  int64_t most = 0, lately = 0;  // the most in use, less what was found forgotten; the same since `since`
+  std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
 };
 
 State& state(const Napi::CallbackInfo& info) { return *static_cast<State*>(info.Data()); }
@@ -65,6 +66,20 @@ napi_value release(napi_env env, napi_callback_info raw) {
     int32_t handle = -1;
     napi_get_value_int32(env, call.values[0], &handle);
     call.state->context.release(handle);
+    return nullptr;
+  });
+}
+
+// bury(handle): releases what the garbage collector found forgotten.
+napi_value bury(napi_env env, napi_callback_info raw) {
+  const Call<1> call(env, raw);
+  return plainly(env, [&]() -> napi_value {
+    int32_t handle = -1;
+    napi_get_value_int32(env, call.values[0], &handle);
+    State& s = *call.state;
+    const size_t before = s.context.bytes_in_use;
+    s.context.release(handle);
+    s.most -= static_cast<int64_t>(before - s.context.bytes_in_use);
     return nullptr;
   });
 }
@@ -125,15 +140,18 @@ Napi::Value trim(const Napi::CallbackInfo& info) {
 }
 
 // Tells the garbage collector how much memory hangs on its objects, so that it runs when that grows. Every step of a
-// training goes up and down again; told of each, it would run all the time: it hears of what went down once a second.
+// training goes up and down again, and told of each it would run all the time. So it hears of the most that was in use:
+// that grows without end only where tensors are forgotten, and it finding them lowers it.
 Napi::Value account(const Napi::CallbackInfo& info) {
   State& s = state(info);
   const int64_t now = static_cast<int64_t>(s.context.bytes_in_use);
   const auto time = std::chrono::steady_clock::now();
-  if (now < s.told && time - s.lowered < std::chrono::seconds(1)) return info.Env().Undefined();
-  if (now < s.told) s.lowered = time;
-  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), now - s.told);
-  s.told = now;
+  s.lately = std::max(s.lately, now);
+  s.most = std::max(s.most, now);
+  if (time - s.since > std::chrono::seconds(60)) s.most = s.lately, s.lately = now, s.since = time;
+  if (s.most == s.told) return info.Env().Undefined();
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), s.most - s.told);
+  s.told = s.most;
   return info.Env().Undefined();
 }
 
@@ -172,7 +190,7 @@ void register_tensors(Napi::Env env, Napi::Object exports) {
   exports.Set("trim", Napi::Function::New(env, trim, "trim", s));
   exports.Set("account", Napi::Function::New(env, account, "account", s));
   exports.Set("memory", Napi::Function::New(env, memory, "memory", s));
-  const std::pair<const char*, napi_callback> hot[] = {{"allocate", allocate}, {"release", release}, {"run", run}};
+  const std::pair<const char*, napi_callback> hot[] = {{"allocate", allocate}, {"release", release}, {"bury", bury}, {"run", run}};
   for (const auto& [name, function] : hot) {
     napi_value fn;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, function, s, &fn);

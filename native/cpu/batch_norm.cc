@@ -14,12 +14,48 @@
 
 #include "cpu/channel_rows-inl.h"
 
+HWY_BEFORE_NAMESPACE();
+namespace vq {
+namespace HWY_NAMESPACE {
+namespace {
+
+// y = ReLU of the normalised rows and what is added to them.
+void normalize_added(const float* HWY_RESTRICT x, const float* HWY_RESTRICT mean, const float* HWY_RESTRICT scale,
+                     const float* HWY_RESTRICT beta, const float* HWY_RESTRICT added, int64_t rows, int64_t c, float* HWY_RESTRICT y) {
+  for (int64_t r = 0; r < rows; ++r, x += c, added += c, y += c)
+    for (int64_t k = 0; k < c; ++k) {
+      const float v = (x[k] - mean[k]) * scale[k] + beta[k] + added[k];
+      y[k] = v < 0 ? 0.0f : v;
+    }
+}
+
+// g, what the ReLU let through of dy: where it gave a positive y; and the sums of g and of g·(x − mean).
+void masked_sums(const float* HWY_RESTRICT x, const float* HWY_RESTRICT dy, const float* HWY_RESTRICT y, const float* HWY_RESTRICT mean,
+                 int64_t rows, int64_t c, float* HWY_RESTRICT g, float* HWY_RESTRICT sum, float* HWY_RESTRICT product) {
+  std::fill(sum, sum + c, 0.0f);
+  std::fill(product, product + c, 0.0f);
+  for (int64_t r = 0; r < rows; ++r, x += c, dy += c, y += c, g += c)
+    for (int64_t k = 0; k < c; ++k) {
+      const float d = dy[k], v = y[k] > 0 ? d : 0.0f;
+      g[k] = v;
+      sum[k] += v;
+      product[k] += v * (x[k] - mean[k]);
+    }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace vq
+HWY_AFTER_NAMESPACE();
+
 #if HWY_ONCE
 namespace vq {
 HWY_EXPORT(moments);
 HWY_EXPORT(normalize);
 HWY_EXPORT(gradient_sums);
 HWY_EXPORT(input_gradient);
+HWY_EXPORT(normalize_added);
+HWY_EXPORT(masked_sums);
 namespace {
 
 constexpr int64_t kRows = 64;  // rows of one partial sum: few enough for float32, and independent of the thread count
@@ -52,7 +88,7 @@ void over_rows(Context& ctx, int64_t rows, int64_t c, const Body& body) {
 
 }  // namespace
 
-// Arguments: rows, channels, epsilon, relu, x, gamma, beta, y, mean, variance.
+// Arguments: rows, channels, epsilon, relu, x, gamma, beta, y, mean, variance, added or -1 (with relu alone).
 VQ_OP(BatchNormTrain) {
   const int64_t rows = args.integer(), c = args.integer();
   const double epsilon = args.number();
@@ -61,6 +97,8 @@ VQ_OP(BatchNormTrain) {
   const float *gamma = args.tensor<float>(c), *beta = args.tensor<float>(c);
   float* y = args.tensor<float>(rows * c);
   float *mean = args.tensor<float>(c), *variance = args.tensor<float>(c);
+  const float* added = args.optional<float>(rows * c);
+  check(!added || relu, "what is added goes through the ReLU");
   if (rows == 0) fail(Error::kShape, "batch statistics of no rows");
   std::vector<double> sum, square;
   chunked_sums(args.ctx, rows, c, [&](int64_t first, int64_t n, float* s, float* q) {
@@ -74,6 +112,7 @@ VQ_OP(BatchNormTrain) {
     scale[k] = static_cast<float>(gamma[k] / std::sqrt(variance[k] + epsilon));
   }
   over_rows(args.ctx, rows, c, [&](int64_t b, int64_t e) {
+    if (added) return HWY_DYNAMIC_DISPATCH(normalize_added)(x + b * c, mean, scale.data(), beta, added + b * c, e - b, c, y + b * c);
     HWY_DYNAMIC_DISPATCH(normalize)(x + b * c, mean, scale.data(), beta, e - b, c, relu, y + b * c);
   });
 }
@@ -97,7 +136,8 @@ VQ_OP(BatchNormInfer) {
   });
 }
 
-// Arguments: rows, channels, epsilon, relu, x, gamma, beta, mean, variance, dy, dx, dgamma, dbeta.
+// Arguments: rows, channels, epsilon, relu, x, gamma, beta, mean, variance, dy, dx, dgamma, dbeta; where something was added
+// before the ReLU also y and the gradient by what was added, else -1 for both.
 VQ_OP(BatchNormTrainGrad) {
   const int64_t rows = args.integer(), c = args.integer();
   const double epsilon = args.number();
@@ -108,10 +148,15 @@ VQ_OP(BatchNormTrainGrad) {
   const float* dy = args.tensor<float>(rows * c);
   float* dx = args.tensor<float>(rows * c);
   float *dgamma = args.tensor<float>(c), *dbeta = args.tensor<float>(c);
+  const float* y = args.optional<float>(rows * c);
+  float* dadded = args.optional<float>(rows * c);
+  check(!y == !dadded, "y and the gradient by what was added come together");
   std::vector<float> scale(c), a(c), b(c);
   for (int64_t k = 0; k < c; ++k) scale[k] = static_cast<float>(gamma[k] / std::sqrt(variance[k] + epsilon));
   std::vector<double> sum, product;
   chunked_sums(args.ctx, rows, c, [&](int64_t first, int64_t n, float* s, float* p) {
+    if (y)
+      return HWY_DYNAMIC_DISPATCH(masked_sums)(x + first * c, dy + first * c, y + first * c, mean, n, c, dadded + first * c, s, p);
     HWY_DYNAMIC_DISPATCH(gradient_sums)(x + first * c, dy + first * c, mean, scale.data(), beta, n, c, relu, s, p);
   }, sum, product);
   for (int64_t k = 0; k < c; ++k) {
@@ -122,8 +167,9 @@ VQ_OP(BatchNormTrainGrad) {
     b[k] = static_cast<float>(scale[k] * product[k] * inverse / rows);
   }
   over_rows(args.ctx, rows, c, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(input_gradient)(x + begin * c, dy + begin * c, mean, scale.data(), beta, a.data(), b.data(),
-                                         end - begin, c, relu, dx + begin * c);
+    const float* passed = y ? dadded : dy;
+    HWY_DYNAMIC_DISPATCH(input_gradient)(x + begin * c, passed + begin * c, mean, scale.data(), beta, a.data(), b.data(),
+                                         end - begin, c, relu && !y, dx + begin * c);
   });
 }
 

@@ -49,11 +49,14 @@ Dnnl& dnnl_of(Context& c) {
 }
 
 // Work that one thread ends sooner than two can meet stays on one.
-int use_threads(const Context& c, int64_t multiplications) {
-  const int threads = multiplications < (int64_t{1} << 20) ? 1 : c.threads;
+int worthwhile(const Context& c, int64_t multiplications) { return multiplications < (int64_t{1} << 20) ? 1 : c.threads; }
+
+// Of the calling thread; the setting is each thread's own.
+void use_threads(int threads) {
   if (omp_get_max_threads() != threads) omp_set_num_threads(threads);
-  return threads;
 }
+
+int64_t multiplications(const Convolution& s) { return s.output_size() * s.kernel_d * s.kernel_h * s.kernel_w * s.in_c; }
 
 size_t align(size_t n) { return (n + 63) / 64 * 64; }
 
@@ -136,9 +139,9 @@ Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation
   return p;
 }
 
-Primitive& find(Context& c, Kind kind, const Convolution& s, bool bias, Activation act) {
+Primitive& find(Context& c, Kind kind, const Convolution& s, int threads, bool bias = false, Activation act = Activation::kNone) {
   Dnnl& d = dnnl_of(c);
-  const int threads = use_threads(c, s.output_size() * s.kernel_d * s.kernel_h * s.kernel_w * s.in_c);
+  use_threads(threads);
   const Key key{kind,         bias,         static_cast<int64_t>(act), threads,  s.batch,        s.in_h,
                 s.in_w,       s.in_c,       s.out_h,                   s.out_w,    s.out_c,        s.kernel_h,
                 s.kernel_w,   s.stride_h,   s.stride_w,                s.dilation_h, s.dilation_w, s.pad_top,
@@ -152,18 +155,59 @@ Primitive& find(Context& c, Kind kind, const Convolution& s, bool bias, Activati
 
 memory wrap(Dnnl& d, const memory::desc& md, const void* p) { return memory(md, d.engine, const_cast<void*>(p)); }
 
-void run(Dnnl& d, Primitive& p, std::unordered_map<int, memory>& arguments, char* scratch) {
+using Arguments = std::unordered_map<int, memory>;
+
+void run(Dnnl& d, const Primitive& p, Arguments arguments, char* scratch) {
   const memory::desc pad({static_cast<memory::dim>(p.scratch)}, memory::data_type::u8, Tag::a);
   if (p.scratch) arguments.emplace(DNNL_ARG_SCRATCHPAD, wrap(d, pad, scratch));
+  dnnl::stream stream(d.engine);
   const SignalShield shield;
-  p.run.execute(d.stream, arguments);
-  d.stream.wait();
+  p.run.execute(stream, arguments);
+  stream.wait();
 }
 
-void reorder(Dnnl& d, Primitive& p, memory& from, memory& to) {
+void reorder(Dnnl& d, const Primitive& p, memory& from, memory& to) {
   const SignalShield shield;
   p.reorder_w.execute(d.stream, from, to);
   d.stream.wait();
+}
+
+// How a convolution is divided among threads of ours, each with a primitive for one thread: OpenMP's threads keep waiting
+// for more in a loop when they are done, and take the cores from ours. Only where images cannot be shared out evenly does
+// oneDNN divide the work.
+struct Shares {
+  int64_t parts = 1;  // of as many images each
+  int threads = 1;    // of each part
+};
+
+Shares shares_of(const Context& c, const Convolution& s) {
+  const int threads = worthwhile(c, multiplications(s));
+  if (threads == 1) return {};
+  for (int64_t parts = threads; parts <= s.batch; ++parts)
+    if (s.batch % parts == 0) {
+      const int64_t rounds = (parts + threads - 1) / threads;
+      if (rounds * threads * 8 > parts * 9) break;
+      return {parts, 1};
+    }
+  return {1, threads};
+}
+
+// Runs body(part, scratch) for each part, on the thread that does it.
+template <class Body>
+void for_parts(const Context& c, const Shares& shares, const Primitive& p, char* scratch, const Body& body) {
+  if (shares.parts == 1) return body(0, scratch);
+  parallel_for(shares.parts, 1, c.threads, [&](int64_t begin, int64_t end) {
+    use_threads(1);
+    for (int64_t i = begin; i < end; ++i) body(i, scratch + i * align(p.scratch));
+  });
+}
+
+// The filter as a primitive wants it: as it is, or in `room`.
+memory filter_for(Dnnl& d, const Primitive& p, const float* w, void* room) {
+  if (!p.reorders) return wrap(d, p.w, w);
+  memory plain = wrap(d, p.w_plain, w), to = wrap(d, p.w, room);
+  reorder(d, p, plain, to);
+  return to;
 }
 
 // oneDNN's primitive for the gradient by input runs at 75–80% of the FMA limit, its forward one at 90%; so where the stride is 1 the gradient by input is computed as the forward convolution that it is.
@@ -175,11 +219,14 @@ bool runs_as_forward(const Convolution& s) {
 
 void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, const float* w, const float* bias,
                  Activation act, float* y) {
-  Primitive& p = find(c, kind, s, bias != nullptr, act);
+  const Shares shares = shares_of(c, s);
+  Convolution part = s;
+  part.batch = s.batch / shares.parts;
+  const Primitive& p = find(c, kind, part, shares.threads, bias != nullptr, act);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
   const size_t flipped = kind == kFlipped ? align(s.filter_size() * sizeof(float)) : 0;
-  char* scratch = static_cast<char*>(c.scratch(weights + flipped + p.scratch + 64));
+  char* scratch = static_cast<char*>(c.scratch(weights + flipped + shares.parts * align(p.scratch) + 64));
   if (flipped) {
     // Taps in reverse order; the swap of channels is in the layout that p.w_plain describes.
     float* turned = reinterpret_cast<float*>(scratch + weights);
@@ -187,16 +234,14 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
     for (int64_t t = 0; t < taps; ++t) std::memcpy(turned + t * size, w + (taps - 1 - t) * size, size * sizeof(float));
     w = turned;
   }
-  memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : w);
-  if (p.reorders) {
-    memory plain = wrap(d, p.w_plain, w);
-    reorder(d, p, plain, wm);
-  }
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(d, p.x, x)},
-                                            {DNNL_ARG_WEIGHTS, wm},
-                                            {DNNL_ARG_DST, wrap(d, p.y, y)}};
-  if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(d, p.bias, bias));
-  run(d, p, arguments, scratch + weights + flipped);
+  const memory filter = filter_for(d, p, w, scratch);
+  for_parts(c, shares, p, scratch + weights + flipped, [&](int64_t i, char* room) {
+    Arguments arguments{{DNNL_ARG_SRC, wrap(d, p.x, x + i * part.input_size())},
+                        {DNNL_ARG_WEIGHTS, filter},
+                        {DNNL_ARG_DST, wrap(d, p.y, y + i * part.output_size())}};
+    if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(d, p.bias, bias));
+    run(d, p, std::move(arguments), room);
+  });
 }
 
 // Few image channels leave vectors empty in a direct convolution. Instead: one product gives what every output place
@@ -233,21 +278,35 @@ void backward_input_by_columns(Context& c, const Convolution& s, const float* dy
 
 }  // namespace
 
-void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act,
-              float* y) {
+// Of sums in y: y = act(y + bias + added).
+static void finish(const Context& c, const Convolution& s, const float* bias, Activation act, const float* added, float* y) {
+  parallel_for(s.output_size() / std::max<int64_t>(1, s.out_c), std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, s.out_c)), c.threads,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t i = r * s.out_c, k = 0; k < s.out_c; ++i, ++k) {
+        const float v = y[i] + (bias ? bias[k] : 0.0f) + (added ? added[i] : 0.0f);
+        y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
+      }
+  });
+}
+
+void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act, float* y,
+              const float* added) {
+  if (s.input_size() == 0 || s.filter_size() == 0) {
+    std::fill(y, y + s.output_size(), 0.0f);
+    return finish(c, s, bias, act, added, y);
+  }
   if (reads_part(s)) {
     const Convolution part = part_of(s);
     Scratch<float> in(part.input_size());
     take_part(s, part, x, in.data(), c.threads);
-    if (part.input_size() > 0) return convolve(c, part, in.data(), w, bias, act, y);
-    for (int64_t i = 0; i < s.output_size(); ++i) {
-      const float v = bias ? bias[i % s.out_c] : 0.0f;
-      y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
-    }
-    return;
+    return convolve(c, part, in.data(), w, bias, act, y, added);
   }
-  if (winograd_fits(s)) return winograd_forward(c, s, x, w, bias, act, y);
-  run_forward(c, kForward, s, x, w, bias, act, y);
+  // oneDNN 2 would add while it stores, but in a convolution that takes longer than this pass besides.
+  const Activation now = added ? Activation::kNone : act;
+  if (winograd_fits(s)) winograd_forward(c, s, x, w, bias, now, y);
+  else run_forward(c, kForward, s, x, w, bias, now, y);
+  if (added) finish(c, s, nullptr, act, added, y);
 }
 
 void convolve_backward_input(Context& c, const Convolution& s, const float* dy, const float* w, float* dx) {
@@ -265,19 +324,19 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
     return run_forward(c, kFlipped, turned, dy, w, nullptr, Activation::kNone, dx);
   }
   if (few_channels(s)) return backward_input_by_columns(c, s, dy, w, dx);
-  Primitive& p = find(c, kBackwardInput, s, false, Activation::kNone);
+  const Shares shares = shares_of(c, s);
+  Convolution part = s;
+  part.batch = s.batch / shares.parts;
+  const Primitive& p = find(c, kBackwardInput, part, shares.threads);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
-  char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
-  memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : w);
-  if (p.reorders) {
-    memory plain = wrap(d, p.w_plain, w);
-    reorder(d, p, plain, wm);
-  }
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)},
-                                            {DNNL_ARG_WEIGHTS, wm},
-                                            {DNNL_ARG_DIFF_SRC, wrap(d, p.x, dx)}};
-  run(d, p, arguments, scratch + weights);
+  char* scratch = static_cast<char*>(c.scratch(weights + shares.parts * align(p.scratch) + 64));
+  const memory filter = filter_for(d, p, w, scratch);
+  for_parts(c, shares, p, scratch + weights, [&](int64_t i, char* room) {
+    run(d, p, {{DNNL_ARG_DIFF_DST, wrap(d, p.y, dy + i * part.output_size())},
+               {DNNL_ARG_WEIGHTS, filter},
+               {DNNL_ARG_DIFF_SRC, wrap(d, p.x, dx + i * part.input_size())}}, room);
+  });
 }
 
 void convolve_backward_filter(Context& c, const Convolution& s, const float* x, const float* dy, float* dw) {
@@ -290,16 +349,14 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
   }
   if (winograd_fits(s)) return winograd_backward_filter(c, s, x, dy, dw);
   if (filter_gradient_fits(s))
-    return filter_gradient(s, x, dy, dw, use_threads(c, s.output_size() * s.kernel_h * s.kernel_w * s.in_c));
-  Primitive& p = find(c, kBackwardFilter, s, false, Activation::kNone);
+    return filter_gradient(s, x, dy, dw, worthwhile(c, multiplications(s)));
+  const Primitive& p = find(c, kBackwardFilter, s, worthwhile(c, multiplications(s)));
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
   char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
   memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : dw);
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, wrap(d, p.x, x)},
-                                            {DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)},
-                                            {DNNL_ARG_DIFF_WEIGHTS, wm}};
-  run(d, p, arguments, scratch + weights);
+  run(d, p, {{DNNL_ARG_SRC, wrap(d, p.x, x)}, {DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)}, {DNNL_ARG_DIFF_WEIGHTS, wm}},
+      scratch + weights);
   if (p.reorders) {
     memory plain = wrap(d, p.w_plain, dw);
     reorder(d, p, wm, plain);
@@ -308,11 +365,10 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
 
 namespace {
 
-void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b, float beta,
-           float* out) {
+void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, int64_t step_a, const float* b,
+           int64_t step_b, float beta, float* out, int64_t step_out) {
   const SignalShield shield;
-  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a, transpose_a ? m : k, b,
-                                 transpose_b ? k : n, beta, out, n);
+  const auto status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.f, a, step_a, b, step_b, beta, out, step_out);
   if (status != dnnl_success) fail(Error::kDevice, "oneDNN's sgemm failed with status " + std::to_string(status));
 }
 
@@ -320,14 +376,29 @@ void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, 
 
 void matrix_product(Context& c, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a,
                     const float* b, float* out) {
-  use_threads(c, m * n * k);
-  sgemm(transpose_a, transpose_b, m, n, k, a, b, 0.f, out);
+  const int threads = worthwhile(c, m * n * k);
+  const int64_t step_a = transpose_a ? m : k, step_b = transpose_b ? k : n;
+  // Rows or columns of the result are shared out, as in convolutions, where there are enough of them.
+  constexpr int64_t kUnit = 48, kEnough = 2;
+  const int64_t units = (std::max(m, n) + kUnit - 1) / kUnit;
+  if (threads == 1 || units < kEnough * threads) {
+    use_threads(threads);
+    return sgemm(transpose_a, transpose_b, m, n, k, a, step_a, b, step_b, 0.f, out, n);
+  }
+  parallel_for(units, 1, threads, [&](int64_t begin, int64_t end) {
+    use_threads(1);
+    const int64_t first = begin * kUnit, size = std::min(std::max(m, n), end * kUnit) - first;
+    if (m >= n)
+      sgemm(transpose_a, transpose_b, size, n, k, a + first * (transpose_a ? 1 : k), step_a, b, step_b, 0.f, out + first * n, n);
+    else
+      sgemm(transpose_a, transpose_b, m, size, k, a, step_a, b + first * (transpose_b ? k : 1), step_b, 0.f, out + first, n);
+  });
 }
 
 void matrix_product_alone(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
                           float beta, float* out) {
-  if (omp_get_max_threads() != 1) omp_set_num_threads(1);  // of this thread; the setting is each thread's own
-  sgemm(transpose_a, transpose_b, m, n, k, a, b, beta, out);
+  use_threads(1);
+  sgemm(transpose_a, transpose_b, m, n, k, a, transpose_a ? m : k, b, transpose_b ? k : n, beta, out, n);
 }
 
 }  // namespace vq

@@ -21,10 +21,10 @@ constexpr int kRows = 6;
 constexpr int kVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
 
 // dw[r, 0..width) += Σ x[place][r] · panel[place] for `Rows` input channels and kVectors vectors of output channels. Places
-// come in runs that lie next to each other in x as in the panel: run k starts at place starts[k] of x.
+// come in runs of neighbours in the panel, which lie `step` floats apart in x: run k starts at starts[k] · unit.
 template <int Rows>
-void tile(const float* x, const int64_t* starts, int64_t runs, int64_t length, const float* panel, float* dw,
-          int64_t stride, int64_t width) {
+void tile(const float* x, const int64_t* starts, int64_t unit, int64_t step, int64_t runs, int64_t length, const float* panel,
+          float* dw, int64_t stride, int64_t width) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   using V = hn::Vec<decltype(d)>;
@@ -38,8 +38,8 @@ void tile(const float* x, const int64_t* starts, int64_t runs, int64_t length, c
     }
   }
   for (int64_t k = 0; k < runs; ++k) {
-    const float* row = x + starts[k] * Rows;
-    for (int64_t p = 0; p < length; ++p, panel += kVectors * lanes, row += Rows) {
+    const float* row = x + starts[k] * unit;
+    for (int64_t p = 0; p < length; ++p, panel += kVectors * lanes, row += step) {
       V g[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) g[v] = hn::LoadU(d, panel + v * lanes);
@@ -72,11 +72,11 @@ void tile(const float* x, const int64_t* starts, int64_t runs, int64_t length, c
 }
 
 template <int Rows>
-void narrow(int64_t rows, const float* x, const int64_t* starts, int64_t runs, int64_t length, const float* panel,
-            float* dw, int64_t stride, int64_t width) {
+void narrow(int64_t rows, const float* x, const int64_t* starts, int64_t unit, int64_t step, int64_t runs, int64_t length,
+            const float* panel, float* dw, int64_t stride, int64_t width) {
   if constexpr (Rows > 0) {
-    if (rows == Rows) return tile<Rows>(x, starts, runs, length, panel, dw, stride, width);
-    narrow<Rows - 1>(rows, x, starts, runs, length, panel, dw, stride, width);
+    if (rows == Rows) return tile<Rows>(x, starts, unit, step, runs, length, panel, dw, stride, width);
+    narrow<Rows - 1>(rows, x, starts, unit, step, runs, length, panel, dw, stride, width);
   }
 }
 
@@ -98,13 +98,37 @@ void pack_rows(const float* const* rows, int64_t channels, int64_t places, float
   }
 }
 
-// One tap and one panel of output channels, all packed input channels.
-void tap_gradient(const float* x, int64_t channels, int64_t places, const int64_t* starts, int64_t runs, int64_t length,
-                  const float* panel, float* dw, int64_t out_c, int64_t width) {
+// One tap and one panel of output channels, all input channels: packed as tiles of `places`, or where places is 0 as they
+// are in the image.
+void tap_gradient(const float* x, int64_t channels, int64_t places, const int64_t* starts, int64_t unit, int64_t step, int64_t runs,
+                  int64_t length, const float* panel, float* dw, int64_t out_c, int64_t width) {
   int64_t i = 0;
+  const int64_t next = places > 0 ? places : 1;
+  if (places > 0) unit = step = kRows;
   for (; i + kRows <= channels; i += kRows)
-    tile<kRows>(x + i * places, starts, runs, length, panel, dw + i * out_c, out_c, width);
-  if (i < channels) narrow<kRows - 1>(channels - i, x + i * places, starts, runs, length, panel, dw + i * out_c, out_c, width);
+    tile<kRows>(x + i * next, starts, unit, step, runs, length, panel, dw + i * out_c, out_c, width);
+  if (places > 0) unit = step = channels - i;
+  if (i < channels)
+    narrow<kRows - 1>(channels - i, x + i * next, starts, unit, step, runs, length, panel, dw + i * out_c, out_c, width);
+}
+
+// Rows of dy as panels of output channels, [panel][place][lane], zeros behind the last channel.
+void pack_panels(const float* from, int64_t places, int64_t out_c, int64_t panels, float* to) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), width = kVectors * lanes;
+  for (int64_t p = 0; p < places; ++p, from += out_c)
+    for (int64_t k = 0; k < panels; ++k) {
+      float* o = to + (k * places + p) * width;
+      const float* f = from + k * width;
+      if ((k + 1) * width <= out_c) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) hn::StoreU(hn::LoadU(d, f + v * lanes), d, o + v * lanes);
+      } else {
+        const int64_t n = out_c - k * width;
+        std::memcpy(o, f, n * sizeof(float));
+        std::memset(o + n, 0, (width - n) * sizeof(float));
+      }
+    }
 }
 
 }  // namespace HWY_NAMESPACE
@@ -117,6 +141,7 @@ HWY_EXPORT(panel_width);
 HWY_EXPORT(tile_rows);
 HWY_EXPORT(pack_rows);
 HWY_EXPORT(tap_gradient);
+HWY_EXPORT(pack_panels);
 
 namespace {
 
@@ -155,6 +180,12 @@ void places_of(const Convolution& s, const Pass& p, const float* x, int64_t imag
           }
 }
 
+// One tap that never reaches behind the edges; without strides the places of x follow each other as those of dy.
+bool one_tap(const Convolution& s) {
+  return s.kernel_h == 1 && s.kernel_w == 1 && s.pad_top == 0 && s.pad_left == 0 && (s.out_h - 1) * s.stride_h < s.in_h &&
+         (s.out_w - 1) * s.stride_w < s.in_w && (s.stride_h > 1 || s.stride_w > 1 || (s.out_h == s.in_h && s.out_w == s.in_w));
+}
+
 }  // namespace
 
 bool filter_gradient_fits(const Convolution& s) { return s.planar && s.in_c >= 16 && s.out_c >= 16; }
@@ -163,29 +194,36 @@ void filter_gradient(const Convolution& s, const float* x, const float* dy, floa
   const int64_t width = HWY_DYNAMIC_DISPATCH(panel_width)(), tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
   const int64_t panels = (s.out_c + width - 1) / width, tiles = (s.in_c + tile - 1) / tile;
   const Pass pass = plan(s);
+  const bool packs = !one_tap(s);
   const std::vector<float> zeros(s.in_c, 0.0f);
   std::fill(dw, dw + s.filter_size(), 0.0f);
   // A thread owns a range of input channels, so each element of dw has one writer and one order of additions.
   parallel_for(tiles, 1, threads, [&](int64_t begin, int64_t end) {
     const int64_t first_c = begin * tile, channels = std::min(s.in_c, end * tile) - first_c;
-    std::vector<float> packed_x(pass.x_places * channels), packed_dy(pass.dy_places * panels * width);
-    std::vector<const float*> rows(pass.x_places);
+    std::vector<float> packed_x(packs ? pass.x_places * channels : 0), packed_dy(pass.dy_places * panels * width);
+    std::vector<const float*> rows(packs ? pass.x_places : 0);
     std::vector<int64_t> starts(pass.images * pass.rows);
     for (int64_t image = 0; image < s.batch; image += pass.images)
       for (int64_t row = 0; row < s.out_h; row += pass.rows) {
         const int64_t images = std::min(pass.images, s.batch - image), height = std::min(pass.rows, s.out_h - row);
         const int64_t places = images * height * s.out_w;
+        const float* from = dy + (image * s.out_h + row) * s.out_w * s.out_c;
+        // Whole images or rows of one: the places of dy lie next to each other.
+        HWY_DYNAMIC_DISPATCH(pack_panels)(from, places, s.out_c, panels, packed_dy.data());
+        if (!packs) {
+          // One tap: every place of x is read once for each panel, too seldom to be worth a copy.
+          const bool whole = s.stride_h == 1 && s.stride_w == 1;
+          for (int64_t i = 0; i < images * height; ++i)
+            starts[i] = ((image + i / height) * s.in_h + (row + i % height) * s.stride_h) * s.in_w;
+          for (int64_t k = 0; k < panels; ++k)
+            HWY_DYNAMIC_DISPATCH(tap_gradient)(x + first_c, channels, 0, starts.data(), s.in_c, s.stride_w * s.in_c,
+                                               whole ? 1 : images * height, whole ? places : s.out_w,
+                                               packed_dy.data() + k * places * width, dw + first_c * s.out_c + k * width, s.out_c,
+                                               std::min(width, s.out_c - k * width));
+          continue;
+        }
         places_of(s, pass, x + first_c, image, row, zeros.data(), rows.data());
         HWY_DYNAMIC_DISPATCH(pack_rows)(rows.data(), channels, pass.x_places, packed_x.data());
-        // Whole images or rows of one: the places of dy lie next to each other.
-        const float* from = dy + (image * s.out_h + row) * s.out_w * s.out_c;
-        for (int64_t p = 0; p < places; ++p)
-          for (int64_t k = 0; k < panels; ++k) {
-            const int64_t n = std::min(width, s.out_c - k * width);
-            float* to = packed_dy.data() + (k * places + p) * width;
-            std::memcpy(to, from + p * s.out_c + k * width, n * sizeof(float));
-            if (n < width) std::memset(to + n, 0, (width - n) * sizeof(float));
-          }
         for (int64_t t = 0; t < s.kernel_h * s.kernel_w; ++t) {
           const int64_t u = t / s.kernel_w * s.dilation_h, v = t % s.kernel_w * s.dilation_w;
           const int64_t phase = u % s.stride_h * s.stride_w + v % s.stride_w;
@@ -194,7 +232,7 @@ void filter_gradient(const Convolution& s, const float* x, const float* dy, floa
               starts[g * height + r] = ((g * pass.phases + phase) * pass.sub_h + r + u / s.stride_h) * pass.sub_w + v / s.stride_w;
           float* to = dw + (t * s.in_c + first_c) * s.out_c;
           for (int64_t k = 0; k < panels; ++k)
-            HWY_DYNAMIC_DISPATCH(tap_gradient)(packed_x.data(), channels, pass.x_places, starts.data(), images * height, s.out_w,
+            HWY_DYNAMIC_DISPATCH(tap_gradient)(packed_x.data(), channels, pass.x_places, starts.data(), 0, 0, images * height, s.out_w,
                                                packed_dy.data() + k * places * width, to + k * width, s.out_c,
                                                std::min(width, s.out_c - k * width));
         }

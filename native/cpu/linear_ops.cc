@@ -1,5 +1,7 @@
 // Convolution and matrix product as kernels of the op table.
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "vq/convolution.h"
 #include "vq/op.h"
@@ -58,14 +60,7 @@ void forward(Args& args, const Convolution& s) {
   const float *x = args.tensor<float>(s.input_size()), *w = args.tensor<float>(s.filter_size());
   const float* bias = args.optional<float>(s.out_c);
   float* y = args.tensor<float>(s.output_size());
-  if (empty(s)) {
-    for (int64_t i = 0; i < s.output_size(); ++i) {
-      const float v = bias ? bias[i % s.out_c] : 0.0f;
-      y[i] = act == Activation::kRelu && v < 0 ? 0.0f : v;
-    }
-    return;
-  }
-  convolve(args.ctx, s, x, w, bias, act, y);
+  if (s.output_size() > 0) convolve(args.ctx, s, x, w, bias, act, y);
 }
 
 void backward_input(Args& args, const Convolution& s) {
@@ -94,6 +89,50 @@ void backward_filter(Args& args, const Convolution& s) {
 // Arguments: the convolution, relu, x, filter, bias or -1, y.
 VQ_OP(Conv2D) { forward(args, convolution(args)); }
 VQ_OP(Conv3D) { forward(args, convolution_3d(args)); }
+
+namespace {
+
+// A buffer from the cache of tensors: the convolution has the scratch memory.
+struct Borrowed {
+  Borrowed(Context& c, size_t bytes) : context(c), handle(c.allocate(bytes)) {}
+  ~Borrowed() { context.release(handle); }
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+  Context& context;
+  const int32_t handle;
+};
+
+}  // namespace
+
+// A convolution and the normalisation behind it by given statistics, which scales its filter and shifts its bias; then
+// `added` is added. Arguments: the convolution, epsilon, relu, x, filter, bias or -1, gamma, beta, mean, variance, added or
+// -1, y.
+VQ_OP(Conv2DNorm) {
+  const Convolution s = convolution(args);
+  const double epsilon = args.number();
+  const Activation act = args.flag() ? Activation::kRelu : Activation::kNone;
+  const float *x = args.tensor<float>(s.input_size()), *w = args.tensor<float>(s.filter_size());
+  const float* bias = args.optional<float>(s.out_c);
+  const float *gamma = args.tensor<float>(s.out_c), *beta = args.tensor<float>(s.out_c);
+  const float *mean = args.tensor<float>(s.out_c), *variance = args.tensor<float>(s.out_c);
+  const float* added = args.optional<float>(s.output_size());
+  float* y = args.tensor<float>(s.output_size());
+  if (s.output_size() == 0) return;
+  const int64_t c = s.out_c, rows = s.filter_size() / c;
+  std::vector<float> scale(c), shift(c);
+  const Borrowed room(args.ctx, s.filter_size() * sizeof(float));
+  float* filter = static_cast<float*>(args.ctx.at(room.handle).data);
+  for (int64_t k = 0; k < c; ++k) {
+    const double scaled = gamma[k] / std::sqrt(variance[k] + epsilon);
+    scale[k] = static_cast<float>(scaled);
+    shift[k] = static_cast<float>(beta[k] + ((bias ? bias[k] : 0.0f) - mean[k]) * scaled);
+  }
+  parallel_for(rows, std::max<int64_t>(1, (1 << 14) / c), args.ctx.threads, [&](int64_t b, int64_t e) {
+    for (int64_t r = b; r < e; ++r)
+      for (int64_t k = 0; k < c; ++k) filter[r * c + k] = w[r * c + k] * scale[k];
+  });
+  convolve(args.ctx, s, x, filter, shift.data(), act, y, added);
+}
 
 // Arguments: the convolution, dy, filter, bias over the input's channels or -1, dx. The bias serves transposed convolution.
 VQ_OP(Conv2DBackpropInput) { backward_input(args, convolution(args)); }

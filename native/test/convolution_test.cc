@@ -58,6 +58,8 @@ void check_all(const vq::Convolution& s) {
     dx[a] += static_cast<double>(dy[c]) * w[b];
     dw[b] += static_cast<double>(dy[c]) * x[a];
   });
+  std::vector<double> added(y);
+  for (size_t i = 0; i < y.size(); ++i) added[i] = std::max(0.0, y[i] + dy[i]);
   for (double& v : y) v = std::max(0.0, v);
   for (int threads : {1, 2}) {
     vq::Context context;
@@ -65,6 +67,9 @@ void check_all(const vq::Convolution& s) {
     std::vector<float> got(s.output_size());
     vq::convolve(context, s, x.data(), w.data(), bias.data(), vq::Activation::kRelu, got.data());
     VQ_EXPECT(apart(got, y) < 5e-5);
+    // Also with something added before the ReLU.
+    vq::convolve(context, s, x.data(), w.data(), bias.data(), vq::Activation::kRelu, got.data(), dy.data());
+    VQ_EXPECT(apart(got, added) < 5e-5);
     got.assign(s.input_size(), 0);
     vq::convolve_backward_input(context, s, dy.data(), w.data(), got.data());
     VQ_EXPECT(apart(got, dx) < 5e-5);
@@ -88,6 +93,11 @@ VQ_TEST(convolutions_agree_with_plain_loops_at_every_instruction_set) {
       {2, 9, 9, 17, 5, 5, 19, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1},       // our filter gradient, tails
       {1, 3, 150, 16, 3, 150, 70, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1},   // wider than a pass
       {2, 8, 8, 16, 8, 8, 33, 3, 3, 1, 1, 2, 2, 2, 2, 2, 2},       // dilated
+      {3, 7, 9, 22, 7, 9, 70, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},       // one tap, whole images in a pass
+      {4, 30, 20, 32, 15, 10, 64, 1, 1, 2, 2, 1, 1, 0, 0, 0, 0},   // one tap, steps
+      {5, 40, 12, 48, 39, 12, 96, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},   // one tap, fewer outputs than fit
+      {6, 12, 12, 33, 14, 14, 40, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},   // one tap, behind the edges too
+      {4, 9, 9, 24, 5, 5, 40, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1},       // images shared out to threads
       {3, 8, 8, 3, 4, 4, 24, 4, 4, 2, 2, 1, 1, 1, 1, 1, 1},        // few channels
   };
   for (int64_t target : {static_cast<int64_t>(HWY_SCALAR), static_cast<int64_t>(HWY_AVX2), static_cast<int64_t>(HWY_AVX3)}) {

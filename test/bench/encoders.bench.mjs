@@ -1,68 +1,30 @@
 // Encoders of images beside torchvision's and BERT beside transformers', from the same weights on the same batch, forward and with backward.
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { device, Random, tf } from '../../packages/core/dist/index.js'
-import {
-  BertEncoder,
-  fromPretrained,
-  ResNetEncoder,
-  VisionTransformerEncoder,
-} from '../../packages/encoders/dist/index.js'
+import { fromPretrained } from '../../packages/encoders/dist/index.js'
+import { batch, cases, inputDim, inputOf, trainingPass } from './encoder-cases.mjs'
 import { block, measure, ms, table } from './harness.mjs'
 import { startPeer } from './peer.mjs'
 
 export const title = 'Encoders'
 
-const batch = 8
-const inputDim = [224, 224, 3]
-// bar: at most this share of the peer's time.
-const cases = [
-  {
-    name: 'vit-b16',
-    text: 'ViT-B/16 at 224',
-    bar: 0.6,
-    make: random =>
-      new VisionTransformerEncoder({
-        inputDim,
-        hiddenDim: 768,
-        numLayers: 12,
-        numHeads: 12,
-        dropout: 0,
-        random,
-      }),
-  },
-  {
-    name: 'resnet50',
-    text: 'ResNet-50 at 224',
-    bar: 0.9,
-    make: random => new ResNetEncoder({ inputDim, depth: 50, random }),
-  },
-  {
-    name: 'bert-base',
-    text: 'BERT base, T 128',
-    bar: 0.6,
-    tokens: 128,
-    make: random => new BertEncoder({ vocabSize: 30_522, random }),
-  },
-]
-
-/** The peer's batch, or one of our own. */
-function batchOf({ tokens }, path) {
-  if (tokens !== undefined) {
-    const random = new Random(1)
-    const ids = path
-      ? new Int32Array(readFileSync(`${path}.i32`).buffer.slice(0))
-      : Int32Array.from({ length: batch * tokens }, () => random.integer(30_000))
-    return tf.tensor2d(ids, [batch, tokens], 'int32')
-  }
-  const pixels = path
-    ? floats(`${path}.f32`)
-    : new Random(1).fillNormal(new Float32Array(batch * 224 * 224 * 3))
-  return tf.tensor4d(pixels, [batch, ...inputDim])
-}
-
 const floats = path => new Float32Array(readFileSync(path).buffer.slice(0))
+
+/** The peer's batch. */
+const given = ({ tokens }, path) =>
+  tokens === undefined
+    ? tf.tensor4d(floats(`${path}.f32`), [batch, ...inputDim])
+    : tf.tensor2d(new Int32Array(readFileSync(`${path}.i32`).buffer.slice(0)), [batch, tokens], 'int32')
+
+/** What a training pass takes, in a process of its own. */
+function memoryOf({ name }) {
+  const program = fileURLToPath(new URL('encoder-memory.mjs', import.meta.url))
+  return JSON.parse(execFileSync(process.execPath, [program, name]))
+}
 
 export async function run({ only, say, wanted }) {
   const folder = mkdtempSync(join(tmpdir(), 'vq-bench-'))
@@ -80,7 +42,7 @@ export async function run({ only, say, wanted }) {
       const encoder = ready?.ready
         ? await fromPretrained(c.tokens ? path : `${path}.pth`)
         : c.make(new Random(0))
-      const x = batchOf(c, ready?.ready ? path : undefined)
+      const x = ready?.ready ? given(c, path) : inputOf(c)
       if (ready?.ready) {
         const mine = tf.tidy(() => encoder.forward(x).embedding.dataSync())
         const theirs = floats(`${path}.out.f32`)
@@ -90,18 +52,12 @@ export async function run({ only, say, wanted }) {
           `${c.name} from the same weights: embeddings differ by ${apart.toExponential(1)} of the largest`,
         )
       }
-      const variables = encoder.namedParameters().map(({ variable }) => variable)
       const forward = () => {
         encoder.eval()
         tf.tidy(() => encoder.forward(x).embedding.dataSync())
       }
       const both = () => {
-        encoder.train()
-        tf.tidy(() => {
-          const seen = output => (c.tokens ? output.sequence : output.embedding)
-          const loss = () => tf.mean(tf.square(seen(encoder.forward(x))))
-          tf.variableGrads(loss, variables).value.dataSync()
-        })
+        trainingPass(c, encoder, x)
       }
       for (const [what, call] of Object.entries({ forward, 'with backward': both })) {
         const train = call === both
@@ -123,6 +79,15 @@ export async function run({ only, say, wanted }) {
       }
       encoder.dispose()
       x.dispose()
+      const { grown, needed } = memoryOf(c)
+      const memory = [
+        `${c.text}, batch ${batch}, memory of training / weights, gradients and activations`,
+        threads,
+        `${Math.round(grown)} / ${Math.round(needed)} MiB`,
+        ...['', '', (grown / needed).toFixed(2), 1.3],
+      ]
+      rows.push(memory)
+      say(memory.join('  '))
     }
   } finally {
     peer?.stop()

@@ -21,8 +21,9 @@ struct Convolution {
 
 enum class Activation { kNone = 0, kRelu = 1 };
 
-// y = act(conv(x, w) + bias); bias may be null.
-void convolve(Context&, const Convolution&, const float* x, const float* w, const float* bias, Activation, float* y);
+// y = act(conv(x, w) + bias + added); bias and `added`, of y's size, may be null.
+void convolve(Context&, const Convolution&, const float* x, const float* w, const float* bias, Activation, float* y,
+              const float* added = nullptr);
 // dx: the gradient by the input, which is also transposed convolution.
 void convolve_backward_input(Context&, const Convolution&, const float* dy, const float* w, float* dx);
 void convolve_backward_filter(Context&, const Convolution&, const float* x, const float* dy, float* dw);

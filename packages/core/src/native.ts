@@ -14,6 +14,7 @@ export interface NativeCore extends QuantizeCore, CudaCore {
   /** `type`: the native core's number of the element type, which every kernel then checks. */
   allocate(bytes: number, type?: number): number
   release(handle: number): void
+  bury(handle: number): void
   write(handle: number, values: ArrayBufferView): void
   read(handle: number, into: ArrayBufferView): void
   run(op: number, argumentCount: number): void

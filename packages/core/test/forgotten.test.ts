@@ -1,3 +1,4 @@
+import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { device, tf } from '@vq/core'
@@ -86,4 +87,41 @@ test('forgotten strings are counted down', async () => {
   for (let i = 0; i < 1100; i++) tf.ones([2]).dispose()
   await collect()
   expect(tf.memory().numTensors).toBeLessThanOrEqual(before + 2)
+})
+
+test('forgotten tensors are collected without being asked, also after more was in use', async () => {
+  const many = Array.from({ length: 100 }, () => tf.ones([1024, 1024]))
+  tf.dispose(many)
+  const before = bytesInUse()
+  let most = 0
+  for (let i = 0; i < 1000; i++) {
+    tf.ones([512, 1024])
+    if (i % 5 === 0) await new Promise(setImmediate)
+    most = Math.max(most, bytesInUse() - before)
+  }
+  // 2 GB were forgotten.
+  expect(most).toBeLessThan(700 << 20)
+})
+
+test('tensors that come and go with every step do not set off the garbage collector', async () => {
+  const base = tf.ones([1024, 1024])
+  const step = (): void => tf.dispose(Array.from({ length: 128 }, () => tf.add(base, base)))
+  step()
+  await collect()
+  let major = 0
+  const observer = new PerformanceObserver(list => {
+    for (const { detail } of list.getEntries() as unknown as { detail: { kind: number } }[])
+      if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) major++
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  // Long steps: what goes down between them must not count as growth when it comes back.
+  for (let i = 0; i < 3; i++) {
+    await new Promise(resolve => setTimeout(resolve, 1100))
+    step()
+    step()
+  }
+  await new Promise(setImmediate)
+  observer.disconnect()
+  base.dispose()
+  expect(major).toBeLessThan(2)
 })

@@ -147,6 +147,36 @@ for (const relu of [false, true])
       }),
   })
 
+for (const relu of [false, true]) {
+  const [mean, variance] = [[0.1, 0.2, 0.3], [1, 2, 3]] // biome-ignore format: statistics
+  cases.push(
+    {
+      name: `batchNormTrain and something added, relu ${relu}`,
+      shapes: [[2, 3, 4, 17], [17], [17], [2, 3, 4, 17]], // biome-ignore format: shapes
+      op: (x, g, b, added) => batchNormTrain(x, g as tf.Tensor1D, b as tf.Tensor1D, { relu, added }).output,
+      oracle: (x, g, b, added) => {
+        const y = batchNorm(x, g, b, false).map((v, i) => v + added[i])
+        return relu ? y.map(v => Math.max(0, v)) : y
+      },
+    },
+    {
+      name: `batchNormInfer and something added, relu ${relu}`,
+      shapes: [[7, 3], [3], [3], [7, 3]], // biome-ignore format: shapes
+      op: (x, g, b, added) =>
+        batchNormInfer(x, g as tf.Tensor1D, b as tf.Tensor1D, tf.tensor1d(mean), tf.tensor1d(variance), {
+          relu,
+          added,
+        }),
+      oracle: (x, g, b, added) =>
+        x.map((v, i) => {
+          const c = i % 3
+          const y = ((v - mean[c]) / Math.sqrt(variance[c] + 1e-5)) * g[c] + b[c] + added[i]
+          return relu ? Math.max(0, y) : y
+        }),
+    },
+  )
+}
+
 function close(actual: ArrayLike<number>, expected: number[], tolerance: number): void {
   expect(actual.length).toBe(expected.length)
   const scale = Math.max(

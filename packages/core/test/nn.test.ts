@@ -140,6 +140,57 @@ onBackends(() => {
       bn.dispose()
     })
 
+    it('a convolution runs into its normalisation as the two would one after the other', () => {
+      const given = { random: new Random(3), kernelSize: 3, padding: 1 }
+      // The second is wide enough for Winograd's algorithm, which adds apart.
+      for (const [inChannels, outChannels, batch, groups] of [
+        [3, 5, 2, 1],
+        [32, 32, 16, 1],
+        [4, 6, 2, 2],
+      ]) {
+        const conv = new Conv2d({ inChannels, outChannels, groups, bias: inChannels === 3, ...given })
+        const norm = new BatchNorm({ numFeatures: outChannels })
+        tf.tidy(() => {
+          norm.weight?.assign(tf.linspace(-1, 2, outChannels))
+          norm.bias?.assign(tf.linspace(1, -1, outChannels))
+          norm.runningMean?.assign(tf.linspace(-0.5, 0.5, outChannels))
+          norm.runningVariance?.assign(tf.linspace(0.1, 2, outChannels))
+        })
+        const random = new Random(4)
+        const noise = (channels: number): tf.Tensor =>
+          tf.tensor(random.fillNormal(new Float32Array(batch * 64 * channels)), [batch, 8, 8, channels])
+        const [x, added] = [noise(inChannels), noise(outChannels)]
+        for (const training of [false, true])
+          for (const after of [{}, { relu: true }, { added }, { relu: true, added }]) {
+            norm.train(training)
+            const before = tf.memory().numTensors
+            const one = conv.forwardInto(norm, x, after)
+            const statistics = norm.runningMean?.dataSync()
+            const other = tf.tidy(() => {
+              const z = tf.add(norm.forward(conv.forward(x)), after.added ?? 0)
+              return after.relu === true ? tf.relu(z) : z
+            })
+            expect(tf.memory().numTensors).toBe(before + 2)
+            const apart = tf.tidy(() => tf.max(tf.abs(tf.sub(one, other))).dataSync()[0])
+            expect(apart).toBeLessThan(1e-4)
+            expect(statistics?.some(Number.isNaN)).toBe(false)
+            tf.dispose([one, other])
+          }
+        norm.eval()
+        // Gradients of evaluation go through both.
+        const gradient = tf.tidy(() =>
+          tf
+            .grad(x => tf.sum(conv.forwardInto(norm, x, { relu: true })))(x)
+            .dataSync(),
+        )
+        expect(gradient.some(v => v !== 0)).toBe(true)
+        const wider = new BatchNorm({ numFeatures: outChannels + 1 }).eval()
+        expect(() => conv.forwardInto(wider as BatchNorm, x)).toThrow(VqShapeError)
+        for (const module of [conv, norm, wider]) module.dispose()
+        tf.dispose([x, added])
+      }
+    })
+
     it('Sequential joins BatchNorm and ReLU without changing names or values', () => {
       const make = (): BatchNorm => new BatchNorm({ numFeatures: 3 })
       const joined = new Sequential(make(), new ReLU(), new Linear({ inFeatures: 3, outFeatures: 2 }))

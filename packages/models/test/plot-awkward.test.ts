@@ -1,5 +1,8 @@
 // Figures of inputs that nobody plans for: long and wide texts, one point, nothing above 0, equal vectors.
-import { VqConfigError, VqShapeError, VqValueError } from '@vq/core'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { VqConfigError, VqFormatError, VqShapeError, VqValueError } from '@vq/core'
 import {
   codebookProjection,
   codebookUsage,
@@ -217,4 +220,13 @@ test('code maps say which of images and codebook does not fit', () => {
   expect(() => codeMaps(new Float32Array(32), codes, { ...rest, shape: [1, 4, 4, 2] })).toThrow(VqShapeError)
   const codebook = new Float32Array(7)
   expect(() => codeMaps(new Float32Array(48), codes, { ...rest, shape, codebook })).toThrow(/\[4, dim\]/)
+})
+
+test('a figure is saved into a folder that is not there yet, and nowhere by another name', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'vq-figure-'))
+  const drawn = await codebookUsage(Float64Array.of(1, 2, 3))
+  await drawn.save(join(folder, 'a', 'b', 'usage.png'))
+  expect((await sharp(join(folder, 'a', 'b', 'usage.png')).metadata()).width).toBeGreaterThan(100)
+  await expect(drawn.save(join(folder, 'usage.pdf'))).rejects.toThrow(/\.svg or \.png/)
+  await expect(drawn.save(join(folder, 'a', 'b', 'usage.png', 'c.png'))).rejects.toThrow(VqFormatError)
 })

@@ -36,6 +36,7 @@ test('decodeTokens refuses arrays', () => {
 
 test('a Trainer refuses what is no model and no loader, and no options at all', async () => {
   expect(() => new Trainer(given(undefined))).toThrow(VqConfigError)
+  expect(() => new Trainer(given({ steps: 1, learninRate: 1 }))).toThrow(/Did you mean 'learningRate'/)
   const trainer = new Trainer({ steps: 1, progress: false })
   const digits = coloredDigits({ count: 8, size: 8 })
   const loader = new DataLoader(digits, { batchSize: 4 })

@@ -82,7 +82,7 @@ export class VqCpuBackend extends KernelBackend {
 
   // The engine's counts follow, as if each tensor over this data had been disposed of.
   private bury({ handles, bytes, refs, ids }: Estate): void {
-    for (const handle of handles) this.core.release(handle)
+    for (const handle of handles) this.core.bury(handle)
     this.count -= ids
     const { state } = engine()
     state.numTensors -= refs

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectInteger, expectNumber, expectShape } from '../check.js'
 import { batchNormInfer, batchNormTrain } from '../ops/batch-norm.js'
+import type { ConvNorm } from '../ops/conv-norm.js'
 import { noGrad } from '../ops/no-grad.js'
 import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
@@ -16,6 +17,13 @@ export interface BatchNormOptions {
   affine?: boolean
   /** Whether statistics are kept for evaluation; else every batch is normalised by its own. Default true. */
   trackRunningStats?: boolean
+}
+
+/** What follows a normalisation. */
+export interface AfterNorm {
+  /** Default false. */
+  relu?: boolean
+  added?: tf.Tensor | undefined
 }
 
 /**
@@ -59,8 +67,8 @@ export class BatchNorm extends Layer {
     this.batchesTracked = this.addCounter('num_batches_tracked')
   }
 
-  /** With `relu`, the ReLU of the result, in one pass where the backend has it fused. */
-  forward(x: tf.Tensor, { relu = false }: { relu?: boolean } = {}): tf.Tensor {
+  /** With `added`, of x's shape, added to the result; with `relu`, the ReLU of that. One pass where the backend has it fused. */
+  forward(x: tf.Tensor, { relu = false, added }: AfterNorm = {}): tf.Tensor {
     expectTensor('BatchNorm.forward', x)
     const { numFeatures, weight, bias } = this
     expectShape(
@@ -70,14 +78,21 @@ export class BatchNorm extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Pass a tensor with that number of channels last.',
     )
-    if (weight !== undefined && bias !== undefined) return this.normalise(x, weight, bias, relu)
-    return tf.tidy(() => this.normalise(x, tf.ones([numFeatures]), tf.zeros([numFeatures]), relu))
+    if (weight !== undefined && bias !== undefined) return this.normalise(x, weight, bias, { relu, added })
+    return tf.tidy(() => this.normalise(x, tf.ones([numFeatures]), tf.zeros([numFeatures]), { relu, added }))
   }
 
-  private normalise(x: tf.Tensor, scale: tf.Tensor1D, shift: tf.Tensor1D, relu: boolean): tf.Tensor {
+  /** What evaluation normalises by, if it is given and learned. */
+  get inference(): ConvNorm | undefined {
+    const { weight: gamma, bias: beta, runningMean: mean, runningVariance: variance, epsilon } = this
+    if (this.training || !gamma || !beta || !mean || !variance) return undefined
+    return { gamma, beta, mean, variance, epsilon }
+  }
+
+  private normalise(x: tf.Tensor, scale: tf.Tensor1D, shift: tf.Tensor1D, after: AfterNorm): tf.Tensor {
     const { runningMean, runningVariance, batchesTracked, epsilon } = this
     if (!this.training && runningMean !== undefined && runningVariance !== undefined)
-      return batchNormInfer(x, scale, shift, runningMean, runningVariance, { epsilon, relu })
+      return batchNormInfer(x, scale, shift, runningMean, runningVariance, { epsilon, ...after })
     const rows = x.size / this.numFeatures
     expectShape(
       rows > 1,
@@ -86,7 +101,7 @@ export class BatchNorm extends Layer {
       `a tensor [${x.shape.join(', ')}]`,
       'Use a larger batch, or call eval() first.',
     )
-    const { output, mean, variance } = batchNormTrain(x, scale, shift, { epsilon, relu })
+    const { output, mean, variance } = batchNormTrain(x, scale, shift, { epsilon, ...after })
     if (batchesTracked !== undefined) {
       batchesTracked.value++
       const share = this.momentum ?? 1 / batchesTracked.value

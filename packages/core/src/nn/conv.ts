@@ -1,6 +1,7 @@
-import type * as tf from '@tensorflow/tfjs-core'
+import * as tf from '@tensorflow/tfjs-core'
 import { expectConfig, expectInteger, expectShape } from '../check.js'
 import { convolve1d, convolve2d } from '../ops/conv.js'
+import { convolveNormalised } from '../ops/conv-norm.js'
 import { transpose2d } from '../ops/conv-transpose.js'
 import { convolve3d, transpose3d } from '../ops/conv3d.js'
 import {
@@ -12,6 +13,7 @@ import {
   perAxis,
 } from '../ops/convolution-geometry.js'
 import type { Random } from '../random.js'
+import type { AfterNorm, BatchNorm } from './batch-norm.js'
 import { expectTensor, optionsOf } from './given.js'
 import { fans } from './init.js'
 import { Layer } from './layer.js'
@@ -124,6 +126,15 @@ export class Conv2d extends Convolution<tf.Rank.R4> {
   forward(x: tf.Tensor): tf.Tensor4D {
     this.check(x)
     return convolve2d(this.operation, x as tf.Tensor4D, this.weight, this.bias, this.geometry)
+  }
+
+  /** `norm.forward(this.forward(x), after)`; in evaluation, where no gradients are recorded, in one pass. */
+  forwardInto(norm: BatchNorm, x: tf.Tensor, after: AfterNorm = {}): tf.Tensor4D {
+    this.check(x)
+    const { weight, bias, geometry } = this
+    const given = norm.numFeatures === this.outChannels ? norm.inference : undefined
+    const y = given && convolveNormalised(x as tf.Tensor4D, weight, bias, geometry, given, after)
+    return y ?? tf.tidy(() => norm.forward(this.forward(x), after) as tf.Tensor4D)
   }
 }
 

@@ -9,6 +9,8 @@ export interface BatchNormOptions {
   epsilon?: number
   /** Apply ReLU to the result. Default false. */
   relu?: boolean
+  /** A tensor of x's shape, added before the ReLU; differentiable. */
+  added?: tf.Tensor | undefined
 }
 
 export interface BatchNormTrainResult {
@@ -29,9 +31,9 @@ export function batchNormTrain(
   x: tf.Tensor,
   gamma: tf.Tensor1D,
   beta: tf.Tensor1D,
-  { epsilon = 1e-5, relu = false }: BatchNormOptions = {},
+  { epsilon = 1e-5, relu = false, added }: BatchNormOptions = {},
 ): BatchNormTrainResult {
-  expectArguments('batchNormTrain', x, [gamma, beta], epsilon)
+  expectArguments('batchNormTrain', x, [gamma, beta], epsilon, added)
   expectShape(
     x.size > 0,
     'batchNormTrain',
@@ -39,6 +41,14 @@ export function batchNormTrain(
     `x [${x.shape}]`,
     'Leave empty batches out, or use batchNormInfer.',
   )
+  if (added !== undefined && !(relu && hasKernel('VqBatchNormAddTrain'))) {
+    const { output, ...moments } = batchNormTrain(x, gamma, beta, { epsilon })
+    return { output: addedTo(output, added, relu), ...moments }
+  }
+  if (added !== undefined) {
+    const [output, mean, variance] = runKernels('VqBatchNormAddTrain', { x, gamma, beta, added }, { epsilon })
+    return { output, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
+  }
   if (hasKernel('VqBatchNormTrain')) {
     const [output, mean, variance] = runKernels('VqBatchNormTrain', { x, gamma, beta }, { epsilon, relu })
     return { output, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
@@ -61,9 +71,11 @@ export function batchNormInfer(
   beta: tf.Tensor1D,
   mean: tf.Tensor1D,
   variance: tf.Tensor1D,
-  { epsilon = 1e-5, relu = false }: BatchNormOptions = {},
+  { epsilon = 1e-5, relu = false, added }: BatchNormOptions = {},
 ): tf.Tensor {
-  expectArguments('batchNormInfer', x, [gamma, beta, mean, variance], epsilon)
+  expectArguments('batchNormInfer', x, [gamma, beta, mean, variance], epsilon, added)
+  if (added !== undefined)
+    return addedTo(batchNormInfer(x, gamma, beta, mean, variance, { epsilon }), added, relu)
   if (hasKernel('VqBatchNormInfer'))
     return runKernel('VqBatchNormInfer', { x, gamma, beta, mean, variance }, { epsilon, relu })
   return tf.tidy(() => {
@@ -73,7 +85,21 @@ export function batchNormInfer(
   })
 }
 
-function expectArguments(operation: string, x: tf.Tensor, parameters: tf.Tensor[], epsilon: number): void {
+/** The normalised rows, which are disposed, and what is added to them. */
+function addedTo(normal: tf.Tensor, added: tf.Tensor, relu: boolean): tf.Tensor {
+  const sum = tf.add(normal, added)
+  const y = relu ? tf.relu(sum) : sum
+  tf.dispose(relu ? [normal, sum] : [normal])
+  return y
+}
+
+function expectArguments(
+  operation: string,
+  x: tf.Tensor,
+  parameters: tf.Tensor[],
+  epsilon: number,
+  added: tf.Tensor | undefined,
+): void {
   const channels = x.shape[x.rank - 1]
   expectShape(
     x.rank >= 1 && parameters.every(p => p.rank === 1 && p.shape[0] === channels),
@@ -84,6 +110,15 @@ function expectArguments(operation: string, x: tf.Tensor, parameters: tf.Tensor[
   )
   expectNumber(operation, 'epsilon', epsilon, 0, Number.MAX_VALUE)
   expectFloat32(operation, x, ...parameters)
+  if (added === undefined) return
+  expectFloat32(operation, added)
+  expectShape(
+    added.rank === x.rank && added.shape.every((d, i) => d === x.shape[i]),
+    operation,
+    `something to add of x's shape [${x.shape}]`,
+    `[${added.shape}]`,
+    'Pass what has as many places and channels.',
+  )
 }
 
 tf.registerGradient({
@@ -100,6 +135,22 @@ tf.registerGradient({
       attrs as never,
     )
     return { x: () => dx, gamma: () => dgamma, beta: () => dbeta }
+  },
+})
+
+tf.registerGradient({
+  kernelName: 'VqBatchNormAddTrain',
+  inputsToSave: ['x', 'gamma', 'beta'],
+  outputsToSave: [true, true, true],
+  gradFunc: (dys, saved, attrs) => {
+    const [x, gamma, beta, y, mean, variance] = saved
+    const dy = (dys as tf.Tensor[])[0]
+    const [dx, dgamma, dbeta, dadded] = runKernels(
+      'VqBatchNormAddTrainGrad',
+      { x, gamma, beta, mean, variance, y, dy },
+      attrs as never,
+    )
+    return { x: () => dx, gamma: () => dgamma, beta: () => dbeta, added: () => dadded }
   },
 })
 

@@ -102,6 +102,22 @@ export const linear: FuzzTable = {
     },
     alone: oracle,
   },
+  VqBatchNormAddTrain: {
+    call: r => {
+      const { x, gamma, beta } = normalised(r)
+      return { inputs: { x, gamma, beta, added: r.tensor(x.shape) }, attrs: { epsilon: 1e-5 } }
+    },
+    alone: oracle,
+  },
+  VqBatchNormAddTrainGrad: {
+    call: r => {
+      const { x, gamma, beta, c } = normalised(r)
+      const moments = { mean: r.tensor([c]), variance: r.floats([c], 0.1, 2) }
+      const inputs = { x, gamma, beta, ...moments, y: r.tensor(x.shape), dy: r.tensor(x.shape) }
+      return { inputs, attrs: { epsilon: 1e-5 } }
+    },
+    alone: oracle,
+  },
   VqBatchNormInfer: {
     call: r => {
       const { x, gamma, beta, c } = normalised(r)

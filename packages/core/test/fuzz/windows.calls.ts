@@ -405,18 +405,46 @@ export const windows: FuzzTable = {
       return tf.add(tf.engine().runKernel('Conv2D', { x, filter } as never, attrs as never) as Tensor, bias)
     },
   },
+  VqConv2dNorm: {
+    call: r => {
+      const g = conv2d(r)
+      const [padding, stride, size] = [r.int(0, 1), r.int(1, 2), r.int(4, 8)]
+      const [x, o] = [[r.int(0, 3), size, size, g.filter[2]], g.filter[3]]
+      const y = info2d({ x, filter: g.filter, attrs: convAttributes(stride, padding) }).outShape
+      const norm = {
+        gamma: r.tensor([o]),
+        beta: r.tensor([o]),
+        mean: r.tensor([o]),
+        variance: r.floats([o], 0.1, 2),
+      }
+      return {
+        inputs: {
+          x: r.tensor(x),
+          filter: r.tensor(g.filter),
+          bias: r.chance(0.5) ? r.tensor([o]) : undefined,
+          ...norm,
+          added: r.chance(0.5) ? r.tensor(y) : undefined,
+        },
+        attrs: { stride, padding, epsilon: 1e-5, relu: r.chance(0.5) },
+      }
+    },
+    tolerance: 1e-4,
+    plain: ({ x, filter, bias, gamma, beta, mean, variance, added }, { stride, padding, epsilon, relu }) => {
+      const attrs = convAttributes(stride, padding)
+      let y = tf.engine().runKernel('Conv2D', { x, filter } as never, attrs as never) as Tensor
+      if (bias !== undefined) y = tf.add(y, bias)
+      const scale = tf.div(gamma, tf.sqrt(tf.add(variance, epsilon as number)))
+      y = tf.add(tf.mul(tf.sub(y, mean), scale), beta)
+      if (added !== undefined) y = tf.add(y, added)
+      return relu === true ? tf.relu(y) : y
+    },
+  },
   VqConv2dFilterGrad: {
     call: r => {
       const g = conv2d(r)
       const [padding, stride, size] = [r.int(0, 1), r.int(1, 2), r.int(4, 8)]
       const x = [r.int(0, 3), size, size, g.filter[2]]
-      const attrs = {
-        strides: stride,
-        dilations: 1,
-        pad: edges(padding),
-        dataFormat: 'NHWC',
-        dimRoundingMode: 'floor',
-      }
+      const attrs = convAttributes(stride, padding)
       const dy = info2d({ x, filter: g.filter, attrs }).outShape
       return {
         inputs: { x: r.tensor(x), dy: r.tensor(dy) },
@@ -442,13 +470,7 @@ export const windows: FuzzTable = {
       const g = conv2d(r)
       const [padding, stride, size] = [r.int(0, 1), r.int(1, 2), r.int(4, 8)]
       const outputShape = [r.int(0, 3), size, size, g.filter[2]]
-      const attrs = {
-        strides: stride,
-        dilations: 1,
-        pad: edges(padding),
-        dataFormat: 'NHWC',
-        dimRoundingMode: 'floor',
-      }
+      const attrs = convAttributes(stride, padding)
       const x = info2d({ x: outputShape, filter: g.filter, attrs }).outShape
       return {
         inputs: { x: r.tensor(x), filter: r.tensor(g.filter), bias: r.tensor([g.filter[2]]) },
@@ -472,6 +494,10 @@ export const windows: FuzzTable = {
         bias,
       ),
   },
+}
+
+function convAttributes(strides: unknown, padding: unknown): Record<string, unknown> {
+  return { strides, dilations: 1, pad: edges(padding), dataFormat: 'NHWC', dimRoundingMode: 'floor' }
 }
 
 function edges(padding: unknown): never {

@@ -51,7 +51,7 @@ class Stage extends Module {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
-    const y = this.norm.forward(this.conv.forward(x), { relu: true })
+    const y = this.conv.forwardInto(this.norm, x, { relu: true })
     if (this.residual === undefined) return y
     const [conv1, norm1, conv2, norm2] = this.residual
     const added = norm2.forward(conv2.forward(norm1.forward(conv1.forward(y), { relu: true })))

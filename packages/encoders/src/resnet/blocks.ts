@@ -39,7 +39,7 @@ class Downsample extends Module {
   }
 
   forward(x: tf.Tensor): tf.Tensor {
-    return this.step.norm.forward(this.step.conv.forward(x))
+    return this.step.conv.forwardInto(this.step.norm, x)
   }
 }
 
@@ -88,10 +88,13 @@ export class ResidualBlock extends Module {
 
   forward(x: tf.Tensor): tf.Tensor4D {
     return tf.tidy(() => {
+      const added = this.downsample?.forward(x) ?? x
+      const last = this.steps.length - 1
+      const ends = this.activation === 'relu'
       let y = x
       for (const [i, { conv, norm }] of this.steps.entries())
-        y = norm.forward(conv.forward(y), { relu: i < this.steps.length - 1 })
-      return activate(tf.add(y, this.downsample?.forward(x) ?? x), this.activation) as tf.Tensor4D
+        y = conv.forwardInto(norm, y, i < last ? { relu: true } : { relu: ends, added })
+      return (ends ? y : activate(y, this.activation)) as tf.Tensor4D
     })
   }
 }

@@ -31,7 +31,7 @@ class ConvReLU extends Module {
 
   forward(x: tf.Tensor): tf.Tensor {
     const input = this.pools ? tf.mean(x, [1, 2], true) : x
-    return this.step.norm.forward(this.step.conv.forward(input), { relu: true })
+    return this.step.conv.forwardInto(this.step.norm, input, { relu: true })
   }
 }
 
@@ -96,7 +96,7 @@ class Head extends Module {
   }
 
   forward(x: tf.Tensor): tf.Tensor4D {
-    const y = this.step.norm.forward(this.step.conv.forward(this.pyramid.forward(x)), { relu: true })
+    const y = this.step.conv.forwardInto(this.step.norm, this.pyramid.forward(x), { relu: true })
     return this.last.forward(y)
   }
 }

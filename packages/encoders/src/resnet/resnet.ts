@@ -78,7 +78,7 @@ export class ResNetEncoder extends BaseEncoder {
 
   private stem(images: tf.Tensor): tf.Tensor4D {
     const fused = this.activation === 'relu'
-    const y = this.bn1.forward(this.conv1.forward(images), { relu: fused })
+    const y = this.conv1.forwardInto(this.bn1, images, { relu: fused })
     return this.pool.forward(fused ? y : activate(y, this.activation))
   }
 }

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { expectNumber, expectShape, VqConfigError } from '@vq/core'
+import { writeFileAtomic } from '@vq/core/io'
 import { loadSharp } from '../image/sharp.js'
 import type { Figure } from './figure.js'
 
@@ -40,7 +40,7 @@ export function animation(frames: readonly Figure[], delay = 250): Animation {
           received: file,
           remedy: 'Rename the file.',
         })
-      await writeFile(file, await render(kind === '.gif' ? 'gif' : 'webp'))
+      await writeFileAtomic(file, await render(kind === '.gif' ? 'gif' : 'webp'))
     },
   }
 }

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 import { expectNumber, VqConfigError } from '@vq/core'
+import { writeFileAtomic } from '@vq/core/io'
 import { svgToPng } from '../image/sharp.js'
 
 /** A finished picture. */
@@ -8,7 +8,7 @@ export interface Figure {
   readonly svg: string
   /** As PNG; `scale` pixels per SVG unit, 0.1 to 50, default 2. Throws VqConfigError for others. */
   png(scale?: number): Promise<Buffer>
-  /** Writes the file as its name says, .svg or .png. */
+  /** Writes the file as its name says, .svg or .png, whole or not at all; folders that are missing are made. */
   save(file: string): Promise<void>
 }
 
@@ -30,7 +30,7 @@ export function figure(drawn: string): Figure {
           received: file,
           remedy: 'Rename the file.',
         })
-      await writeFile(file, kind === '.svg' ? svg : await png())
+      await writeFileAtomic(file, kind === '.svg' ? svg : await png())
     },
   }
 }

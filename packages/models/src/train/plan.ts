@@ -1,4 +1,4 @@
-import { expectConfig, expectInteger, expectNumber, expectOneOf, VqConfigError } from '@vq/core'
+import { closest, expectConfig, expectInteger, expectNumber, expectOneOf, VqConfigError } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { Adam, constantSchedule, cosineSchedule, type Optimizer, type Schedule } from '@vq/core/optim'
 import type { Values } from '../data/dataset.js'
@@ -57,6 +57,7 @@ export function checkOptions(options: TrainerOptions): void {
     options,
     'Pass { epochs: 10 } or { steps: 1000 } at least.',
   )
+  expectKnown(options)
   const wholes = [
     'epochs',
     'steps',
@@ -82,6 +83,34 @@ export function checkOptions(options: TrainerOptions): void {
   const { resume = false, overwrite = false, out } = options
   expectConfig(!resume || out !== undefined, operation, 'a folder `out` to resume from', out, 'Pass `out`.')
   expectConfig(!(resume && overwrite), operation, 'resume or overwrite', 'both', 'Pass one of the two.')
+}
+
+const known: Readonly<Record<keyof TrainerOptions, true>> = {
+  ...{ epochs: true, steps: true, learningRate: true, schedule: true, warmupSteps: true, clipNorm: true },
+  ...{ optimizer: true, accumulate: true, averageDecay: true, validateEvery: true, monitor: true },
+  ...{
+    earlyStopping: true,
+    finalWeights: true,
+    out: true,
+    tensorboard: true,
+    checkpointEvery: true,
+    keep: true,
+  },
+  ...{ resume: true, overwrite: true, progress: true, logEvery: true, seed: true, signal: true },
+  ...{ handleSignals: true, onStep: true, onEpoch: true, onValidation: true, onWarning: true },
+}
+
+// A misspelt option would be a default that nobody wanted.
+function expectKnown(options: TrainerOptions): void {
+  const names = Object.keys(known)
+  const wrong = Object.keys(options).find(name => !Object.hasOwn(known, name))
+  if (wrong === undefined) return
+  throw new VqConfigError({
+    operation: 'Trainer',
+    expected: `options among ${names.join(', ')}`,
+    received: `'${wrong}'`,
+    remedy: `Did you mean '${closest(wrong, names)}'?`,
+  })
 }
 
 function checkKinds(options: TrainerOptions): void {
