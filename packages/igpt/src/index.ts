@@ -1,3 +1,4 @@
+export { loadMultimodal, type Multimodal, saveMultimodal } from './artifact.js'
 export { type Generated, imagesForTexts, textsForImages, unconditional } from './generate/generate.js'
 export type { SamplingOptions } from './generate/sample.js'
 export * from './model/index.js'
