@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf } from '@vq/core'
 import { saveNpy } from '@vq/core/io'
-import { crossModalRecall, readSemanticIds, VQPipeline, writeSemanticIds } from '@vq/pipeline'
+import { crossModalRecall, PipelineConfig, readSemanticIds, VQPipeline, writeSemanticIds } from '@vq/pipeline'
 import sharp from 'sharp'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { dataWords } from '../src/cli/data-options.js'
@@ -212,6 +212,12 @@ describe('codes per token', () => {
     expect(error / size).toBeLessThan(0.1)
     pipeline.dispose()
   })
+})
+
+test.each(['__proto__', 'constructor', 'toString'])('%s is no encoder and no method', name => {
+  expect(() =>
+    PipelineConfig.parse({ modality: 'image', encoderType: name, vqMethod: name, inputDim: [8, 8, 3] }),
+  ).toThrow(/encoderType: expected one of cnn[\s\S]*vqMethod: expected one of basic_vq/)
 })
 
 test('pictures of one name with two endings are two files', () => {
