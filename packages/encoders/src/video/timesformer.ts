@@ -106,6 +106,7 @@ export class TimeSformerEncoder extends BaseEncoder {
 
   /** What enters the first layer and what each layer gives; with 'space_only' each frame is a sample, [B·T, 1 + patches, D]. */
   hiddenStates(videos: tf.Tensor): tf.Tensor3D[] {
+    this.expectInput('hiddenStates', videos)
     return tf.tidy(() => {
       const states = [this.embedded(videos)]
       for (const block of this.blocks) states.push(this.layer(block, states.at(-1)!))

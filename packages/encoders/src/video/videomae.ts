@@ -95,6 +95,7 @@ export class VideoMAEEncoder extends BaseEncoder {
 
   /** What enters the first layer and what each layer gives, [B, N, hiddenDim] each. */
   hiddenStates(videos: tf.Tensor): tf.Tensor3D[] {
+    this.expectInput('hiddenStates', videos)
     return tf.tidy(() => {
       const states = [this.embedded(videos)]
       for (const block of this.blocks) states.push(block.forward(states.at(-1)!))
