@@ -11,6 +11,7 @@ import {
   PCAEncoder,
   ResNetEncoder,
   TimeSformerEncoder,
+  Tokenizer,
   VideoMAEEncoder,
   VisionTransformerEncoder,
 } from '../src/index.js'
@@ -73,4 +74,21 @@ test('CLIP’s text tower takes a single token, whose vector is the embedding', 
   const { embedding, sequence } = encoder.forward(tf.tensor2d([[4], [1]], [2, 1], 'int32'))
   expect(Array.from(embedding.dataSync())).toEqual(Array.from(sequence!.dataSync()))
   encoder.dispose()
+})
+
+test('tokenizers refuse what they would compute otherwise than Python does', () => {
+  const model = { type: 'WordLevel', vocab: { a: 0, '[UNK]': 1 }, unk_token: '[UNK]' }
+  const made = (rest: object): Tokenizer => new Tokenizer({ model, ...rest })
+  const split = { type: 'Split', pattern: { String: ' ' } }
+  const steps = [
+    { ...split, behavior: 'Removed', invert: false },
+    { ...split, behavior: 'Isolated', invert: true },
+    { type: 'Punctuation', behavior: 'Removed' },
+    { type: 'Punctuation', behavior: 'MergedWithPrevious' },
+  ]
+  for (const pre_tokenizer of steps) expect(() => made({ pre_tokenizer })).toThrow(VqError)
+  const token = { id: 2, content: '<X>', normalized: true, special: false }
+  const lower = { added_tokens: [token], normalizer: { type: 'Lowercase' } }
+  expect(() => made(lower)).toThrow(/<X>/)
+  expect(made({ added_tokens: [token] }).encode('<X>').ids).toEqual([2])
 })
