@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { device, Random, tf } from '../../packages/core/dist/index.js'
 import { saveSafetensors } from '../../packages/core/dist/io/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
+import { IGPT } from '../../packages/igpt/dist/index.js'
 import { RQVAE, VQVAE } from '../../packages/models/dist/index.js'
 import { block, fmaLimit, measure, ms, table } from './harness.mjs'
-import { IGPT, tokens, vocabulary } from './igpt.mjs'
 import { startPeer } from './peer.mjs'
+
+const vocabulary = 148
+const tokens = 58
 
 export const title = 'Training steps'
 
@@ -51,7 +54,8 @@ const cases = [
     name: 'igpt',
     text: 'iGPT (4 layers, 128 wide, 58 tokens), batch 128',
     batch: 128,
-    make: (random, dropout = 0.1) => new IGPT(random, dropout),
+    make: (random, dropout = 0.1) =>
+      new IGPT({ vocabSize: vocabulary, contextLength: tokens, dropout, random }),
     data: batch =>
       tf.tensor2d(
         Int32Array.from({ length: batch * (tokens + 1) }, (_, i) => (i * i * 31 + 7 * i) % vocabulary),

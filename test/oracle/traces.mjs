@@ -3,15 +3,15 @@
 import { tf } from '../../packages/core/dist/index.js'
 import { loadSafetensors, toTensor } from '../../packages/core/dist/io/index.js'
 import { Adam, trainStep } from '../../packages/core/dist/optim/index.js'
+import { IGPT } from '../../packages/igpt/dist/index.js'
 import { RQVAE, VQVAE } from '../../packages/models/dist/index.js'
-import { IGPT } from '../bench/igpt.mjs'
 
 // The peers' residual quantizer passes the gradient straight through every level.
 const makers = {
   'igpt-vqvae': () => VQVAE.igpt(),
   vqvae: () => new VQVAE(),
   rqvae: () => new RQVAE({ estimatorScope: 'level' }),
-  igpt: () => new IGPT(undefined, 0),
+  igpt: () => new IGPT({ vocabSize: 148, contextLength: 58, dropout: 0 }),
   'small-rqvae': () =>
     new RQVAE({
       numQuantizers: 3,
@@ -20,7 +20,8 @@ const makers = {
       hiddenDims: [4, 8],
       estimatorScope: 'level',
     }),
-  'small-igpt': () => new IGPT(undefined, 0, { vocab: 20, context: 12, width: 16, heads: 2, layers: 2 }),
+  'small-igpt': () =>
+    new IGPT({ vocabSize: 20, contextLength: 12, dModel: 16, nHeads: 2, nLayers: 2, dropout: 0 }),
 }
 
 const [name, file] = process.argv.slice(2)

@@ -14,6 +14,7 @@ import {
 import fc from 'fast-check'
 import sharp from 'sharp'
 import { afterAll, describe, expect, test } from 'vitest'
+import { inline } from '../src/report/figures.js'
 import { evil, smallReport } from './report-input.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'vq-report-'))
@@ -206,6 +207,12 @@ describe('a report', () => {
     expect(summary.items).toBe(Math.floor(250_000 / 64))
     expect(summary.bytes).toBeLessThan(5_000_000)
   })
+})
+
+test('a figure keeps the digits of its labels and cuts those of its places', () => {
+  const svg = '<svg width="1.23456"><text x="0.98765">0.00025</text></svg>'
+  const page = inline({ svg } as never, 'Rate', 'f').html
+  expect(page).toContain('width="1.23"><text x="0.98">0.00025</text>')
 })
 
 describe('a comparison', () => {

@@ -8,33 +8,12 @@ import { readSemanticIdInfo, readSemanticIds, VQPipeline } from '@vq/pipeline'
 import sharp from 'sharp'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { placeOf } from '../src/cli/decode.js'
-import { main } from '../src/cli/main.js'
+import { ok, vq } from './command.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'vq-commands-'))
 const at = (...parts: string[]): string => join(folder, ...parts)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 afterEach(() => vi.restoreAllMocks())
-
-async function vq(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: '', err: '' }
-  for (const [stream, name] of [
-    [process.stdout, 'out'],
-    [process.stderr, 'err'],
-  ] as const)
-    vi.spyOn(stream, 'write').mockImplementation(text => {
-      written[name] += text
-      return true
-    })
-  const code = await main(['node', 'vq', ...words])
-  vi.restoreAllMocks()
-  return { code, ...written }
-}
-
-async function ok(...words: string[]): Promise<Record<string, unknown>> {
-  const { code, out, err } = await vq(...words, '--json')
-  expect({ code, err: code === 0 ? '' : err }).toEqual({ code: 0, err: '' })
-  return JSON.parse(out) as Record<string, unknown>
-}
 
 const random = new Random(7)
 const colours = { red: [220, 40, 40], green: [40, 200, 60], blue: [50, 60, 220] } as const

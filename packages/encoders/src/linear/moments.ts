@@ -25,10 +25,12 @@ export class Moments {
     for (let i = 0; i < rows.length; i++) own[i % dim]! += rows[i]! / n
     const centred = new Float32Array(rows.length)
     for (let i = 0; i < rows.length; i++) centred[i] = rows[i]! - own[i % dim]!
-    const products = tf.tidy(() => {
+    const product = tf.tidy(() => {
       const x = tf.tensor2d(centred, [n, dim])
-      return tf.matMul(x, x, true).dataSync()
+      return tf.matMul(x, x, true)
     })
+    const products = product.dataSync()
+    product.dispose()
     const share = (this.count * n) / (this.count + n)
     const apart = own.map((m, i) => m - mean[i]!)
     for (let a = 0; a < dim; a++)

@@ -185,11 +185,12 @@ export class TextDecoder extends Module {
     try {
       let last = new Int32Array(b).fill(this.startId)
       while (columns.length < maxLength && done.includes(false)) {
-        const logits = tf.tidy(() => {
+        const chosen = tf.tidy(() => {
           const ids = tf.tensor2d(last, [b, 1], 'int32')
-          return noGrad(() => this.next(memory, ids, columns.length, caches)).dataSync() as Float32Array
+          const logits = noGrad(() => this.next(memory, ids, columns.length, caches)).dataSync<'float32'>()
+          // The choice, not the logits, leaves the tidy: it looks at every number that leaves it.
+          return chooseTokens(logits, this.vocabSize, options)
         })
-        const chosen = chooseTokens(logits, this.vocabSize, options)
         last = chosen.map((id, i) => (done[i] ? this.padId : id))
         for (let i = 0; i < b; i++) done[i] ||= last[i] === this.endId
         columns.push(last)

@@ -18,7 +18,9 @@ export function imagesForTexts(
 ): Int32Array[] {
   const prompts = texts.map(words => vocabulary.promptForImage(vocabulary.textIds(words)))
   const blank = vocabulary.promptForImage()
-  return continued(model, vocabulary, prompts, blank, imageSteps(vocabulary), options).map(ids => vocabulary.imageCodes(ids))
+  return continued(model, vocabulary, prompts, blank, imageSteps(vocabulary), options).map(ids =>
+    vocabulary.imageCodes(ids),
+  )
 }
 
 /** Texts, as numbers of words, for images (codes each, place by place). */
@@ -29,9 +31,10 @@ export function textsForImages(
   options: SamplingOptions = {},
 ): Int32Array[] {
   const prompts = images.map(codes => vocabulary.promptForText(vocabulary.imageIds(codes)))
-  return continued(model, vocabulary, prompts, undefined, textSteps(vocabulary), { ...options, guidance: 1 }).map(ids =>
-    vocabulary.textWords(ids),
-  )
+  return continued(model, vocabulary, prompts, undefined, textSteps(vocabulary), {
+    ...options,
+    guidance: 1,
+  }).map(ids => vocabulary.textWords(ids))
 }
 
 /** Pairs that nobody asked for: a text, then the image that it asks for. */
@@ -58,7 +61,10 @@ const imageSteps = (vocabulary: Vocabulary): Step[] =>
   Array.from({ length: vocabulary.imageLength }, (_, at) => ({ range: vocabulary.imageRange(at), also: [] }))
 
 const textSteps = (vocabulary: Vocabulary): Step[] =>
-  Array.from({ length: vocabulary.textLength }, () => ({ range: vocabulary.wordRange, also: [vocabulary.pad] }))
+  Array.from({ length: vocabulary.textLength }, () => ({
+    range: vocabulary.wordRange,
+    also: [vocabulary.pad],
+  }))
 
 // The tokens behind the prompts, all of one length. With guidance the batch is doubled: its second half knows no condition.
 function continued(
@@ -87,7 +93,14 @@ function continued(
       const ids =
         'fixed' in step
           ? new Int32Array(n).fill(step.fixed)
-          : drawIds(logitsOf(model, next, cache, guided ? guidance : 1, n), size, step.range, options, generator, step.also)
+          : drawIds(
+              logitsOf(model, next, cache, guided ? guidance : 1, n),
+              size,
+              step.range,
+              options,
+              generator,
+              step.also,
+            )
       if ('fixed' in step) logitsOf(model, next, cache, 1, n)
       next.dispose()
       for (const [row, id] of ids.entries()) (made[row] as Int32Array)[i] = id
@@ -103,7 +116,13 @@ function continued(
 }
 
 // Logits [n, V] of the token behind `ids`, which join the cache.
-function logitsOf(model: IGPT, ids: tf.Tensor2D, cache: ReturnType<IGPT['cache']>, guidance: number, n: number): Float32Array {
+function logitsOf(
+  model: IGPT,
+  ids: tf.Tensor2D,
+  cache: ReturnType<IGPT['cache']>,
+  guidance: number,
+  n: number,
+): Float32Array {
   return tf.tidy(() => {
     const [, length] = ids.shape
     const all = noGrad(() => model.logits(ids, cache))

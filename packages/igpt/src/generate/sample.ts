@@ -36,7 +36,9 @@ export function drawIds(
   also: readonly number[] = [],
 ): Int32Array {
   const { temperature = 1, topK, topP = 1 } = options
-  const ids = Int32Array.from({ length: end - first + also.length }, (_, i) => (first + i < end ? first + i : (also[first + i - end] as number)))
+  const ids = Int32Array.from({ length: end - first + also.length }, (_, i) =>
+    first + i < end ? first + i : (also[first + i - end] as number),
+  )
   return Int32Array.from({ length: logits.length / vocabSize }, (_, row) => {
     const scores = Float64Array.from(ids, id => logits[row * vocabSize + id] as number)
     let best = 0
@@ -46,7 +48,9 @@ export function drawIds(
     const weights = scores.map(s => Math.exp((s - top) / temperature))
     const plain = (topK === undefined || topK >= ids.length) && topP === 1
     if (plain) return ids[drawn(weights, weights.length, random)] as number
-    const order = Array.from(weights.keys()).sort((a, b) => (weights[b] as number) - (weights[a] as number) || a - b)
+    const order = Array.from(weights.keys()).sort(
+      (a, b) => (weights[b] as number) - (weights[a] as number) || a - b,
+    )
     const sorted = Float64Array.from(order, i => weights[i] as number)
     return ids[order[drawn(sorted, keptOf(sorted, topK, topP), random)] as number] as number
   })

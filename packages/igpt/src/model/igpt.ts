@@ -57,13 +57,17 @@ export class IGPT extends Module {
     this.options = resolve(options)
     const { vocabSize, contextLength, dModel, nHeads, nLayers, dropout } = this.options
     const generator = options.random === undefined ? {} : { random: options.random }
-    const table = (numEmbeddings: number): Embedding => new Embedding({ numEmbeddings, embeddingDim: dModel, ...generator })
+    const table = (numEmbeddings: number): Embedding =>
+      new Embedding({ numEmbeddings, embeddingDim: dModel, ...generator })
     this.tok = this.addModule('tok', table(vocabSize))
     this.pos = this.addModule('pos', table(contextLength))
     const blocks = Array.from({ length: nLayers }, () => new Block(dModel, nHeads, dropout, generator))
     this.blocks = this.addModule('blocks', new ModuleList(blocks))
     this.norm = this.addModule('norm', new LayerNorm({ numFeatures: dModel }))
-    this.head = this.addModule('head', new Linear({ inFeatures: dModel, outFeatures: vocabSize, bias: false, ...generator }))
+    this.head = this.addModule(
+      'head',
+      new Linear({ inFeatures: dModel, outFeatures: vocabSize, bias: false, ...generator }),
+    )
     this.start(options)
   }
 
@@ -73,7 +77,9 @@ export class IGPT extends Module {
     for (const { name, variable } of this.namedParameters()) {
       if (variable.rank !== 2) continue
       const deviation = /\.(out|mlp\.2)\.weight$/.test(name) ? deeper : 0.02
-      tf.tidy(() => variable.assign(init.normal<tf.Rank.R2>(variable.shape as [number, number], 0, deviation, random)))
+      tf.tidy(() =>
+        variable.assign(init.normal<tf.Rank.R2>(variable.shape as [number, number], 0, deviation, random)),
+      )
     }
   }
 
@@ -108,7 +114,10 @@ export class IGPT extends Module {
    * The loss of sequences int32 [B, T + 1]: each token but the first, from those before it. `parts` int32 [B, T + 1] says of
    * each token what it belongs to (`part`), for the losses by part; `weights` float32 [B, T + 1] may leave tokens out.
    */
-  forward(sequences: tf.Tensor, { parts, weights }: { parts?: tf.Tensor; weights?: tf.Tensor } = {}): IGPTOutput {
+  forward(
+    sequences: tf.Tensor,
+    { parts, weights }: { parts?: tf.Tensor; weights?: tf.Tensor } = {},
+  ): IGPTOutput {
     for (const other of [parts, weights])
       expectShape(
         other === undefined || tf.util.arraysEqual(other.shape, sequences.shape),

@@ -35,6 +35,12 @@ export function resolve(options: IGPTOptions): ResolvedIGPT {
   expectInteger(name, 'nHeads', nHeads, 1)
   expectInteger(name, 'nLayers', nLayers, 1, 1000)
   expectNumber(name, 'dropout', dropout, 0, 1 - 2 ** -24)
-  expectConfig(dModel % nHeads === 0, name, `nHeads to divide dModel (${dModel})`, nHeads, 'Choose a divisor.')
+  expectConfig(
+    dModel % nHeads === 0,
+    name,
+    `nHeads to divide dModel (${dModel})`,
+    nHeads,
+    'Choose a divisor.',
+  )
   return { vocabSize, contextLength, dModel, nHeads, nLayers, dropout }
 }

@@ -15,7 +15,13 @@ export class TextTokenizer {
   constructor(texts: Iterable<string>) {
     const found = new Set<string>()
     for (const text of texts) for (const word of wordsOf(text)) found.add(word)
-    expectConfig(found.size > 0, 'TextTokenizer', 'texts with at least one word', [], 'Pass the captions to learn from.')
+    expectConfig(
+      found.size > 0,
+      'TextTokenizer',
+      'texts with at least one word',
+      [],
+      'Pass the captions to learn from.',
+    )
     this.words = [...found].sort()
     this.numbers = new Map(this.words.map((word, i) => [word, i]))
   }

@@ -144,7 +144,8 @@ export class Vocabulary {
 
   /** What comes before the tokens of an image that a text asks for; without a text its words are blank. */
   promptForImage(textIds?: ArrayLike<number>): Int32Array {
-    const text = textIds === undefined ? new Int32Array(this.textLength).fill(this.blank) : Int32Array.from(textIds)
+    const text =
+      textIds === undefined ? new Int32Array(this.textLength).fill(this.blank) : Int32Array.from(textIds)
     return Int32Array.of(this.bos, this.endOfImage, ...text, this.endOfText)
   }
 
@@ -154,7 +155,11 @@ export class Vocabulary {
   }
 
   /** A whole sequence and, of each token, what it is part of (0 special, 1 image, 2 text). */
-  sequence(imageIds: ArrayLike<number>, textIds: ArrayLike<number>, textFirst: boolean): { ids: Int32Array; parts: Int32Array } {
+  sequence(
+    imageIds: ArrayLike<number>,
+    textIds: ArrayLike<number>,
+    textFirst: boolean,
+  ): { ids: Int32Array; parts: Int32Array } {
     const [image, text] = [Array.from(imageIds), Array.from(textIds)]
     const ids = textFirst
       ? Int32Array.of(this.bos, this.endOfImage, ...text, this.endOfText, ...image)

@@ -1,15 +1,22 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { VqConfigError, VqFormatError } from '@vq/core'
+import { VqAbortError, VqConfigError, VqFormatError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import type { MetricsLine } from '@vq/models/plot'
 import { Command } from 'commander'
-import { analysisFigures, analyzeIds, crossModalRecall, type IdTable } from '../analysis/index.js'
+import {
+  analysisFigures,
+  analyzeIds,
+  type CrossModalRecall,
+  crossModalRecall,
+  type IdTable,
+} from '../analysis/index.js'
 import { VQPipeline } from '../pipeline/index.js'
 import { writeReport } from '../report/index.js'
 import { iterateSemanticIds, readSemanticIdInfo, type SemanticIdInfo } from '../semantic-ids/index.js'
-import type { Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, openFor } from './data-options.js'
+import type { Modality, Source } from '../sources/index.js'
+import { addDataOptions, type DataOptions, whole } from './data-options.js'
+import { openHalf } from './encode.js'
 import { previewer } from './previews.js'
 import { reconstructed } from './reconstructions.js'
 import { type CommandResult, type Console, count, minutes, run, table } from './run.js'
@@ -36,7 +43,7 @@ export function analyzeCommand(setExitCode: (code: number) => void): Command {
     .option('--out <file>', 'the report', 'report.html')
     .option('--pair <file>', 'IDs of the other half of pairs, item by item: adds recall between the two')
     .option('--title <text>', 'of the report')
-    .option('--sample <n>', 'items among which neighbours are searched (default: 3000)', text => Number(text))
+    .option('--sample <n>', 'items among which neighbours are searched (default: 3000)', whole)
     .option('--json', 'print the figures as JSON')
   return addDataOptions(command, false)
     .addHelpText(
@@ -45,7 +52,8 @@ export function analyzeCommand(setExitCode: (code: number) => void): Command {
 Examples:
   vq analyze --ids ids.parquet --out report.html
   vq analyze --model runs/photos --ids ids.parquet --data ./photos --out report.html
-  vq analyze --model runs/news --ids ids.jsonl --data news.csv --column title --label-column class`,
+  vq analyze --model runs/news --ids ids.jsonl --data news.csv --column title --label-column class
+  vq analyze --model runs/pairs --ids pictures.parquet --pair texts.parquet --data ./pictures --captions captions.csv`,
     )
     .action(async (options: AnalyzeCommandOptions) =>
       setExitCode(
@@ -126,26 +134,23 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
       })
     const dataOptions = { ...options, data: data ?? [] } as DataOptions
     if (pipeline !== undefined && data !== undefined)
-      source = await openFor(pipeline, dataOptions, { signal: console.signal, onSkip: console.skipped })
+      source = await openHalf(
+        pipeline,
+        { ...dataOptions, ...(await modalityIn(ids)) },
+        { signal: console.signal, onSkip: console.skipped },
+      )
     const places = source === undefined ? undefined : new Map(source.ids.map((id, i) => [id, i]))
+    expectFound(all, places, data)
     const labels = labelsOf(all, source, places)
     const vectors =
       pipeline === undefined || source === undefined || places === undefined
         ? undefined
         : await sampledVectors(pipeline, source, places, all, sample, console.signal)
     const analysis = analyzeIds(all, { sample, ...(labels && { labels }), ...vectors })
-    const paired = pair === undefined ? undefined : await tableOf(pair, undefined)
-    const recall =
-      paired === undefined
-        ? undefined
-        : [
-            {
-              name: 'semantic IDs',
-              from: ids,
-              to: pair as string,
-              result: crossModalRecall(all, paired.table),
-            },
-          ]
+    const recall = pair === undefined ? undefined : [await recallOf(all, ids, pair)]
+    // Signals are delivered between turns of the event loop.
+    await new Promise(resolve => setImmediate(resolve))
+    if (console.signal.aborted) throw new VqAbortError('vq analyze', console.signal.reason)
     const preview = previewer(source, places, captions)
     const rates = pipeline && vectors && (await ratesOf(pipeline, vectors, all))
     const reconstructions = pipeline && source && (await reconstructed(pipeline, all))
@@ -171,10 +176,10 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
     const figures = analysisFigures(analysis)
     await writeFileAtomic(`${out.replace(/\.html?$/, '')}.json`, `${JSON.stringify(figures, null, 2)}\n`)
     const seconds = (performance.now() - started) / 1000
-    const { levels, ids: whole, bits } = analysis
+    const { levels, ids: wholeIds, bits } = analysis
     const rows: [string, string][] = [
       ['items', count(all.ids.length)],
-      ['different IDs', `${count(whole.unique)}`],
+      ['different IDs', `${count(wholeIds.unique)}`],
       [
         'bits of an item',
         `${bits.nominal.toFixed(1)}, ${bits.entropy.toFixed(1)} by the entropy of each level`,
@@ -188,6 +193,13 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
               `${count(uniqueTokens)} of ${count(size)} codes, perplexity ${perplexity.toFixed(1)}`,
             ] as [string, string],
         ),
+      ...(recall?.[0]?.result.recall ?? []).map(
+        ({ k, aToB, bToA, chance }) =>
+          [
+            `recall@${k} of pairs`,
+            `${aToB.toFixed(3)}, back ${bToA.toFixed(3)}; ${chance.toFixed(3)} by chance`,
+          ] as [string, string],
+      ),
       ['report', `${out}, ${count(summary.bytes)} bytes`],
       ['time', minutes(seconds)],
     ]
@@ -199,6 +211,64 @@ async function analyze(options: AnalyzeCommandOptions, console: Console): Promis
     await source?.close()
     pipeline?.dispose()
   }
+}
+
+// Of a model of pairs: which half the IDs are of.
+async function modalityIn(file: string): Promise<{ modality?: Modality }> {
+  const { modality } = (await readSemanticIdInfo(file)).metadata
+  return modality === 'text' || modality === 'image' ? { modality } : {}
+}
+
+function expectFound(
+  { ids }: IdTable,
+  places: ReadonlyMap<string, number> | undefined,
+  data: readonly string[] = [],
+): void {
+  if (places === undefined || ids.some(id => places.has(id))) return
+  throw new VqConfigError({
+    operation: 'vq analyze --data',
+    expected: `the items of the IDs, such as ${JSON.stringify(ids[0])}`,
+    received: `none of them in ${data.join(', ')}, only such as ${JSON.stringify(places.keys().next().value)}`,
+    remedy: 'Pass the data with the options that vq encode had, or leave --data out.',
+  })
+}
+
+// Both files without what either could not encode: pairs are those of one id.
+async function recallOf(
+  all: IdTable,
+  from: string,
+  to: string,
+): Promise<{ name: string; from: string; to: string; result: CrossModalRecall }> {
+  const { table: other } = await tableOf(to, undefined)
+  const [ours, theirs] = [await readSemanticIdInfo(from), await readSemanticIdInfo(to)]
+  const [own, others] = [ours.metadata.codebook_hash, theirs.metadata.codebook_hash]
+  if (own !== others)
+    throw new VqConfigError({
+      operation: 'vq analyze --pair',
+      expected: `IDs of the same codebooks as ${from}`,
+      received: `${to}, of others`,
+      remedy: 'Encode both halves with one model: vq encode --modality image, and --modality text.',
+    })
+  const rows = new Map(other.ids.map((id, row) => [id, row]))
+  const there = Array.from(all.ids.keys()).filter(row => rows.has(all.ids[row] as string))
+  if (there.length === 0)
+    throw new VqConfigError({
+      operation: 'vq analyze --pair',
+      expected: `ids of ${from} in ${to}: a pair has one id`,
+      received: `none, such as ${all.ids[0]} there and ${other.ids[0]} here`,
+      remedy: 'Encode both halves from the same data: vq encode --modality image, and --modality text.',
+    })
+  const partners = there.map(row => rows.get(all.ids[row] as string) as number)
+  const result = crossModalRecall(rowsOf(all, there), rowsOf(other, partners))
+  return { name: 'semantic IDs', from, to, result }
+}
+
+function rowsOf(table: IdTable, rows: readonly number[]): IdTable {
+  const width = table.positions * table.levels
+  const codes = new Int32Array(rows.length * width)
+  for (const [i, row] of rows.entries())
+    codes.set(table.codes.subarray(row * width, (row + 1) * width), i * width)
+  return { ...table, ids: rows.map(row => table.ids[row] as string), codes }
 }
 
 function labelsOf(

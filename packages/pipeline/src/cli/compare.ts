@@ -18,7 +18,7 @@ import {
 import { addDataOptions, type DataOptions, openFor } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords } from './run.js'
 import { decodedVectors } from './sampled-vectors.js'
-import { changed, train } from './train.js'
+import { changed, expectSame, train } from './train.js'
 
 interface CompareOptions extends DataOptions {
   config: string
@@ -95,6 +95,7 @@ async function compare(options: CompareOptions, console: Console): Promise<Comma
     const kept = join(folder, 'comparison.json')
     const before = resume ? await readFile(kept, 'utf8').catch(() => undefined) : undefined
     if (before !== undefined) {
+      await expectSame(folder, PipelineConfig.parse(changed(changed(base.values, options.set ?? []), set)))
       runs.push(JSON.parse(before) as ComparedRun)
       continue
     }

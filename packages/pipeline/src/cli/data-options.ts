@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { VQPipeline } from '../pipeline/index.js'
 import { openSource, type Source, type SourceOptions } from '../sources/index.js'
+import { shellWords } from './run.js'
 
 /** What says where items come from; the same for all commands. */
 export interface DataOptions {
@@ -41,6 +42,27 @@ export function addDataOptions(command: Command, required = true): Command {
     )
     .option('--frame-stride <n>', 'from frame to frame of a video', whole)
     .option('--strict', 'stop at the first bad item instead of skipping it')
+}
+
+/** The options of the data as words of a command line. */
+export function dataWords(options: Partial<DataOptions>): string {
+  const { data, column, idColumn, labelColumn, captionColumn, captions, header, textUnit, frameStride } =
+    options
+  const words: readonly [string, readonly (string | number)[] | undefined][] = [
+    ['--data', data],
+    ['--column', column],
+    ['--id-column', idColumn === undefined ? undefined : [idColumn]],
+    ['--label-column', labelColumn === undefined ? undefined : [labelColumn]],
+    ['--caption-column', captionColumn === undefined ? undefined : [captionColumn]],
+    ['--captions', captions === undefined ? undefined : [captions]],
+    ['--no-header', header === false ? [] : undefined],
+    ['--text-unit', textUnit === undefined ? undefined : [textUnit]],
+    ['--frame-stride', frameStride === undefined ? undefined : [frameStride]],
+    ['--strict', options.strict ? [] : undefined],
+  ]
+  return shellWords(
+    words.flatMap(([name, given]) => (given === undefined ? [] : [name, ...given.map(String)])),
+  )
 }
 
 /** Opens the data as a pipeline, or a modality and shape, wants it. */

@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import sharp from 'sharp'
 import { VQPipeline } from '../pipeline/index.js'
 import { iterateSemanticIds, readSemanticIdInfo, type StoredSemanticId } from '../semantic-ids/index.js'
+import { whole } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, table } from './run.js'
 
 interface DecodeOptions {
@@ -23,7 +24,7 @@ export function decodeCommand(setExitCode: (code: number) => void): Command {
     .requiredOption('--model <folder>', 'what vq train --out wrote')
     .requiredOption('--ids <file>', 'what vq encode --out wrote')
     .requiredOption('--out <folder>', 'where pictures, texts.jsonl or embeddings.npy go')
-    .option('--levels <n>', 'only the first levels of each code: coarser', text => Number(text))
+    .option('--levels <n>', 'only the first levels of each code: coarser', whole)
     .option('--embeddings', 'the vectors that codes stand for, whatever the model can decode')
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -59,7 +60,10 @@ async function decode(options: DecodeOptions, console: Console): Promise<Command
     const texts: string[] = []
     const names: string[] = []
     let pictures = 0
+    const taken = new Set<string>()
     for await (const rows of blocks(ids)) {
+      // Signals are delivered between turns of the event loop.
+      await new Promise(resolve => setImmediate(resolve))
       if (console.signal.aborted) throw new VqAbortError('vq decode', console.signal.reason)
       const codes = codesOf(pipeline, rows, ids, metadata.unique === 'true', levels)
       const { embeddings, reconstructed, texts: written } = await pipeline.decodeFromSemanticIds(codes)
@@ -68,7 +72,7 @@ async function decode(options: DecodeOptions, console: Console): Promise<Command
       if (written !== undefined && !wantsVectors)
         for (const [i, text] of written.entries()) texts.push(JSON.stringify({ id: rows[i]?.id, text }))
       else if (reconstructed !== undefined && !wantsVectors)
-        pictures += await writePictures(reconstructed, rows, out)
+        pictures += await writePictures(reconstructed, rows, out, taken)
       else vectors.push(Float32Array.from(embeddings.dataSync()))
       tf.dispose([embeddings, ...(reconstructed === undefined ? [] : [reconstructed])])
     }
@@ -161,6 +165,7 @@ async function writePictures(
   values: tf.Tensor,
   rows: readonly StoredSemanticId[],
   out: string,
+  taken: Set<string>,
 ): Promise<number> {
   const clipped = tf.tidy(() => tf.cast(tf.round(tf.mul(tf.clipByValue(values, 0, 1), 255)), 'int32'))
   const bytes = Uint8Array.from(clipped.dataSync())
@@ -169,16 +174,25 @@ async function writePictures(
   const frames = shape.length === 4 ? (shape[0] as number) : 1
   const [height, width, channels] = shape.slice(-3) as [number, number, 1 | 3]
   const size = height * width * channels
-  for (const [i, { id }] of rows.entries())
+  for (const [i, { id }] of rows.entries()) {
+    const name = freePlace(placeOf(id), taken)
     for (let f = 0; f < frames; f++) {
-      const name = placeOf(id)
       const file =
         frames === 1 ? join(out, `${name}.png`) : join(out, name, `${String(f).padStart(4, '0')}.png`)
       await mkdir(dirname(file), { recursive: true })
       const raw = bytes.subarray((i * frames + f) * size, (i * frames + f + 1) * size)
       await writeFile(file, await sharp(raw, { raw: { width, height, channels } }).png().toBuffer())
     }
+  }
   return rows.length
+}
+
+/** `place`, or with `~2` and so on behind it where an id before had the same one: cat.jpg and cat.png are two pictures. */
+export function freePlace(place: string, taken: Set<string>): string {
+  let free = place
+  for (let n = 2; taken.has(free); n++) free = `${place}~${n}`
+  taken.add(free)
+  return free
 }
 
 /** A path below a folder for an id: its own, without its ending, steps upwards and what file systems do not take. */

@@ -10,8 +10,16 @@ import {
   type SemanticId,
   type StoredSemanticId,
 } from '../semantic-ids/index.js'
-import type { Modality, Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, oneOf, openFor, whole } from './data-options.js'
+import type { Modality, Source, SourceOptions } from '../sources/index.js'
+import {
+  addDataOptions,
+  type DataOptions,
+  dataWords,
+  oneOf,
+  openData,
+  openFor,
+  whole,
+} from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
 
 interface EncodeOptions extends DataOptions {
@@ -45,7 +53,7 @@ export function encodeCommand(setExitCode: (code: number) => void): Command {
     )
     .option(
       '--modality <image|text>',
-      'of a model of pairs: which half of each pair (default: image)',
+      'of a model of pairs: which half of each pair (default: image); texts alone where no captions are named',
       oneOf('image', 'text'),
     )
     .option('--resume', 'go on where a stopped run was; the file becomes the same')
@@ -62,7 +70,9 @@ export function encodeCommand(setExitCode: (code: number) => void): Command {
 Examples:
   vq encode --model runs/photos --data ./photos --out ids.parquet
   vq encode --model runs/photos --data ./new --add-to ids.parquet --unique --out ids-2.parquet
-  vq encode --model runs/news --data news.csv --column title --out ids.jsonl --resume`,
+  vq encode --model runs/news --data news.csv --column title --out ids.jsonl --resume
+  vq encode --model runs/pairs --data ./pictures --captions captions.csv --modality text --out texts.parquet
+  vq encode --model runs/pairs --data questions.txt --modality text --out questions.jsonl`,
     )
     .action(async (options: EncodeOptions) =>
       setExitCode(
@@ -75,8 +85,16 @@ Examples:
     )
 }
 
-function resumeLine({ model, data, out }: EncodeOptions): string {
-  return `Stopped; what was encoded is safe. To go on, repeat the command with --resume:\n\n  vq encode --model ${shellWords([model])} --data ${shellWords(data)} --out ${shellWords([out])} --resume\n`
+function resumeLine(options: EncodeOptions): string {
+  const { model, out, addTo, unique, margins, modality } = options
+  const more = [
+    ...(addTo === undefined ? [] : ['--add-to', addTo]),
+    ...(unique ? ['--unique'] : []),
+    ...(margins ? ['--margins'] : []),
+    ...(modality === undefined ? [] : ['--modality', modality]),
+  ]
+  const words = shellWords([...more, '--out', out])
+  return `Stopped; what was encoded is safe. To go on:\n\n  vq encode --model ${shellWords([model])} ${dataWords(options)} ${words} --resume\n`
 }
 
 async function encode(options: EncodeOptions, console: Console): Promise<CommandResult> {
@@ -85,24 +103,23 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
   const pipeline = await VQPipeline.loadPipeline(model)
   let source: Source | undefined
   try {
-    source = await openFor(pipeline, options, { signal: console.signal, onSkip: console.skipped })
-    const items = halfOf(pipeline, source, options)
+    source = await openHalf(pipeline, options, { signal: console.signal, onSkip: console.skipped })
     const earlier = addTo === undefined ? [] : await earlierItems(pipeline, addTo, unique)
     const known = new Set(earlier.map(item => item.id))
-    const fresh = known.size === 0 ? items : without(items, known)
+    const fresh = known.size === 0 ? source : without(source, known)
     const { codebookSizes, positions } = pipeline.info
     const places = positions.reduce((a, b) => a * b, 1)
     // Texts have as many codes as tokens, and the number that makes an ID unique is of no codebook.
     const ragged = positions.length > 0 && pipeline.modalities[0] === 'text'
     if (unique && positions.length > 0) throw noUnique()
     const shape = unique ? [codebookSizes.length + 1] : positions.length > 0 ? [places, codebookSizes.length] : [codebookSizes.length] // biome-ignore format: one line
-    const captions = items.captions !== undefined
+    const captions = source.captions !== undefined
     const writer = await openIdWriter<State>(out, {
       ...(!ragged && { shape }),
       ...(!ragged && !unique && { codebookSizes }),
       captions: captions || earlier.some(item => item.caption !== undefined),
       margins,
-      metadata: { ...pipeline.idMetadata(), unique: String(unique) },
+      metadata: { ...pipeline.idMetadata(), modality: source.modality, unique: String(unique) },
       resume,
       ...(options.saveEvery !== undefined && { rowsPerPart: Math.max(1, options.saveEvery) }),
       sourceIds: [...earlier.map(item => item.id), ...fresh.ids],
@@ -158,7 +175,7 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
     ]
     return {
       json,
-      text: `\n${table(rows)}\n\nNext:\n\n  vq analyze --model ${shellWords([model])} --ids ${shellWords([out])} --data ${shellWords(options.data)} --out report.html\n`,
+      text: `\n${table(rows)}\n\nNext:\n\n  vq analyze --model ${shellWords([model])} --ids ${shellWords([out])} ${dataWords(options)} --out report.html\n`,
     }
   } finally {
     await source?.close()
@@ -166,16 +183,25 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
   }
 }
 
-/** Of a model of pairs the half that is asked for. */
-export function halfOf(pipeline: VQPipeline, source: Source, { modality }: { modality?: Modality }): Source {
-  if (modality === undefined || modality === source.modality) return source
-  if (modality === 'text' && pipeline.modalities.includes('text')) return VQPipeline.captions(source)
-  throw new VqConfigError({
-    operation: 'vq encode',
-    expected: `--modality ${pipeline.modalities.join(' or ')}`,
-    received: modality,
-    remedy: 'Leave it out.',
-  })
+/** Of a model of pairs the half that is asked for: captions of pictures, or texts of their own where nothing names captions. */
+export async function openHalf(
+  pipeline: VQPipeline,
+  options: DataOptions & { modality?: Modality },
+  more: Pick<SourceOptions, 'onSkip' | 'signal'>,
+): Promise<Source> {
+  const { modality, captions, captionColumn } = options
+  const [first] = pipeline.modalities
+  if (modality === undefined || modality === first) return await openFor(pipeline, options, more)
+  if (modality !== 'text' || !pipeline.modalities.includes('text'))
+    throw new VqConfigError({
+      operation: 'vq encode',
+      expected: `--modality ${pipeline.modalities.join(' or ')}`,
+      received: modality,
+      remedy: 'Leave it out.',
+    })
+  if (captions === undefined && captionColumn === undefined)
+    return await openData(options, { modality: 'text' }, more)
+  return VQPipeline.captions(await openFor(pipeline, options, more))
 }
 
 /** The items of a block with their codes, without masked positions. */

@@ -9,7 +9,7 @@ import type { PipelineInput } from '../config/values.js'
 import { keepInput } from '../pipeline/artifact.js'
 import { type FitReport, VQPipeline } from '../pipeline/index.js'
 import type { Source } from '../sources/index.js'
-import { addDataOptions, type DataOptions, openData } from './data-options.js'
+import { addDataOptions, type DataOptions, dataWords, openData } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
 
 interface TrainOptions extends DataOptions {
@@ -57,8 +57,9 @@ Examples:
     )
 }
 
-function resumeLine({ out, data }: TrainOptions): string {
-  return `Stopped, and saved. To go on:\n\n  vq train --data ${shellWords(data)} --out ${shellWords([out])} --resume\n`
+function resumeLine(options: TrainOptions): string {
+  const { out } = options
+  return `Stopped, and saved. To go on:\n\n  vq train ${dataWords(options)} --out ${shellWords([out])} --resume\n`
 }
 
 /** Trains as the options say; `compare` does it several times. */
@@ -66,6 +67,7 @@ export async function train(options: TrainOptions, console: Console): Promise<Co
   const { out, resume = false } = options
   const started = performance.now()
   const config = await settledConfig(options)
+  if (resume) await expectSame(out, config)
   await expectRoom(options)
   const [tower] = config.towers
   if (tower === undefined) throw new Error('a configuration without towers')
@@ -82,7 +84,10 @@ export async function train(options: TrainOptions, console: Console): Promise<Co
   } else pipeline = await VQPipeline.create(config)
   try {
     source ??= await openData(options, { modality: tower.modality, shape: pipeline.itemShape }, more)
-    if (!resume) await keepInput(out, pipeline.config)
+    if (!resume) {
+      await makeRoom(out)
+      await keepInput(out, pipeline.config)
+    }
     console.say(`${count(source.length)} ${tower.modality}s in ${options.data.join(', ')}`)
     const report = await pipeline.fit(source, {
       out,
@@ -103,6 +108,39 @@ export async function train(options: TrainOptions, console: Console): Promise<Co
     await source?.close()
     pipeline.dispose()
   }
+}
+
+/** Throws VqConfigError where the run in a folder began with another configuration, naming what differs. */
+export async function expectSame(out: string, { values }: PipelineConfig): Promise<void> {
+  const kept = join(out, 'config.input.json')
+  if ((await stat(kept).catch(() => undefined)) === undefined) return
+  const before = flat((await PipelineConfig.load(kept)).values)
+  const now = flat(values)
+  // The length of vectors is the data's.
+  if (values.modality === 'vector' && values.inputDim === undefined) before.delete('inputDim')
+  const changes = [...new Set([...before.keys(), ...now.keys()])].filter(
+    key => before.get(key) !== now.get(key),
+  )
+  if (changes.length === 0) return
+  const word = (text: string | undefined): string => text ?? 'nothing'
+  throw new VqConfigError({
+    operation: '--resume',
+    expected: `the configuration that ${out} began with`,
+    received: changes
+      .map(key => `${key} ${word(now.get(key))} instead of ${word(before.get(key))}`)
+      .join('; '),
+    remedy: 'Go on without it, or begin in another folder.',
+  })
+}
+
+// Values by their paths, as JSON.
+function flat(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Map(value === undefined ? [] : [[path, JSON.stringify(value)]])
+  const inner = Object.entries(value).flatMap(([key, part]) => [
+    ...flat(part, path === '' ? key : `${path}.${key}`),
+  ])
+  return new Map(inner)
 }
 
 // Of the run to go on with, or of a file or template with what --set changes.
@@ -180,23 +218,25 @@ function parsed(text: string): unknown {
   }
 }
 
+const learned = ['model.safetensors', 'training', 'quantizer-training', 'kmeans.safetensors']
+
+// A training that failed before its first step has left nothing that would be lost.
 async function expectRoom({ out, resume, overwrite }: TrainOptions): Promise<void> {
-  if (resume) return
-  const kept = [join(out, 'model.safetensors'), join(out, 'config.input.json')]
-  for (const file of kept) {
-    if ((await stat(file).catch(() => undefined)) === undefined) continue
-    if (!overwrite)
+  if (resume || overwrite) return
+  for (const name of learned)
+    if ((await stat(join(out, name)).catch(() => undefined)) !== undefined)
       throw new VqConfigError({
         operation: 'vq train',
         expected: `--out to be a folder without a model`,
         received: out,
         remedy: 'Pass --resume to go on with what is there, --overwrite to throw it away, or another folder.',
       })
-    await rm(file)
-  }
-  if (overwrite)
-    for (const part of ['training', 'quantizer-training', 'kmeans.safetensors'])
-      await rm(join(out, part), { recursive: true, force: true })
+}
+
+// Only once the data is open: a wrong path must not cost the model that is there.
+async function makeRoom(out: string): Promise<void> {
+  for (const name of [...learned, 'config.input.json'])
+    await rm(join(out, name), { recursive: true, force: true })
 }
 
 function summaryOf(
@@ -219,13 +259,29 @@ function summaryOf(
       bitsPerItem: bits,
       ...(last && { lastMetrics: last }),
       ...(report.stageErrors && { stageErrors: report.stageErrors }),
+      ...(report.recall && { recall: report.recall }),
       codebookHash,
       encoderHash,
     },
   }
 }
 
-function textOf({ out, data }: TrainOptions, levels: string, report: FitReport): string {
+function recallRows({ recall }: FitReport): [string, string][] {
+  if (recall === undefined) return []
+  const rows = (name: string, list: typeof recall.codes): [string, string][] =>
+    list.map(({ k, aToB, bToA, chance }) => [
+      `recall@${k} by ${name}`,
+      `picture to text ${aToB.toFixed(3)}, text to picture ${bToA.toFixed(3)}; ${chance.toFixed(3)} by chance`,
+    ])
+  return [
+    ['held-out pairs', count(recall.pairs)],
+    ...rows('embeddings', recall.embeddings),
+    ...rows('codes', recall.codes),
+  ]
+}
+
+function textOf(options: TrainOptions, levels: string, report: FitReport): string {
+  const { out } = options
   const last = report.encoder?.metrics.findLast(m => m.split === 'validation')
   const rows: [string, string][] = [
     ['items', `${count(report.items)}${report.skipped > 0 ? `, ${count(report.skipped)} skipped` : ''}`],
@@ -239,8 +295,9 @@ function textOf({ out, data }: TrainOptions, levels: string, report: FitReport):
           ],
         ]
       : []),
+    ...recallRows(report),
     ['time', minutes(report.seconds)],
     ['model', `${out}/ (config.json, model.safetensors)`],
   ]
-  return `\n${table(rows)}\n\nNext:\n\n  vq encode --model ${shellWords([out])} --data ${shellWords(data)} --out ids.parquet\n`
+  return `\n${table(rows)}\n\nNext:\n\n  vq encode --model ${shellWords([out])} ${dataWords(options)} --out ids.parquet\n`
 }

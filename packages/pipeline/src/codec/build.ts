@@ -49,7 +49,8 @@ export function codecParts(values: PipelineValues, dim: number, perBatch: number
       }
     }
     case 'pq': {
-      const parts = (options.parts as number | undefined) ?? [8, 4, 2, 1].find(n => dim % n === 0) ?? 1
+      const parts =
+        (options.parts as number | undefined) ?? [8, 7, 6, 5, 4, 3, 2].find(n => dim % n === 0) ?? 1
       return {
         dim,
         quantizer: make({ type: 'pq', ...vectors, dim, ...options, parts }),

@@ -229,8 +229,8 @@ function through(layers: ModuleList<Projection>, x: tf.Tensor): tf.Tensor {
   }, x)
 }
 
-// Rows again, moved by a thousandth, until there are K: k-means needs as many.
-function enough(rows: tf.Tensor2D, k: number): tf.Tensor2D {
+/** Rows again, moved by a thousandth, until there are K: k-means needs as many. */
+export function enough(rows: tf.Tensor2D, k: number): tf.Tensor2D {
   const [n, d] = rows.shape
   if (n >= k || n === 0) return tf.clone(rows)
   const times = Math.ceil(k / n)

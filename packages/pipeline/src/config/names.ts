@@ -20,8 +20,11 @@ export const encodersOf: Readonly<Record<Modality, readonly string[]>> = {
   vector: ['none', 'linear'],
 }
 
-export const encoderOf = (name: string): string => encoderAliases[name] ?? name
-export const methodOf = (name: string): string => methodAliases[name] ?? name
+// Of its own keys alone: 'constructor' is no alias.
+const aliasIn = (aliases: Readonly<Record<string, string>>, name: string): string =>
+  (Object.hasOwn(aliases, name) ? aliases[name] : undefined) ?? name
+export const encoderOf = (name: string): string => aliasIn(encoderAliases, name)
+export const methodOf = (name: string): string => aliasIn(methodAliases, name)
 
 /** The names that `encoderType` may have for inputs of a modality, a hub id or folder aside. */
 export function encoderChoices(modality: Modality): string[] {

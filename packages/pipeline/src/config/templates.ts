@@ -97,8 +97,8 @@ export const templates: Readonly<Record<string, { description: string; config: P
     config: { modality: 'vector', vqMethod: 'rq_kmeans', numEmbeddings: 256, vqConfig: { nStages: 4 } },
   },
   vector_pq: {
-    description: 'embeddings that exist already, product quantization into eight codes',
-    config: { modality: 'vector', vqMethod: 'pq', numEmbeddings: 256, vqConfig: { parts: 8 } },
+    description: 'embeddings that exist already, product quantization into up to eight codes',
+    config: { modality: 'vector', vqMethod: 'pq', numEmbeddings: 256 },
   },
   image_text_contrastive: {
     description: 'pictures and captions with one codebook, matched by contrast',

@@ -1,5 +1,5 @@
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { VqFormatError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import { loadTokenizer, openModel } from '@vq/encoders'
@@ -53,9 +53,8 @@ export async function savePipeline(folder: string, parts: PipelineParts, fitted:
     if (tower.tokenizer !== undefined) await tower.tokenizer.save(join(folder, `tokenizer${suffix}`))
     const place = parts.towers.length > 1 ? values[tower.modality as 'image' | 'text'] : values
     if (tower.config.pretrained && place !== undefined) {
-      await copyModel(tower.config.encoderType, join(folder, `encoder${suffix}`))
       // Relative to the artifact, which may be moved.
-      place.encoderType = `./encoder${suffix}`
+      place.encoderType = `./${await copyModel(tower.config.encoderType, folder, `encoder${suffix}`)}`
     }
     if (tower.modality === 'vector') values.inputDim = [...tower.shape]
   }
@@ -69,7 +68,7 @@ export async function loadPipeline(folder: string): Promise<{ parts: PipelinePar
   const { config, state } = await loadArtifact(folder, model)
   const values = structuredClone(config.options) as PipelineInput
   for (const place of [values, values.image, values.text])
-    if (place?.encoderType?.startsWith('./encoder')) place.encoderType = join(folder, place.encoderType)
+    if (place?.encoderType?.startsWith('./encoder')) place.encoderType = resolve(folder, place.encoderType)
   const parts = await PipelineParts.create(PipelineConfig.parse(values, join(folder, 'config.json')))
   try {
     for (const tower of parts.towers) {
@@ -107,8 +106,9 @@ async function expectArtifact(folder: string): Promise<void> {
   })
 }
 
-// One file of weights, or what a folder holds beside its weights and those.
-async function copyModel(id: string, to: string): Promise<void> {
+// One file of weights, or what a folder holds beside its weights and those; the path of the copy below the folder.
+async function copyModel(id: string, folder: string, name: string): Promise<string> {
+  const to = join(folder, name)
   const there = await stat(id).catch(() => undefined)
   const part = `${to}.partial`
   await rm(part, { recursive: true, force: true })
@@ -125,6 +125,7 @@ async function copyModel(id: string, to: string): Promise<void> {
   }
   await rm(to, { recursive: true, force: true })
   await rename(part, to)
+  return there?.isFile() ? `${name}/${basename(id)}` : name
 }
 
 async function weightFiles(files: Awaited<ReturnType<typeof openModel>>): Promise<string[]> {

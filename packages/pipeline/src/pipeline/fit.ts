@@ -5,10 +5,11 @@ import { expectConfig, noGrad, random, tf, VqAbortError, VqConfigError } from '@
 import { AdamW } from '@vq/core/optim'
 import { ArrayDataset, BaseDataset, DataLoader, type Dataset, type Values } from '@vq/models/data'
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
-import type { Codec } from '../codec/codec.js'
+import { type Codec, enough } from '../codec/codec.js'
 import type { FailedItem, Source } from '../sources/index.js'
 import { embedSource } from './embed.js'
 import { CodecModel, ContrastiveModel, ReconstructionModel } from './objectives.js'
+import { type PairRecall, pairRecall } from './pair-recall.js'
 import type { PipelineParts } from './parts.js'
 import type { Tower } from './tower.js'
 import { heldOutOf, textsOf, trainingData } from './training-data.js'
@@ -35,6 +36,8 @@ export interface FitReport {
   quantizer?: History
   /** Of k-means: the mean squared error per element after each stage. */
   stageErrors?: readonly number[]
+  /** Of `image_text`: how often the caption of a held-out picture is found among theirs, and the picture of a caption. */
+  recall?: PairRecall
   seconds: number
 }
 
@@ -57,24 +60,38 @@ export async function fitParts(
     given.modality,
     'Open it with the pipeline’s modality.',
   )
-  // Vectors are checked as they are read; the rest is decoded once, so that training never meets a bad item.
-  const source =
-    given.modality === 'vector' ? given : await given.check(signal === undefined ? {} : { signal })
+  const trainsEncoder = config.objective !== 'embedding' && towers.some(t => t.encoder !== undefined)
+  // Vectors for the quantizer are checked as they are read; the rest is read once, so that training never meets a bad item.
+  const isChecked = given.modality !== 'vector' || trainsEncoder
+  const source = isChecked ? await given.check(signal === undefined ? {} : { signal }) : given
   for (const t of towers) if (t.modality === 'text') await t.learnTokens(await textsOf(source))
   const report: FitReport = { items: source.length, skipped: source.skipped.length, seconds: 0 }
-  const trainsEncoder = config.objective !== 'embedding' && towers.some(t => t.encoder !== undefined)
+  // Views of items teach nothing of codes of positions: those are learned afterwards.
+  const codesLater =
+    codec.kmeans !== undefined ||
+    (config.objective === 'contrastive' && config.values.granularity === 'position')
   if (trainsEncoder) {
     say(
       `Training ${config.objective === 'contrastive' ? 'by contrast' : 'to reconstruct'}, ${source.length.toLocaleString('en-US')} items`,
     )
-    report.encoder = await trainEncoder(parts, source, options)
+    report.encoder = await trainEncoder(parts, source, options, codesLater)
   }
-  if (!trainsEncoder || codec.kmeans !== undefined) {
+  if (!trainsEncoder || codesLater) {
     say(codec.kmeans === undefined ? 'Training the quantizer on embeddings' : 'Fitting k-means to embeddings')
     const store = await EmbeddingStore.fill(parts, partner === undefined ? [tower] : towers, source, options)
+    if (!isChecked) {
+      report.items -= store.failed
+      report.skipped += store.failed
+    }
+    // A run that goes on behind the encoder's training draws what the whole run draws.
+    if (trainsEncoder) random.seed(config.values.training.seed)
     try {
       if (codec.kmeans !== undefined) {
-        await codec.kmeans.fit(store.blocks(signal), {
+        const { codebookSize } = codec.quantizer
+        const few = store.length < codebookSize
+        if (few)
+          say(`${store.length} embeddings for ${codebookSize} codes: most of the codes stay without use`)
+        await codec.kmeans.fit(few ? await manyOf(store, codebookSize) : store.blocks(signal), {
           ...(signal && { signal }),
           ...(options.out !== undefined && {
             checkpoint: join(options.out, 'kmeans.safetensors'),
@@ -89,6 +106,10 @@ export async function fitParts(
     }
   }
   parts.eval()
+  if (partner !== undefined) {
+    const { heldOut } = heldOutOf(await trainingData(towers, source), config.values)
+    if (heldOut !== undefined) report.recall = await pairRecall(parts, heldOut)
+  }
   report.seconds = (performance.now() - started) / 1000
   return report
 }
@@ -97,6 +118,7 @@ async function trainEncoder(
   parts: PipelineParts,
   source: Source,
   options: PipelineFitOptions,
+  codesLater: boolean,
 ): Promise<History> {
   const { config, towers, codec, decoder } = parts
   const { values } = config
@@ -106,7 +128,10 @@ async function trainEncoder(
   const [tower] = towers as [Tower]
   const model =
     config.objective === 'contrastive'
-      ? new ContrastiveModel({ towers, codec, options: training }, config.freezeEncoder)
+      ? new ContrastiveModel(
+          { towers, codec: codesLater ? undefined : codec, options: training },
+          config.freezeEncoder,
+        )
       : new ReconstructionModel(
           {
             tower,
@@ -125,7 +150,7 @@ async function trainEncoder(
     batchSize,
     'Give more items or a larger batchSize.',
   )
-  if (codec.kmeans === undefined) await firstCodes(parts, train)
+  if (!codesLater) await firstCodes(parts, train)
   model.train()
   const loader = new DataLoader(train, { batchSize, seed: training.seed })
   const validation =
@@ -194,7 +219,7 @@ async function firstCodes(parts: PipelineParts, train: Dataset<Values>): Promise
     const at = order.subarray(first, first + batchSize)
     const values = await train.batch(at)
     const extras = await train.extras?.(at)
-    const z = tf.tidy(() => {
+    const embedded = tf.tidy(() => {
       const x = tf.tensor(
         values,
         [at.length, ...train.shape],
@@ -203,9 +228,10 @@ async function firstCodes(parts: PipelineParts, train: Dataset<Values>): Promise
       const known = extras?.mask
       const mask =
         known && tower.modality === 'text' ? { mask: tf.tensor(known.values, [...known.shape], 'int32') } : {}
-      const y = tower.embed({ x, ...mask }, granularity, config.normalize)
-      return Float32Array.from(y.dataSync())
+      return tower.embed({ x, ...mask }, granularity, config.normalize)
     })
+    const z = embedded.dataSync<'float32'>().slice()
+    embedded.dispose()
     const kept =
       extras?.mask !== undefined && granularity === 'position'
         ? keptRows(z, extras.mask.values, codec.dim)
@@ -269,6 +295,16 @@ async function trainCodec(
   }).fit(new CodecModel(codec), loader)
 }
 
+// All rows, and again a little beside themselves, as often as k-means has clusters.
+async function manyOf(store: EmbeddingStore, count: number): Promise<Float32Array> {
+  const [dim] = store.shape as [number]
+  const rows = await store.batch(Int32Array.from({ length: store.length }, (_, i) => i))
+  const many = tf.tidy(() => enough(tf.tensor2d(rows, [store.length, dim]), count))
+  const values = many.dataSync<'float32'>().slice()
+  many.dispose()
+  return values
+}
+
 // Codes that only averages move: there is no gradient to take, and a run that was stopped is soon made again.
 async function moveAverages(
   codec: Codec,
@@ -316,14 +352,17 @@ class EmbeddingStore extends BaseDataset {
   private readonly file: FileHandle | undefined
   private readonly folder: string | undefined
   private readonly memory: ArrayDataset | undefined
+  /** Items that could not be read. */
+  readonly failed: number
 
   private constructor(
     dim: number,
-    at: { rows: number; memory?: Float32Array; file?: FileHandle; folder?: string },
+    at: { rows: number; failed: number; memory?: Float32Array; file?: FileHandle; folder?: string },
   ) {
     super()
     this.dim = dim
     this.length = at.rows
+    this.failed = at.failed
     this.shape = [dim]
     this.file = at.file
     this.folder = at.folder
@@ -360,7 +399,8 @@ class EmbeddingStore extends BaseDataset {
           const values = block.mask === undefined ? block.values : keptRows(block.values, block.mask, dim)
           rows += values.length / dim
           if (file === undefined) kept.push(values)
-          else await file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+          // Unlike `write` until everything is written: what a full disk cuts off is an error.
+          else await file.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
         }
       }
       if (rows === 0)
@@ -372,6 +412,7 @@ class EmbeddingStore extends BaseDataset {
         })
       return new EmbeddingStore(dim, {
         rows,
+        failed: failed.length,
         ...(file === undefined ? { memory: joined(kept) } : { file }),
         ...(folder !== undefined && { folder }),
       })

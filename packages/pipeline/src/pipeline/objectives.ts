@@ -85,17 +85,17 @@ export class ReconstructionModel extends ObjectiveModel {
 
 /**
  * Two views of an item, or the two halves of a pair, told apart from those of other items, by their embeddings and by what their
- * codes decode to; the codec's loss beside them.
+ * codes decode to; the codec's loss beside them. Without a codec, whose codes are learned afterwards, by their embeddings alone.
  */
 export class ContrastiveModel extends ObjectiveModel {
-  private readonly parts: { towers: readonly Tower[]; codec: Codec; options: TrainingValues }
+  private readonly parts: { towers: readonly Tower[]; codec: Codec | undefined; options: TrainingValues }
   private readonly head: readonly [Linear, Linear]
 
   constructor(parts: ContrastiveModel['parts'], freezesEncoder: boolean) {
     super(parts.towers, freezesEncoder)
     this.parts = parts
-    const { dim } = parts.codec
-    if (parts.codec.kmeans === undefined) this.addModule('codec', parts.codec)
+    const [{ embeddingDim: dim }] = parts.towers as [Tower]
+    if (parts.codec !== undefined) this.addModule('codec', parts.codec)
     this.head = [
       this.addModule('head1', new Linear({ inFeatures: dim, outFeatures: dim })),
       this.addModule('head2', new Linear({ inFeatures: dim, outFeatures: parts.options.projectionDim })),
@@ -120,7 +120,7 @@ export class ContrastiveModel extends ObjectiveModel {
         return contrastiveLoss(u, v, settings)
       }
       const embeddingLoss = compare(za, zb)
-      if (codec.kmeans !== undefined) return { loss: embeddingLoss, embeddingLoss }
+      if (codec === undefined) return { loss: embeddingLoss, embeddingLoss }
       const [n] = za.shape
       const { quantized, loss: codecLoss, perplexity, error } = codec.forward(tf.concat([za, zb]))
       const [qa, qb] = tf.split(quantized, [n, zb.shape[0]]) as [tf.Tensor2D, tf.Tensor2D]

@@ -121,7 +121,9 @@ export class Tower {
             ? [resize.shortestEdge, resize.shortestEdge]
             : [resize.height, resize.width]
     const frames = modality === 'video' ? [framesOfPretrained] : []
-    const shape = config.shape ?? [...frames, height, width, 3]
+    const usual = [...frames, height, width, 3]
+    // What the model itself fixes, such as its number of frames, goes first.
+    const shape = config.shape ?? usual.map((n, i) => encoder.inputShape[i] ?? n)
     const pixels = mean !== undefined && std !== undefined ? { mean: [...mean], std: [...std] } : undefined
     return new Tower(config, { encoder, shape, tokenizer: undefined, embeddingDim, pixels })
   }

@@ -21,7 +21,8 @@ export function inline({ svg }: Figure, caption: string, name: string): Html {
     .replace(/ (?:role|aria-[a-z]+)="[^"]*"/g, '')
     .replace(/\bid="([^"]*)"/g, `id="${name}-$1"`)
     .replace(/url\(#([^)]*)\)/g, `url(#${name}-$1)`)
-    .replace(/(\.\d{2})\d+/g, '$1')
+    // Where things lie, to a hundredth of a pixel; numbers that are read keep their digits.
+    .replace(/<[^>]*>/g, tag => tag.replace(/(\.\d{2})\d+/g, '$1'))
     .replace(/^<svg /, '<svg role="img" aria-label="" ')
   const labelled = own.replace('aria-label=""', html`aria-label="${caption}"`.html)
   return html`<figure class="plot">${raw(labelled)}<figcaption>${caption}</figcaption></figure>`

@@ -1,0 +1,82 @@
+import { join } from 'node:path'
+import { tf } from '@vq/core'
+import type { VQVAE } from '@vq/models'
+import { convergence, sampleGrid } from '@vq/models/plot'
+import type { Multimodal } from '../artifact.js'
+import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
+import type { SamplingOptions } from '../generate/sample.js'
+import type { Captioned, StageResult } from '../train/two-stage.js'
+
+/** Images of codes, values 0 to 1: [N, H, W, C]. */
+export function drawn(
+  images: VQVAE,
+  codes: readonly Int32Array[],
+): { values: Float32Array; shape: number[] } {
+  const rows = codes.map(row => Array.from(row))
+  const result = tf.tidy(() => {
+    const made = images.decodeTokens(tf.tensor2d(rows, undefined, 'int32'))
+    return tf.clipByValue(tf.div(tf.add(made, 1), 2), 0, 1)
+  })
+  const values = Float32Array.from(result.dataSync())
+  const { shape } = result
+  result.dispose()
+  return { values, shape }
+}
+
+/** Losses of both stages, of training and of what was held out. */
+export async function drawCurves(file: string, stages: Readonly<Record<string, StageResult>>): Promise<void> {
+  const runs = Object.entries(stages).flatMap(([name, { history }]) =>
+    (['train', 'validation'] as const).map(split => ({
+      name: `${name}, ${split === 'train' ? 'training' : 'held out'}`,
+      points: history.metrics.filter(m => m.split === split).map(({ step, loss }) => ({ step, value: loss })),
+    })),
+  )
+  const known = runs.filter(run => run.points.length > 0)
+  await (await convergence(known, { metric: 'loss', title: 'Losses of both stages' })).save(file)
+}
+
+/** The three sample figures of the Python system, into a folder. */
+export async function drawSamples(
+  folder: string,
+  all: Multimodal,
+  test: Captioned,
+  options: SamplingOptions,
+): Promise<void> {
+  const { images, model, vocabulary, tokenizer } = all
+  const count = Math.min(24, test.length)
+  const at = Int32Array.from({ length: count }, (_, i) => i)
+  const captions = Array.from(at, i => test.captions[i] as string)
+  const texts = captions.map(text => tokenizer.encode(text))
+  const asked = drawn(images, imagesForTexts(model, vocabulary, texts, options))
+  await (
+    await sampleGrid(asked.values, { shape: asked.shape, captions, title: 'Images that captions ask for' })
+  ).save(join(folder, 'text_conditioned_samples.png'))
+  const values = await test.batch(at)
+  const tokens = tf.tidy(() =>
+    images.getTokens(
+      tf.sub(tf.mul(tf.tensor4d(values, [count, ...test.shape] as [number, number, number, number]), 2), 1),
+    ),
+  )
+  const codes = (await tokens.array()) as number[][]
+  tokens.dispose()
+  const told = textsForImages(model, vocabulary, codes, { ...options, guidance: 1 }).map(words =>
+    tokenizer.decode(words),
+  )
+  await (
+    await sampleGrid(values, {
+      shape: [count, ...test.shape],
+      captions: told,
+      title: 'What images are said to show',
+    })
+  ).save(join(folder, 'image_conditioned_samples.png'))
+  const free = unconditional(model, vocabulary, 24, options)
+  const pairs = drawn(images, free.codes)
+  const said = free.words.map(words => tokenizer.decode(words))
+  await (
+    await sampleGrid(pairs.values, {
+      shape: pairs.shape,
+      captions: said,
+      title: 'Pairs that nobody asked for',
+    })
+  ).save(join(folder, 'unconditional_samples.png'))
+}

@@ -1,0 +1,249 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { VqConfigError, VqError } from '@vq/core'
+import { writeFileAtomic } from '@vq/core/io'
+import { coloredDigits, coloredMnist, type Dataset, imageFolder } from '@vq/models/data'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { loadMultimodal, saveMultimodal } from '../artifact.js'
+import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
+import type { SamplingOptions } from '../generate/sample.js'
+import { type Captioned, trainImageModel, trainPairModel } from '../train/two-stage.js'
+import { type IgptConfig, readConfig } from './config.js'
+import { drawCurves, drawn, drawSamples } from './figures.js'
+import { readPixels, savePicture } from './pictures.js'
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
+
+/** The `vq-igpt` command: `argv` as process.argv; gives the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command('vq-igpt')
+    .description('One transformer over tokens of images and words.')
+    .version(version)
+    .addCommand(trainCommand())
+    .addCommand(sampleCommand())
+  for (const command of [program, ...program.commands]) command.exitOverride()
+  try {
+    await program.parseAsync([...argv])
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    const { name, message, exitCode } = error as Error & { exitCode?: number }
+    const known = error instanceof VqError && process.env.VQ_DEBUG === undefined
+    process.stderr.write(`vq-igpt: ${known ? message : ((error as Error).stack ?? message)}\n`)
+    if (name === 'AbortError')
+      process.stderr.write('Stopped, and saved. To go on, repeat the command with --resume.\n')
+    return exitCode ?? 1
+  }
+}
+
+interface TrainOptions {
+  config?: string
+  set?: string[]
+  data?: string
+  captions?: string
+  out: string
+  resume?: boolean
+}
+
+function trainCommand(): Command {
+  return new Command('train')
+    .description('train both stages, and write models, curves and samples')
+    .option(
+      '--config <file>',
+      'JSON with the keys vqvae_dim, vqvae_K, vqvae_D, vqvae_epochs, d_model, n_heads, igpt_epochs, batch_size …',
+    )
+    .option('--set <key=value...>', 'changes the configuration')
+    .option(
+      '--data <folder>',
+      "MNIST's files, or images with captions; without it digits that the program draws",
+    )
+    .option(
+      '--captions <txt|file.csv>',
+      "captions of --data: 'txt' files beside the images, or a CSV file of file and caption",
+    )
+    .option('--out <folder>', 'where checkpoints/ and results/ go', '.')
+    .option('--resume', 'go on where a stopped training was')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vq-igpt train --out runs/digits --set vqvae_epochs=5 igpt_epochs=10\n  vq-igpt train --data mnist --out runs/mnist\n  vq-igpt train --data photos --captions captions.csv --set image_size=32',
+    )
+    .action(train)
+}
+
+async function train(options: TrainOptions): Promise<void> {
+  const { out, resume = false } = options
+  const config = await readConfig(options.config, options.set ?? [])
+  const { train, test } = await dataOf(options, config)
+  const say = (line: string): void => {
+    process.stdout.write(`${line}\n`)
+  }
+  const stage = { batchSize: config.batch_size, seed: config.seed, resume }
+  say(
+    `${train.length.toLocaleString('en-US')} images to train on, ${test.length.toLocaleString('en-US')} held out`,
+  )
+  const checkpoints = join(out, 'checkpoints')
+  say('Stage 1: the VQ-VAE that makes image tokens')
+  const first = await trainImageModel(train, test, {
+    ...stage,
+    epochs: config.vqvae_epochs,
+    learningRate: config.vqvae_lr,
+    out: join(checkpoints, 'vqvae_training'),
+    model: { hiddenDims: [config.vqvae_dim], embeddingDim: config.vqvae_D, numEmbeddings: config.vqvae_K },
+  })
+  say('Stage 2: the transformer')
+  const second = await trainPairModel(first.model, train, test, {
+    ...stage,
+    epochs: config.igpt_epochs,
+    learningRate: config.igpt_lr,
+    out: join(checkpoints, 'igpt_training'),
+    model: {
+      dModel: config.d_model,
+      nHeads: config.n_heads,
+      nLayers: config.n_layers,
+      dropout: config.dropout,
+    },
+  })
+  const all = { ...second, images: first.model }
+  await saveMultimodal(checkpoints, all)
+  const results = join(out, 'results')
+  await drawCurves(join(results, 'training_curves.png'), { 'VQ-VAE': first, iGPT: second })
+  await drawSamples(results, all, test, { seed: config.seed })
+  const held = second.history.metrics.findLast(m => m.split === 'validation')
+  const figures = {
+    vqvae: { train: first.trainLosses, test: first.testLosses },
+    igpt: { train: second.trainLosses, test: second.testLosses },
+    heldOut: {
+      loss: held?.loss,
+      imageLoss: held?.imageLoss,
+      textLoss: held?.textLoss,
+      unit: 'nats per token',
+    },
+  }
+  await writeFileAtomic(join(results, 'losses.json'), `${JSON.stringify(figures, null, 2)}\n`)
+  say(
+    `Held out: ${Number(held?.imageLoss).toFixed(4)} nats per token of images, ${Number(held?.textLoss).toFixed(4)} of texts`,
+  )
+  say(
+    `Models in ${checkpoints}, figures in ${results}.\n\n  vq-igpt sample --model ${checkpoints} --prompt "${test.captions[0]}" --out sample.png`,
+  )
+}
+
+async function dataOf(
+  { data, captions }: TrainOptions,
+  config: IgptConfig,
+): Promise<{ train: Captioned; test: Captioned }> {
+  const { train_images: count, test_images: held, image_size: size, seed } = config
+  if (data === undefined) {
+    const digits = (n: number, offset: number): Captioned => coloredDigits({ count: n, size, seed, offset })
+    return { train: digits(count, 0), test: digits(held, count) }
+  }
+  if (captions === undefined)
+    return {
+      train: await coloredMnist({ folder: data, split: 'train', count, size, seed }),
+      test: await coloredMnist({ folder: data, split: 'test', count: held, size, seed, offset: count }),
+    }
+  const folder = await imageFolder(data, { size, captions })
+  const all = folder as Dataset
+  const known = folder.captions
+  if (known === undefined || known.some(c => typeof c !== 'string') || all.length < 2)
+    throw new VqConfigError({
+      operation: 'vq-igpt train',
+      expected: 'at least two images with a caption each',
+      received: `${known?.filter(c => typeof c === 'string').length ?? 0} captions of ${all.length} images`,
+      remedy: 'Add the missing captions.',
+    })
+  const { splitDataset } = await import('@vq/models/data')
+  const { train, heldOut } = splitDataset(all, { heldOut: Math.min(held, Math.ceil(all.length / 10)), seed })
+  return { train: train as Captioned, test: heldOut as Captioned }
+}
+
+interface SampleOptions extends SamplingOptions {
+  model: string
+  prompt?: string
+  image?: string
+  unconditional?: boolean
+  count: number
+  out: string
+}
+
+function sampleCommand(): Command {
+  const number = (text: string): number => {
+    if (text.trim() === '' || !Number.isFinite(Number(text)))
+      throw new InvalidArgumentError('A number is needed.')
+    return Number(text)
+  }
+  return new Command('sample')
+    .description('draw what a prompt says, tell what an image shows, or draw pairs')
+    .requiredOption('--model <folder>', 'the checkpoints of vq-igpt train')
+    .option('--prompt <text>', 'a caption: draws images')
+    .option('--image <file>', 'an image: tells what it shows')
+    .option('--unconditional', 'pairs that nobody asked for')
+    .option('--count <n>', 'how many', number, 8)
+    .option('--out <file>', 'a PNG file', 'sample.png')
+    .option('--temperature <t>', 'divides the logits; 0 takes the likeliest token', number)
+    .option('--top-k <n>', 'among so many of the likeliest tokens', number)
+    .option('--top-p <p>', 'among the likeliest tokens with this probability together', number)
+    .option('--guidance <w>', 'how much stronger than learned a prompt counts (1: as learned)', number)
+    .option('--seed <n>', 'of what is drawn', number)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vq-igpt sample --model checkpoints --prompt "light red 7 on dark blue"\n  vq-igpt sample --model checkpoints --image digit.png\n  vq-igpt sample --model checkpoints --unconditional --count 24 --seed 1',
+    )
+    .action(sample)
+}
+
+async function sample(options: SampleOptions): Promise<void> {
+  const { model: folder, prompt, image, out, count, ...rest } = options
+  const ways = [prompt, image, options.unconditional].filter(way => way !== undefined)
+  if (ways.length !== 1)
+    throw new VqConfigError({
+      operation: 'vq-igpt sample',
+      expected: 'one of --prompt, --image and --unconditional',
+      received: `${ways.length}`,
+      remedy: 'Pass exactly one.',
+    })
+  const { temperature, topK, topP, guidance, seed } = rest
+  const given = Object.entries({ temperature, topK, topP, guidance, seed }).filter(([, v]) => v !== undefined)
+  const sampling = Object.fromEntries(given) as SamplingOptions
+  const all = await loadMultimodal(folder)
+  const { images, model, vocabulary, tokenizer } = all
+  const edge = 4 * Math.round(Math.sqrt(vocabulary.places))
+  if (image !== undefined) {
+    const codes = await readPixels(image, images, edge)
+    const texts = textsForImages(
+      model,
+      vocabulary,
+      Array.from({ length: count }, () => codes),
+      sampling,
+    )
+    for (const words of texts) process.stdout.write(`${tokenizer.decode(words)}\n`)
+    return
+  }
+  if (prompt !== undefined) {
+    const words = tokenizer.encode(prompt)
+    const made = drawn(
+      images,
+      imagesForTexts(
+        model,
+        vocabulary,
+        Array.from({ length: count }, () => words),
+        sampling,
+      ),
+    )
+    await savePicture(
+      out,
+      made,
+      Array.from({ length: count }, () => ''),
+      prompt,
+    )
+  } else {
+    const pairs = unconditional(model, vocabulary, count, sampling)
+    await savePicture(
+      out,
+      drawn(images, pairs.codes),
+      pairs.words.map(w => tokenizer.decode(w)),
+      'Pairs that nobody asked for',
+    )
+  }
+  process.stdout.write(`${out}\n`)
+}

@@ -1,0 +1,40 @@
+import { tf, VqFormatError } from '@vq/core'
+import type { VQVAE } from '@vq/models'
+import { sampleGrid } from '@vq/models/plot'
+import sharp from 'sharp'
+
+/** The codes of an image file, scaled to cover a square of `edge` pixels. */
+export async function readPixels(file: string, images: VQVAE, edge: number): Promise<Int32Array> {
+  let raw: Buffer
+  try {
+    raw = await sharp(file)
+      .resize(edge, edge, { fit: 'cover' })
+      .removeAlpha()
+      .toColourspace('srgb')
+      .raw()
+      .toBuffer()
+  } catch (cause) {
+    throw new VqFormatError({
+      operation: `reading ${file}`,
+      expected: 'an image',
+      received: (cause as Error).message,
+      remedy: 'Pass a JPEG, PNG or WebP file.',
+      cause,
+    })
+  }
+  const values = Float32Array.from(raw, byte => byte / 127.5 - 1)
+  return tf.tidy(() =>
+    Int32Array.from(images.getTokens(tf.tensor4d(values, [1, edge, edge, 3])).dataSync()),
+  ) as unknown as Int32Array
+}
+
+/** A grid of images with captions below. */
+export async function savePicture(
+  file: string,
+  { values, shape }: { values: Float32Array; shape: number[] },
+  captions: readonly string[],
+  title: string,
+): Promise<void> {
+  const said = captions.some(c => c !== '') ? { captions } : {}
+  await (await sampleGrid(values, { shape, title, ...said })).save(file)
+}
