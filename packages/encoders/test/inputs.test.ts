@@ -92,3 +92,13 @@ test('tokenizers refuse what they would compute otherwise than Python does', () 
   expect(() => made(lower)).toThrow(/<X>/)
   expect(made({ added_tokens: [token] }).encode('<X>').ids).toEqual([2])
 })
+
+test('unknown tokens are joined within words alone, as by Python', () => {
+  const model = {
+    ...{ type: 'BPE', vocab: { '[UNK]': 0, a: 1 }, merges: [], unk_token: '[UNK]', fuse_unk: true },
+    ...{ continuing_subword_prefix: null, end_of_word_suffix: null, byte_fallback: false },
+  }
+  const tokenizer = new Tokenizer({ model, pre_tokenizer: { type: 'WhitespaceSplit' } })
+  // What tokenizers 0.23.2 gives.
+  expect(tokenizer.encode('bc de abca').ids).toEqual([0, 0, 1, 0, 1])
+})
