@@ -59,6 +59,8 @@ test('options of other types are refused by name', () => {
   for (const value of wrong.filter(v => !(Array.isArray(v) || v === 5))) {
     expect(() => new ResNetEncoder({ ...images, widths: (value ?? 1) as never })).toThrow(/widths/)
     expect(() => new VisionTransformerEncoder({ ...images, patchSize: value as never })).toThrow(VqError)
+    for (const Made of [VideoMAEEncoder, TimeSformerEncoder])
+      expect(() => new Made({ ...video, patchSize: value as never })).toThrow(VqError)
     expect(() => new VisionTransformerEncoder({ ...images, random: value as never })).toThrow(/random/)
   }
 })
