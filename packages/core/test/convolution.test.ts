@@ -1,5 +1,6 @@
 import '@tensorflow/tfjs-backend-cpu'
-import { tf } from '@vq/core'
+import { tf, VqConfigError } from '@vq/core'
+import { Conv2d } from '@vq/core/nn'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { agree, drawn, Integers, kernel, Padding, runs } from './agreement.js'
@@ -269,4 +270,9 @@ test('shapes that do not belong together are typed errors', () => {
   expect(run('Conv3D', { x: [1, 4, 4, 4, 3], filter: [2, 2, 2, 4, 1] }, attrs)).toThrow(
     /The filter takes as many/,
   )
+})
+
+test('a convolution into what is no normalisation is refused by name', () => {
+  const conv = new Conv2d({ inChannels: 2, outChannels: 3, kernelSize: 1 })
+  expect(() => conv.forwardInto(5 as never, tf.zeros([1, 3, 3, 2]))).toThrow(VqConfigError)
 })

@@ -137,3 +137,10 @@ describe('the image processor', () => {
     await expect(new ImageProcessor({}).process(two)).rejects.toThrow(/one size/)
   })
 })
+
+test('nearest adds its steps up as Pillow does, also where their rounding decides', () => {
+  const ramp = { data: Uint8Array.from({ length: 20 }, (_, i) => i), width: 20, height: 1, channels: 1 }
+  // What Pillow gives for a row of 20 numbers: the place 6 comes out as 5.99….
+  const expected = [0, 2, 3, 4, 5, 7, 8, 10, 11, 12, 14, 15, 16, 18, 19]
+  expect(Array.from(resizeImage(ramp, 15, 1, 'nearest').data)).toEqual(expected)
+})

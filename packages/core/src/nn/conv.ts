@@ -13,7 +13,7 @@ import {
   perAxis,
 } from '../ops/convolution-geometry.js'
 import type { Random } from '../random.js'
-import type { AfterNorm, BatchNorm } from './batch-norm.js'
+import { type AfterNorm, BatchNorm } from './batch-norm.js'
 import { expectTensor, optionsOf } from './given.js'
 import { fans } from './init.js'
 import { Layer } from './layer.js'
@@ -131,6 +131,8 @@ export class Conv2d extends Convolution<tf.Rank.R4> {
   /** `norm.forward(this.forward(x), after)`; in evaluation, where no gradients are recorded, in one pass. */
   forwardInto(norm: BatchNorm, x: tf.Tensor, after: AfterNorm = {}): tf.Tensor4D {
     this.check(x)
+    const isNorm = norm instanceof BatchNorm
+    expectConfig(isNorm, 'Conv2d.forwardInto', 'a BatchNorm', norm, 'Pass the normalisation that follows.')
     const { weight, bias, geometry } = this
     const given = norm.numFeatures === this.outChannels ? norm.inference : undefined
     const y = given && convolveNormalised(x as tf.Tensor4D, weight, bias, geometry, given, after)

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { sizeOf } from '../backend/data.js'
+import { expectConfig } from '../check.js'
 import { VqFormatError } from '../errors.js'
 import {
   elementsPerValue,
@@ -41,6 +42,13 @@ export function loadState(
   state: Readonly<StateDict>,
   strict: boolean,
 ): LoadResult {
+  expectConfig(
+    typeof state === 'object' && state !== null,
+    `loadStateDict into ${module}`,
+    'a state dictionary',
+    state,
+    'Pass what stateDict() gave.',
+  )
   const slots = new Map(named)
   const given = named.filter(([name]) => Object.hasOwn(state, name) && state[name] !== undefined)
   const held = new Set(given.map(([, slot]) => identity(slot)))

@@ -1,4 +1,4 @@
-import { expectShape, tf, VqValueError } from '@vq/core'
+import { expectConfig, expectShape, tf, VqValueError } from '@vq/core'
 import { Module } from '@vq/core/nn'
 
 // A type, not an interface: tf.tidy wants an index signature.
@@ -45,17 +45,38 @@ export abstract class BaseEncoder extends Module {
     return [this.embeddingDim]
   }
 
-  /** Throws VqShapeError for inputs of another shape or type, and where `encode` breaks its promise. */
-  forward(x: tf.Tensor, options: EncodeOptions = {}): EncoderOutput {
-    const operation = `${this.constructor.name}.forward`
-    const { mask, lengths } = options
+  /** Throws unless `x` and `options` are what `method` takes; the name of the operation, for errors. */
+  protected expectInput(method: string, x: tf.Tensor, options: EncodeOptions = {}): string {
+    const operation = `${this.constructor.name}.${method}`
     expectShape(
-      fitsShape(x.shape, this.inputShape) && x.dtype === this.inputType,
+      isTensor(x) && fitsShape(x.shape, this.inputShape) && x.dtype === this.inputType,
       operation,
       `${this.inputType} inputs ${shapeText(this.inputShape)}`,
-      `a tensor [${x.shape.join(', ')}] of ${x.dtype}`,
+      isTensor(x) ? `a tensor [${x.shape.join(', ')}] of ${x.dtype}` : 'no tensor, or one disposed of',
       'Pass a batch of inputs, channels last.',
     )
+    expectConfig(
+      typeof options === 'object' && options !== null,
+      operation,
+      'an object of options',
+      options,
+      'Pass { mask } or { lengths }.',
+    )
+    const { mask, lengths } = options
+    expectConfig(
+      (mask === undefined || isTensor(mask)) && (lengths === undefined || isList(lengths)),
+      operation,
+      'mask to be a tensor, lengths to be a list of numbers',
+      lengths ?? mask,
+      'Leave out what there is none of.',
+    )
+    return operation
+  }
+
+  /** Throws VqShapeError for inputs of another shape or type, and where `encode` breaks its promise. */
+  forward(x: tf.Tensor, options: EncodeOptions = {}): EncoderOutput {
+    const operation = this.expectInput('forward', x, options)
+    const { mask, lengths } = options
     expectShape(
       lengths === undefined || (mask === undefined && this.takesMask),
       operation,
@@ -84,6 +105,14 @@ export abstract class BaseEncoder extends Module {
       return output
     })
   }
+}
+
+function isTensor(x: unknown): x is tf.Tensor {
+  return x instanceof tf.Tensor && !x.isDisposed
+}
+
+function isList(value: unknown): boolean {
+  return Array.isArray(value) || ArrayBuffer.isView(value)
 }
 
 /** Whether `shape` is a batch of samples of shape `one`. */

@@ -1,9 +1,12 @@
-import { expectConfig, expectInteger } from '@vq/core'
+import { expectConfig, expectInteger, Random } from '@vq/core'
 
 /** Throws VqConfigError unless options were passed at all; `first` is one that must be among them. */
 export function expectOptions(name: string, options: unknown, first: string): void {
   const given = typeof options === 'object' && options !== null
   expectConfig(given, name, 'options', options, `Pass { ${first}, … }.`)
+  const { random } = options as { random?: unknown }
+  const drawn = random === undefined || random instanceof Random
+  expectConfig(drawn, name, 'random to be a generator', random, 'Pass new Random(seed), or leave it out.')
 }
 
 /** Throws VqConfigError unless these describe stages of convolutions and the embedding that they end in. */

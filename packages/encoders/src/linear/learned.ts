@@ -2,6 +2,7 @@ import { expectConfig, expectInteger, type Random, tf } from '@vq/core'
 import { Linear } from '@vq/core/nn'
 import { BaseDecoder } from '../base/decoder.js'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 
 export interface LinearEncoderOptions {
   /** Shape of an input, [H, W, C] of images or [D] of vectors. */
@@ -29,6 +30,7 @@ export class LearnedLinearEncoder extends BaseEncoder {
 
   constructor(options: LinearEncoderOptions) {
     super()
+    expectOptions('LearnedLinearEncoder', options, 'inputDim')
     const { inputDim, embeddingDim = 256, bias = true, random } = options
     const inFeatures = flatSize('LearnedLinearEncoder', inputDim)
     expectInteger('LearnedLinearEncoder', 'embeddingDim', embeddingDim, 1)
@@ -58,6 +60,7 @@ export class LearnedLinearDecoder extends BaseDecoder {
 
   constructor(options: LinearEncoderOptions) {
     super()
+    expectOptions('LearnedLinearDecoder', options, 'inputDim')
     const { inputDim, embeddingDim = 256, bias = true, random } = options
     const outFeatures = flatSize('LearnedLinearDecoder', inputDim)
     expectInteger('LearnedLinearDecoder', 'embeddingDim', embeddingDim, 1)

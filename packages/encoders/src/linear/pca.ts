@@ -9,6 +9,7 @@ import {
 } from '@vq/core'
 import { BaseDecoder } from '../base/decoder.js'
 import { BaseEncoder, type EncoderOutput, fitsShape, shapeText } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { flatSize } from './learned.js'
 import { Moments } from './moments.js'
 
@@ -51,6 +52,7 @@ export class PCAEncoder extends BaseEncoder {
 
   constructor(options: PCAOptions) {
     super()
+    expectOptions('PCAEncoder', options, 'inputDim')
     const { inputDim, embeddingDim = 64, whiten = false } = options
     const size = flatSize('PCAEncoder', inputDim)
     expectInteger('PCAEncoder', 'embeddingDim', embeddingDim, 1, size)

@@ -117,12 +117,23 @@ function vertically({ data, width, channels }: RawImage, out: number, w: Weights
   return { data: result, width, height: out, channels }
 }
 
+// Pillow adds steps up, whose rounding decides where a place lies between two.
+function nearestPlaces(size: number, out: number): Int32Array {
+  const step = size / out
+  let at = step * 0.5
+  return Int32Array.from({ length: out }, () => {
+    const place = Math.min(size - 1, Math.trunc(at))
+    at += step
+    return place
+  })
+}
+
 function nearest({ data, width, height, channels }: RawImage, w: number, h: number): RawImage {
   const result = new Uint8Array(w * h * channels)
+  const [rows, columns] = [nearestPlaces(height, h), nearestPlaces(width, w)]
   for (let y = 0; y < h; y++)
     for (let x = 0; x < w; x++) {
-      const from =
-        (Math.floor(((y + 0.5) * height) / h) * width + Math.floor(((x + 0.5) * width) / w)) * channels
+      const from = (rows[y]! * width + columns[x]!) * channels
       for (let c = 0; c < channels; c++) result[(y * w + x) * channels + c] = data[from + c]!
     }
   return { data: result, width: w, height: h, channels }

@@ -32,7 +32,7 @@ export interface PretrainedFamily {
   name: string
   /** `model_type` in config.json, with ':' and the tower behind it for models of several ('clip:text'). */
   modelTypes: readonly string[]
-  /** Where there is no config.json: whether weights of these names (without 'module.' before them) are this family's. */
+  /** Where there is no config.json: whether weights of these names (without 'state_dict.', 'module.' and the like) are its own. */
   detect?: (names: ReadonlySet<string>) => boolean
   /**
    * What stands before the names where the model is part of a larger one ('vit.'): if any name has it, the others are a

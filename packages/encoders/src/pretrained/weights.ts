@@ -82,9 +82,26 @@ async function openShards(shards: Map<string, string>, paths: Map<string, string
   }
 }
 
-/** The file's names without what training in parallel puts before them. */
+// Where programs that train keep the weights, beside the optimizer's state.
+const containers = ['state_dict.', 'model_state_dict.', 'model.']
+
+/**
+ * The file's names by what is left of them without what training in parallel and torch.compile put before them. Where a
+ * checkpoint holds the weights in a part of it, only of that part.
+ */
+function originals(file: TensorFile, contained: boolean): Map<string, string> {
+  const names = [...file.entries.keys()]
+  const starts = (prefix: string): boolean => names.some(name => name.startsWith(prefix))
+  const container = (contained && containers.find(starts)) || ''
+  const inside = names.filter(name => name.startsWith(container))
+  return new Map(
+    inside.map(name => [name.slice(container.length).replace(/^(?:(?:module|_orig_mod)\.)+/, ''), name]),
+  )
+}
+
+/** The file's names without what programs that train put before them. */
 export function plainNames(file: TensorFile): Set<string> {
-  return new Set([...file.entries.keys()].map(name => name.replace(/^module\./, '')))
+  return new Set(originals(file, true).keys())
 }
 
 /** Its entries may be deleted: what is not there is not read. */
@@ -101,10 +118,10 @@ interface Source {
 
 /** The file as `loadWeights` wants it for an encoder of the family. Throws VqFormatError where parts are missing. */
 export function renamed(file: TensorFile, family: PretrainedFamily): RenamedFile {
-  const prefix = family.prefixes?.find(p => [...plainNames(file)].some(name => name.startsWith(p))) ?? ''
+  const names = originals(file, family.detect !== undefined)
+  const prefix = family.prefixes?.find(p => [...names.keys()].some(name => name.startsWith(p))) ?? ''
   const sources = new Map<string, Source>()
-  for (const original of file.entries.keys()) {
-    const plain = original.replace(/^module\./, '')
+  for (const [plain, original] of names) {
     if (!plain.startsWith(prefix)) continue
     const target = family.rename(plain.slice(prefix.length))
     if (target === undefined) continue

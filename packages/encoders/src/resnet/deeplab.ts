@@ -1,6 +1,7 @@
 import { expectInteger, type Random, tf } from '@vq/core'
 import { Conv2d, Dropout, Module, ModuleList, Upsample } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
+import { expectOptions } from '../base/options.js'
 import { convolution } from './blocks.js'
 import type { ResNetOptions } from './options.js'
 import { ResNetEncoder } from './resnet.js'
@@ -120,6 +121,7 @@ export class DeepLabV3Encoder extends BaseEncoder {
 
   constructor(options: DeepLabV3Options) {
     super()
+    expectOptions('DeepLabV3Encoder', options, 'inputDim')
     const { numClasses, rates = [12, 24, 36], headWidth = 256, ...network } = options
     const { random, outputStride, replaceStrideWithDilation } = network
     const dilated = outputStride === undefined && replaceStrideWithDilation === undefined

@@ -84,6 +84,7 @@ export function checkedResNet(name: string, options: ResNetOptions): CheckedResN
     'Pass [2, 2].',
   )
   const widths = options.widths ?? depths.map((_, i) => 64 * 2 ** i * (block === 'basic' ? 1 : 4))
+  expectConfig(Array.isArray(widths), name, 'widths: one per stage', widths, 'Pass [64, 128].')
   const innerWidths = options.innerWidths ?? widths.map(w => (block === 'basic' ? w : Math.floor(w / 4)))
   const later = Math.max(0, depths.length - 1)
   const dilated = dilatedStages(name, options.replaceStrideWithDilation, outputStride, later)

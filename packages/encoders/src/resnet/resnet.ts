@@ -52,6 +52,7 @@ export class ResNetEncoder extends BaseEncoder {
 
   /** What enters the first stage and what each stage gives, [B, h, w, channels] each. */
   hiddenStates(images: tf.Tensor): tf.Tensor4D[] {
+    this.expectInput('hiddenStates', images)
     return tf.tidy(() => {
       const states = [this.stem(images)]
       for (const stage of this.stages) states.push(through(stage, states.at(-1)!))

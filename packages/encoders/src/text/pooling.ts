@@ -46,7 +46,10 @@ export function weighted(tokens: tf.Tensor3D, weights: tf.Tensor2D): tf.Tensor2D
 
 /** The token of each row that `at` [B] names. */
 export function tokenAt(tokens: tf.Tensor3D, at: tf.Tensor1D): tf.Tensor2D {
-  return weighted(tokens, tf.cast(tf.oneHot(at, tokens.shape[1]), 'float32') as tf.Tensor2D)
+  const [, t] = tokens.shape
+  // tfjs has no oneHot of a single place.
+  const flags = t === 1 ? tf.ones([at.size, 1]) : tf.oneHot(at, t)
+  return weighted(tokens, tf.cast(flags, 'float32') as tf.Tensor2D)
 }
 
 /** Place of the last 1 of each row [B, T]; 0 where there is none. */

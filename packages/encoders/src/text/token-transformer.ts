@@ -79,13 +79,13 @@ export abstract class TokenTransformer extends BaseEncoder {
   }
 
   override forward(ids: tf.Tensor, options: TextEncodeOptions = {}): EncoderOutput {
-    this.check(ids, options)
+    this.check('forward', ids, options)
     return super.forward(ids, options)
   }
 
   /** What enters the first layer and what each layer gives, [B, T, hiddenDim] each. */
   hiddenStates(ids: tf.Tensor, options: TextEncodeOptions = {}): tf.Tensor3D[] {
-    this.check(ids, options)
+    this.check('hiddenStates', ids, options)
     return tf.tidy(() => {
       const { mask, lengths } = options
       const [b, t] = ids.shape as [number, number]
@@ -153,11 +153,12 @@ export abstract class TokenTransformer extends BaseEncoder {
     return tokenAt(sequence, tf.argMax(score, 1))
   }
 
-  private check(ids: tf.Tensor, { tokenTypes }: TextEncodeOptions): void {
-    const operation = `${this.constructor.name}.forward`
+  private check(method: string, ids: tf.Tensor, options: TextEncodeOptions): void {
+    const operation = this.expectInput(method, ids, options)
+    const { tokenTypes } = options
     const [, t = 0] = ids.shape
     expectShape(
-      ids.rank !== 2 || (t > 0 && t <= this.maxLength),
+      t > 0 && t <= this.maxLength,
       operation,
       `texts of 1 to ${this.maxLength} tokens`,
       `a tensor [${ids.shape.join(', ')}]`,
@@ -166,11 +167,14 @@ export abstract class TokenTransformer extends BaseEncoder {
     if (tokenTypes === undefined) return
     expectShape(
       this.types !== undefined &&
+        tokenTypes instanceof tf.Tensor &&
         tokenTypes.dtype === 'int32' &&
         tf.util.arraysEqual(tokenTypes.shape, ids.shape),
       operation,
       this.types === undefined ? 'no tokenTypes' : `int32 tokenTypes [${ids.shape.join(', ')}]`,
-      `a tensor [${tokenTypes.shape.join(', ')}] of ${tokenTypes.dtype}`,
+      tokenTypes instanceof tf.Tensor
+        ? `a tensor [${tokenTypes.shape.join(', ')}] of ${tokenTypes.dtype}`
+        : typeof tokenTypes,
       'They go with encoders whose typeVocabSize is not 0, one per token.',
     )
   }

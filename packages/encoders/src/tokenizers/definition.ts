@@ -58,14 +58,21 @@ export function checkedDefinition(value: unknown, source: string): TokenizerDefi
   if (model.type === 'BPE')
     refuse(!model.continuing_subword_prefix, 'no prefix of parts of words', model.continuing_subword_prefix)
   for (const token of tokens) refuse(token.single_word !== true, 'no single_word tokens', token.content)
-  for (const part of partsOf(whole.pre_tokenizer, 'pretokenizers'))
+  for (const part of partsOf(whole.pre_tokenizer, 'pretokenizers')) {
+    const behavior = String(part.behavior ?? 'isolated').toLowerCase()
     if (part.type === 'Split')
       refuse(
-        part.invert === true ||
-          ['removed', 'isolated'].includes(String(part.behavior ?? 'isolated').toLowerCase()),
-        "splits that are 'Isolated' or 'Removed'",
+        behavior === (part.invert === true ? 'removed' : 'isolated'),
+        "splits that are 'Isolated', or 'Removed' and inverted",
         part.behavior,
       )
+    if (part.type === 'Punctuation')
+      refuse(
+        ['isolated', 'contiguous'].includes(behavior),
+        "punctuation that is 'Isolated' or 'Contiguous'",
+        part.behavior,
+      )
+  }
   return whole
 }
 

@@ -82,12 +82,40 @@ export class Tokenizer {
         cause,
       })
     }
+    this.expectAddedTokens(source)
+    this.fuseWithinWords()
     this.unknownId = (this.engine.model as { unk_token_id?: number } | null)?.unk_token_id
     const longest = config.model_max_length
     this.maxLength = typeof longest === 'number' && longest < 1e9 ? longest : Number.POSITIVE_INFINITY
     const padding = this.definition.padding as { pad_id?: number } | null | undefined
     const padToken = contentOf(config.pad_token)
     this.padId = (padToken === undefined ? undefined : this.tokenToId(padToken)) ?? padding?.pad_id ?? this.usualPad() // biome-ignore format: one line
+  }
+
+  /** Unknown tokens of one word are one: the JavaScript library joins those of neighbouring words as well. */
+  private fuseWithinWords(): void {
+    const model = this.engine.model as unknown as {
+      fuse_unk?: boolean
+      _call: (words: string[]) => string[]
+    }
+    if (model.fuse_unk !== true) return
+    const whole = model._call.bind(model)
+    model._call = words => words.flatMap(word => whole([word]))
+  }
+
+  /** Tokens that are looked for in normalised text would never be found where that is in lower case. */
+  private expectAddedTokens(source: string): void {
+    const { normalizer } = this.engine as unknown as { normalizer: ((text: string) => string) | null }
+    for (const { content, normalized } of this.definition.added_tokens) {
+      const lower = content.toLowerCase()
+      expectConfig(
+        normalized !== true || lower === content || normalizer?.(content) !== lower,
+        `reading ${source}`,
+        'no normalized added token in upper case, as the text is put into lower case',
+        content,
+        'Set normalized to false, or write the token in lower case.',
+      )
+    }
   }
 
   /** Number of ids, which lie in [0, vocabSize): the least vocabSize of an encoder. */

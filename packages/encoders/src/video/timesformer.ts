@@ -1,4 +1,4 @@
-import { expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
+import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
 import { Conv2d, Dropout, init, LayerNorm, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
 import { expectOptions } from '../base/options.js'
@@ -61,14 +61,16 @@ export class TimeSformerEncoder extends BaseEncoder {
     super()
     const name = 'TimeSformerEncoder'
     expectOptions(name, options, 'inputDim')
+    expectInteger(name, 'hiddenDim', options.hiddenDim ?? 768, 1)
     const { patchSize: patch = 16, hiddenDim = 768, numLayers = 12, numHeads = 12, random } = options
     const { mlpDim = 4 * hiddenDim, activation = 'gelu', epsilon = 1e-6, qkvBias = true } = options
     const { attentionType = 'divided_space_time', dropout = 0, attentionDropout = 0 } = options
     const inputDim = videoDim(name, options.inputDim)
-    expectInteger(name, 'hiddenDim', hiddenDim, 1)
     expectInteger(name, 'numLayers', numLayers, 0, 1000)
     expectOneOf(name, 'attentionType', attentionType, attentionTypes)
     expectNumber(name, 'dropout', dropout, 0, 1 - 2 ** -24)
+    const sized = typeof patch === 'number' || Array.isArray(patch)
+    expectConfig(sized, name, 'patchSize: a number or [height, width]', patch, 'Pass 16.')
     const [ph, pw] = typeof patch === 'number' ? [patch, patch] : patch
     expectInteger(name, 'patchSize', ph, 1, inputDim[1])
     expectInteger(name, 'patchSize', pw, 1, inputDim[2])
@@ -106,6 +108,7 @@ export class TimeSformerEncoder extends BaseEncoder {
 
   /** What enters the first layer and what each layer gives; with 'space_only' each frame is a sample, [B·T, 1 + patches, D]. */
   hiddenStates(videos: tf.Tensor): tf.Tensor3D[] {
+    this.expectInput('hiddenStates', videos)
     return tf.tidy(() => {
       const states = [this.embedded(videos)]
       for (const block of this.blocks) states.push(this.layer(block, states.at(-1)!))

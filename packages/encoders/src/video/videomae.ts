@@ -1,4 +1,4 @@
-import { expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
+import { expectConfig, expectInteger, expectNumber, expectOneOf, type Random, tf } from '@vq/core'
 import { Conv3d, LayerNorm, ModuleList } from '@vq/core/nn'
 import { BaseEncoder, type EncoderOutput } from '../base/encoder.js'
 import { expectOptions } from '../base/options.js'
@@ -60,15 +60,17 @@ export class VideoMAEEncoder extends BaseEncoder {
     super()
     const name = 'VideoMAEEncoder'
     expectOptions(name, options, 'inputDim')
+    expectInteger(name, 'hiddenDim', options.hiddenDim ?? 768, 1)
     const { patchSize: patch = 16, tubeletSize = 2, hiddenDim = 768, numLayers = 12, numHeads = 12 } = options
     const { mlpDim = 4 * hiddenDim, activation = 'gelu', epsilon = 1e-12, qkvBias = true, random } = options
     const { pooling = 'mean', dropout = 0, attentionDropout = 0, poolNorm = false } = options
     const inputDim = videoDim(name, options.inputDim)
-    expectInteger(name, 'hiddenDim', hiddenDim, 1)
     expectInteger(name, 'numLayers', numLayers, 0, 1000)
     expectInteger(name, 'tubeletSize', tubeletSize, 1, inputDim[0])
     expectOneOf(name, 'pooling', pooling, ['mean', 'first'])
     expectNumber(name, 'dropout', dropout, 0, 1 - 2 ** -24)
+    const sized = typeof patch === 'number' || Array.isArray(patch)
+    expectConfig(sized, name, 'patchSize: a number or [height, width]', patch, 'Pass 16.')
     const [ph, pw] = typeof patch === 'number' ? [patch, patch] : patch
     expectInteger(name, 'patchSize', ph, 1, inputDim[1])
     expectInteger(name, 'patchSize', pw, 1, inputDim[2])
@@ -95,6 +97,7 @@ export class VideoMAEEncoder extends BaseEncoder {
 
   /** What enters the first layer and what each layer gives, [B, N, hiddenDim] each. */
   hiddenStates(videos: tf.Tensor): tf.Tensor3D[] {
+    this.expectInput('hiddenStates', videos)
     return tf.tidy(() => {
       const states = [this.embedded(videos)]
       for (const block of this.blocks) states.push(block.forward(states.at(-1)!))

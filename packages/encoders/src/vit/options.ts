@@ -73,6 +73,8 @@ export function checkedOptions(name: string, options: VisionTransformerOptions):
   const { dropout = 0.1, hiddenDim = options.embeddingDim ?? 256, embeddingDim = hiddenDim } = options
   const { patchSize: patch = 16, mlpRatio = 4, numRegisters = 0, numLayers = 6, numHeads = 8 } = options
   const inputDim = imageDim(name, options.inputDim)
+  const sized = typeof patch === 'number' || Array.isArray(patch)
+  expectConfig(sized, name, 'patchSize: a number or [height, width]', patch, 'Pass 16.')
   const patchSize = (typeof patch === 'number' ? [patch, patch] : [...patch]) as [number, number]
   for (const size of patchSize) expectInteger(name, 'patchSize', size, 1)
   const grid = patchSize.map((p, i) => Math.floor(inputDim[i]! / p)) as [number, number]

@@ -91,6 +91,7 @@ export class VisionTransformerEncoder extends BaseEncoder {
 
   /** What enters the first layer and what each layer gives, [B, T, hiddenDim] each; the last is not normalised yet. */
   hiddenStates(images: tf.Tensor): tf.Tensor3D[] {
+    this.expectInput('hiddenStates', images)
     return tf.tidy(() => {
       const states = [this.embedded(images)]
       for (const block of this.blocks) states.push(block.forward(states.at(-1)!))
