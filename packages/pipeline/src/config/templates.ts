@@ -1,3 +1,4 @@
+import { imageContrastive, textContrastive } from './templates-contrastive.js'
 import type { PipelineInput } from './values.js'
 
 /** Configurations to start from, by name. */
@@ -43,6 +44,7 @@ export const templates: Readonly<Record<string, { description: string; config: P
       learningRate: 1e-3,
     },
   },
+  image_contrastive: imageContrastive,
   image_pretrained: {
     description: 'images by a pretrained Vision Transformer of the hub, codes learned on its embeddings',
     config: {
@@ -92,6 +94,7 @@ export const templates: Readonly<Record<string, { description: string; config: P
       batchSize: 8,
     },
   },
+  text_contrastive: textContrastive,
   vector_rqkmeans: {
     description: 'embeddings that exist already, four residual codes by k-means',
     config: { modality: 'vector', vqMethod: 'rq_kmeans', numEmbeddings: 256, vqConfig: { nStages: 4 } },
