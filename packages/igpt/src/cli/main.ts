@@ -2,7 +2,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { VqConfigError, VqError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
-import { coloredDigits, coloredMnist, type Dataset, imageFolder } from '@vq/models/data'
+import { coloredDigits, coloredMnist, type Dataset, imageFolder, splitDataset } from '@vq/models/data'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { loadMultimodal, saveMultimodal } from '../artifact.js'
 import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
@@ -152,7 +152,6 @@ async function dataOf(
       received: `${known?.filter(c => typeof c === 'string').length ?? 0} captions of ${all.length} images`,
       remedy: 'Add the missing captions.',
     })
-  const { splitDataset } = await import('@vq/models/data')
   const { train, heldOut } = splitDataset(all, { heldOut: Math.min(held, Math.ceil(all.length / 10)), seed })
   return { train: train as Captioned, test: heldOut as Captioned }
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { random, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { VQVAE, type VQVAEOptions } from '@vq/models'
@@ -154,7 +153,7 @@ async function trained(
     ...own,
     learningRate,
     seed,
-    ...(out !== undefined && { out: join(out), resume, overwrite: !resume }),
+    ...(out !== undefined && { out, resume, overwrite: !resume }),
     ...(signal && { signal, handleSignals: false }),
     ...(progress !== undefined && { progress }),
   })

@@ -7,6 +7,7 @@ import { analyzeIds } from '../analysis/index.js'
 import { PipelineConfig } from '../config/index.js'
 import { encoderOf, methodOf } from '../config/names.js'
 import { templates } from '../config/templates.js'
+import { joined } from '../joined.js'
 import { VQPipeline } from '../pipeline/index.js'
 import {
   type ComparedRun,
@@ -202,12 +203,10 @@ async function measure(
     if (perItem)
       for await (const { values } of pipeline.embedSource(source, { signal: console.signal }))
         vectors.push(values)
-    const codes = joined(parts, n => new Int32Array(n))
+    const codes = joined(parts, Int32Array)
     const labels = source.labels && kept.map(i => (source.labels as readonly string[])[i] as string)
     const classes = labels !== undefined && new Set(labels).size > 1 ? labels : undefined
-    const embeddings = perItem
-      ? { values: joined(vectors, n => new Float32Array(n)), dim: pipeline.dim }
-      : undefined
+    const embeddings = perItem ? { values: joined(vectors, Float32Array), dim: pipeline.dim } : undefined
     const decoded = perItem
       ? { values: await decodedVectors(pipeline, codes, codebookSizes.length), dim: pipeline.dim }
       : undefined
@@ -240,14 +239,4 @@ async function measure(
     await source.close()
     pipeline.dispose()
   }
-}
-
-function joined<A extends Int32Array | Float32Array>(parts: readonly A[], make: (length: number) => A): A {
-  const all = make(parts.reduce((sum, p) => sum + p.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part as never, at)
-    at += part.length
-  }
-  return all
 }

@@ -1,9 +1,10 @@
-import { mkdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, extname, join, normalize } from 'node:path'
 import { tf, VqAbortError, VqConfigError, VqFormatError } from '@vq/core'
 import { saveNpy, writeFileAtomic } from '@vq/core/io'
 import { Command } from 'commander'
 import sharp from 'sharp'
+import { joined } from '../joined.js'
 import { VQPipeline } from '../pipeline/index.js'
 import { iterateSemanticIds, readSemanticIdInfo, type StoredSemanticId } from '../semantic-ids/index.js'
 import { whole } from './data-options.js'
@@ -78,17 +79,11 @@ async function decode(options: DecodeOptions, console: Console): Promise<Command
     }
     if (texts.length > 0) await writeFileAtomic(join(out, 'texts.jsonl'), `${texts.join('\n')}\n`)
     if (vectors.length > 0) {
-      const size = vectors.reduce((sum, v) => sum + v.length, 0)
-      const all = new Float32Array(size)
-      let at = 0
-      for (const part of vectors) {
-        all.set(part, at)
-        at += part.length
-      }
+      const data = joined(vectors, Float32Array)
       await saveNpy(join(out, 'embeddings.npy'), {
         dtype: 'F32',
-        shape: [names.length, size / names.length],
-        data: all,
+        shape: [names.length, data.length / names.length],
+        data,
       })
       await writeFileAtomic(join(out, 'embeddings.ids.txt'), `${names.join('\n')}\n`)
     }
@@ -207,9 +202,4 @@ export function placeOf(id: string): string {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is left out
     .map(part => part.replace(/[<>:"|?*\u0000-\u001f]/g, '_').slice(0, 200))
   return parts.length === 0 ? 'item' : join(...parts)
-}
-
-/** Whether a path is there. */
-export async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined
 }

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { VqConfigError } from '@vq/core'
 import { Command } from 'commander'
 import { type EncodedBlock, VQPipeline } from '../pipeline/index.js'
@@ -11,6 +11,8 @@ import {
   type StoredSemanticId,
 } from '../semantic-ids/index.js'
 import type { Modality, Source, SourceOptions } from '../sources/index.js'
+import { someOf } from '../sources/some-of.js'
+import { codesText } from './codes-text.js'
 import {
   addDataOptions,
   type DataOptions,
@@ -105,8 +107,10 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
   try {
     source = await openHalf(pipeline, options, { signal: console.signal, onSkip: console.skipped })
     const earlier = addTo === undefined ? [] : await earlierItems(pipeline, addTo, unique)
+    const { ids } = source
     const known = new Set(earlier.map(item => item.id))
-    const fresh = known.size === 0 ? source : without(source, known)
+    const isNew = (i: number): boolean => !known.has(ids[i] as string)
+    const fresh = known.size === 0 ? source : someOf(source, Array.from(source.ids.keys()).filter(isNew))
     const { codebookSizes, positions } = pipeline.info
     const places = positions.reduce((a, b) => a * b, 1)
     // Texts have as many codes as tokens, and the number that makes an ID unique is of no codebook.
@@ -150,7 +154,7 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
     await writer.finish()
     const seconds = (performance.now() - started) / 1000
     const { size } = await stat(out)
-    const bits = codebookSizes.reduce((sum, k) => sum + Math.log2(k), 0) * places
+    const { text: codesOfItem, bits } = codesText(pipeline.info)
     const json = {
       out,
       items: written + earlier.length,
@@ -166,10 +170,7 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
       ['encoded', `${count(written)} items, ${count(written / seconds)} a second`],
       ...(earlier.length > 0 ? [['there before', count(earlier.length)] as [string, string]] : []),
       ...(json.skipped > 0 ? [['skipped', count(json.skipped)] as [string, string]] : []),
-      [
-        'codes of an item',
-        `${codebookSizes.join(' × ')}${positions.length > 0 ? ` at ${positions.join('×')} places` : ''}, ${bits.toFixed(1)} bits`,
-      ],
+      ['codes of an item', codesOfItem],
       ['time', minutes(seconds)],
       ['file', `${out}, ${count(size)} bytes`],
     ]
@@ -238,44 +239,8 @@ async function earlierItems(
   return items
 }
 
-// The items whose ids are new, in their order.
-function without(source: Source, known: ReadonlySet<string>): Source {
-  const kept = Int32Array.from(source.ids.keys()).filter(i => !known.has(source.ids[i] as string))
-  const pick = (all: readonly string[]): string[] => Array.from(kept, i => all[i] as string)
-  const back = new Map(Array.from(kept, (i, at) => [i, at]))
-  return {
-    ...source,
-    modality: source.modality,
-    length: kept.length,
-    shape: source.shape,
-    skipped: source.skipped,
-    ids: pick(source.ids),
-    ...(source.captions && { captions: pick(source.captions) }),
-    ...(source.labels && { labels: pick(source.labels) }),
-    read: async (indices, options) => {
-      const {
-        values,
-        indices: found,
-        failed,
-      } = await source.read(
-        Int32Array.from(indices, i => kept[i] as number),
-        options,
-      )
-      return {
-        values,
-        indices: found.map(i => back.get(i) as number),
-        failed: failed.map(item => ({ ...item, index: back.get(item.index) as number })),
-      }
-    },
-    check: () => source.check(),
-    dataset: () => source.dataset(),
-    close: () => source.close(),
-  }
-}
-
 // A stopped run has given numbers already: they are given again, in the same order.
 async function replay(out: string, numbers: Disambiguator, earlier: ReadonlySet<string>): Promise<void> {
-  const { readdir } = await import('node:fs/promises')
   const folder = `${out}.partial`
   for (const name of (await readdir(folder)).filter(n => n.endsWith('.vqids')).sort())
     for await (const { id, codes } of iterateSemanticIds(`${folder}/${name}`))

@@ -1,6 +1,6 @@
-import sharp from 'sharp'
 import type { Preview } from '../report/index.js'
 import type { Source } from '../sources/index.js'
+import { pictureOf } from './picture.js'
 
 /** Shows items in a report: pictures as they were encoded, the middle frame of videos, texts, or captions. */
 export function previewer(
@@ -18,14 +18,7 @@ export function previewer(
     const { values, failed } = await source.read([index])
     if (failed.length > 0) return asText
     if (source.modality === 'text') return { kind: 'text', text: (values as string[])[0] ?? '' }
-    const [height, width, channels] = source.shape.slice(-3) as [number, number, 1 | 3]
-    const size = height * width * channels
-    const frames = source.shape.length === 4 ? (source.shape[0] as number) : 1
-    const from = Math.floor(frames / 2) * size
-    const raw = Uint8Array.from((values as Float32Array).subarray(from, from + size), v =>
-      Math.round(255 * v),
-    )
-    const bytes = await sharp(raw, { raw: { width, height, channels } }).png().toBuffer()
+    const bytes = await pictureOf(values as Float32Array, source.shape)
     return { kind: 'image', bytes, type: 'image/png', ...(caption !== undefined && { caption }) }
   }
 }

@@ -1,8 +1,8 @@
 import { tf } from '@vq/core'
-import sharp from 'sharp'
 import type { IdTable } from '../analysis/index.js'
 import type { VQPipeline } from '../pipeline/index.js'
 import type { Preview } from '../report/index.js'
+import { pictureOf } from './picture.js'
 
 const shown = 16
 
@@ -25,22 +25,11 @@ export async function reconstructed(
     const codes = tf.tensor(own, [1, ...places, levels], 'int32')
     const { embeddings, reconstructed: images, texts } = await pipeline.decodeFromSemanticIds(codes)
     if (texts?.[0] !== undefined) result.push({ row, decoded: { kind: 'text', text: texts[0] } })
-    if (images !== undefined) result.push({ row, decoded: await pictureOf(images) })
+    if (images !== undefined) {
+      const bytes = await pictureOf(images.dataSync<'float32'>(), images.shape.slice(1))
+      result.push({ row, decoded: { kind: 'image', bytes, type: 'image/png' } })
+    }
     tf.dispose([codes, embeddings, ...(images === undefined ? [] : [images])])
   }
   return result
-}
-
-// The image, or the middle frame of a video.
-async function pictureOf(images: tf.Tensor): Promise<Preview> {
-  const shape = images.shape.slice(1)
-  const [height, width, channels] = shape.slice(-3) as [number, number, 1 | 3]
-  const frames = shape.length === 4 ? (shape[0] as number) : 1
-  const size = height * width * channels
-  const from = Math.floor(frames / 2) * size
-  const raw = Uint8Array.from(images.dataSync<'float32'>().subarray(from, from + size), v =>
-    Math.round(255 * Math.min(1, Math.max(0, v))),
-  )
-  const bytes = await sharp(raw, { raw: { width, height, channels } }).png().toBuffer()
-  return { kind: 'image', bytes, type: 'image/png' }
 }

@@ -1,8 +1,10 @@
 import { Random, tf } from '@vq/core'
 import type { RatePoint } from '@vq/models/evaluate'
 import type { IdTable, ItemVectors } from '../analysis/index.js'
+import { joined } from '../joined.js'
 import type { VQPipeline } from '../pipeline/index.js'
 import type { Source } from '../sources/index.js'
+import { someOf } from '../sources/some-of.js'
 
 const mostRows = 10_000
 
@@ -24,7 +26,7 @@ export async function sampledVectors(
   const { dim } = pipeline
   const values: Float32Array[] = []
   const kept: number[] = []
-  const some = picked(
+  const some = someOf(
     source,
     rows.map(row => places.get(table.ids[row] as string) as number),
   )
@@ -32,12 +34,7 @@ export async function sampledVectors(
     values.push(block.values)
     for (const index of block.indices) kept.push(rows[index] as number)
   }
-  const embeddings = new Float32Array(kept.length * dim)
-  let at = 0
-  for (const part of values) {
-    embeddings.set(part, at)
-    at += part.length
-  }
+  const embeddings = joined(values, Float32Array)
   const { levels } = table
   const codes = new Int32Array(kept.length * levels)
   for (const [i, row] of kept.entries())
@@ -90,33 +87,4 @@ export async function decodedVectors(
     tf.dispose([part, embeddings])
   }
   return out
-}
-
-// Some items of a source, as a source.
-function picked(source: Source, numbers: readonly number[]): Source {
-  return {
-    ...source,
-    modality: source.modality,
-    length: numbers.length,
-    shape: source.shape,
-    skipped: source.skipped,
-    ids: numbers.map(i => source.ids[i] as string),
-    read: async (indices, options) => {
-      const asked = Array.from(indices)
-      const result = await source.read(
-        asked.map(i => numbers[i] as number),
-        options,
-      )
-      // Items are asked for once each and come back in order.
-      const back = new Map(asked.map(i => [numbers[i] as number, i]))
-      return {
-        values: result.values,
-        indices: result.indices.map(i => back.get(i) as number),
-        failed: result.failed.map(item => ({ ...item, index: back.get(item.index) as number })),
-      }
-    },
-    check: () => source.check(),
-    dataset: () => source.dataset(),
-    close: () => source.close(),
-  }
 }

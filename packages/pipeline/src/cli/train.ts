@@ -9,6 +9,7 @@ import type { PipelineInput } from '../config/values.js'
 import { keepInput } from '../pipeline/artifact.js'
 import { type FitReport, VQPipeline } from '../pipeline/index.js'
 import type { Source } from '../sources/index.js'
+import { codesText } from './codes-text.js'
 import { addDataOptions, type DataOptions, dataWords, openData } from './data-options.js'
 import { type CommandResult, type Console, count, minutes, run, shellWords, table } from './run.js'
 
@@ -245,11 +246,11 @@ function summaryOf(
   seconds: number,
 ): { levels: string; json: Record<string, unknown> } {
   const { codebookSizes, codebookHash, encoderHash, positions } = pipeline.info
-  const bits = codebookSizes.reduce((sum, k) => sum + Math.log2(k), 0) * positions.reduce((a, b) => a * b, 1)
+  const { text: levels, bits } = codesText(pipeline.info)
   const last =
     report.encoder?.metrics.findLast(m => m.split === 'validation') ?? report.encoder?.metrics.at(-1)
   return {
-    levels: `${codebookSizes.join(' × ')}${positions.length > 0 ? ` at ${positions.join('×')} places` : ''}, ${bits.toFixed(1)} bits`,
+    levels,
     json: {
       items: report.items,
       skipped: report.skipped,

@@ -8,7 +8,9 @@ import { ArrayDataset, BaseDataset, DataLoader, type Dataset, type Values } from
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
 import { sampleOf } from '../codec/build.js'
 import { type Codec, enough } from '../codec/codec.js'
+import { joined } from '../joined.js'
 import type { FailedItem, Source } from '../sources/index.js'
+import { memorySource } from '../sources/memory.js'
 import { embedSource } from './embed.js'
 import { CodecModel, ContrastiveModel, ReconstructionModel } from './objectives.js'
 import { type PairRecall, pairRecall } from './pair-recall.js'
@@ -242,7 +244,7 @@ async function firstCodes(parts: PipelineParts, train: Dataset<Values>): Promise
     found.push(kept)
     rows += kept.length / codec.dim
   }
-  const all = tf.tensor2d(joined(found), [rows, codec.dim])
+  const all = tf.tensor2d(joined(found, Float32Array), [rows, codec.dim])
   try {
     await codec.initialize(all)
   } finally {
@@ -255,16 +257,6 @@ function keptRows(z: Float32Array, mask: ArrayLike<number>, dim: number): Float3
   const out = new Float32Array(kept.length * dim)
   for (const [row, i] of kept.entries()) out.set(z.subarray(i * dim, (i + 1) * dim), row * dim)
   return out
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, p) => sum + p.length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }
 
 async function trainCodec(
@@ -409,7 +401,7 @@ class EmbeddingStore extends BaseDataset {
       return new EmbeddingStore(dim, {
         rows,
         failed: failed.length,
-        ...(file === undefined ? { memory: joined(kept) } : { file }),
+        ...(file === undefined ? { memory: joined(kept, Float32Array) } : { file }),
         ...(folder !== undefined && { folder }),
       })
     } catch (error) {
@@ -462,21 +454,6 @@ function sampleOrder(parts: PipelineParts, items: number, rowsPerItem: number): 
 }
 
 /** The captions of a source as texts. */
-export function captionsAsSource(source: Source): Source {
-  const { captions = [], ids } = source
-  return {
-    modality: 'text',
-    length: captions.length,
-    shape: [],
-    ids,
-    skipped: [],
-    read: async indices => ({
-      values: Array.from(indices, i => captions[i] as string),
-      indices: Int32Array.from(indices),
-      failed: [],
-    }),
-    check: async () => captionsAsSource(source),
-    dataset: () => new ArrayDataset(new Float32Array(0), [1]),
-    close: async () => {},
-  }
+export function captionsAsSource({ captions, ids }: Source): Source {
+  return memorySource(captions ?? [], { modality: 'text', ids: captions === undefined ? [] : ids })
 }

@@ -3,6 +3,7 @@ import { TextDecoder } from '@vq/encoders'
 import { analyzeIds, type IdAnalysis, type LevelFigures } from '../analysis/index.js'
 import { PipelineConfig } from '../config/pipeline-config.js'
 import type { Modality, PipelineInput } from '../config/values.js'
+import { joined } from '../joined.js'
 import type { FailedItem, Source } from '../sources/index.js'
 import { memorySource } from '../sources/memory.js'
 import { type ArtifactInfo, infoOf, loadPipeline, savePipeline } from './artifact.js'
@@ -298,12 +299,7 @@ export class VQPipeline {
       }
     else
       for await (const block of this.encodeSource(this.sourceOf(data as Source | PipelineInputs))) take(block)
-    const codes = new Int32Array(parts.reduce((sum, p) => sum + p.length, 0))
-    let at = 0
-    for (const part of parts) {
-      codes.set(part, at)
-      at += part.length
-    }
+    const codes = joined(parts, Int32Array)
     const ids = Array.from({ length: items }, (_, i) => String(i))
     const analysis = analyzeIds({
       ids,

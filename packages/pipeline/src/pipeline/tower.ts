@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { detach, tf, VqConfigError } from '@vq/core'
+import { tf, VqConfigError } from '@vq/core'
 import {
   type BaseEncoder,
   createEncoder,
@@ -7,6 +7,8 @@ import {
   ImageProcessor,
   LearnedLinearEncoder,
   loadTokenizer,
+  openModel,
+  readJson,
   type Tokenizer,
 } from '@vq/encoders'
 import type { TowerConfig } from '../config/pipeline-config.js'
@@ -215,7 +217,6 @@ export class Tower {
 
 // Only models with two towers know the option.
 async function withoutTower(id: string, options: Record<string, unknown>): Promise<Record<string, unknown>> {
-  const { readJson, openModel } = await import('@vq/encoders')
   if (options.tower === undefined) return options
   const isFile = (await stat(id).catch(() => undefined))?.isFile() ?? false
   const type = isFile ? undefined : (await readJson(await openModel(id), 'config.json')).model_type
@@ -235,9 +236,4 @@ function padded<V extends Float32Array | Int32Array>(values: V, count: number, r
   const all = new (values.constructor as new (n: number) => V)(rows * size)
   all.set(values as never)
   return all
-}
-
-/** Without gradient. */
-export function constant(z: tf.Tensor): tf.Tensor {
-  return detach(z)
 }
