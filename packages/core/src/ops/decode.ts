@@ -1,0 +1,188 @@
+import * as tf from '@tensorflow/tfjs-core'
+import { expectShape } from '../check.js'
+import { VqShapeError } from '../errors.js'
+import type { Activation } from './activation.js'
+import { expectFloat32, expectInt32 } from './float32.js'
+import { hasKernel, runKernel } from './kernel.js'
+
+/** Of a layer normalisation over the width; a {@link LayerNorm} is one. */
+export interface DecoderNorm {
+  readonly weight?: tf.Tensor | undefined
+  readonly bias?: tf.Tensor | undefined
+  readonly epsilon: number
+}
+
+/** x·weight + bias, weight [in, out]; a {@link Linear} is one. */
+export interface DecoderProduct {
+  readonly weight: tf.Tensor2D
+  readonly bias?: tf.Tensor1D | undefined
+}
+
+/** x + out(attention(qkv(norm1(x)))), then that + narrow(activation(widen(norm2(·)))). */
+export interface DecoderLayer {
+  norm1: DecoderNorm
+  /** [D, 3D]: queries, keys, values side by side, the heads of each side by side. */
+  qkv: DecoderProduct
+  out: DecoderProduct
+  norm2: DecoderNorm
+  widen: DecoderProduct
+  narrow: DecoderProduct
+}
+
+/** A transformer that foretells the next token, pre-norm, with learned places. */
+export interface DecoderWeights {
+  /** [V, D]: a vector for each id. */
+  table: tf.Tensor2D
+  /** [T, D]: what is added at each place. */
+  places: tf.Tensor2D
+  heads: number
+  /** Of the feed-forward parts. */
+  activation: Activation
+  layers: readonly DecoderLayer[]
+  norm: DecoderNorm
+  head: DecoderProduct
+}
+
+export interface DecodeAttributes {
+  weights: DecoderWeights
+  keys: readonly tf.Tensor[]
+  values: readonly tf.Tensor[]
+  held: number
+  capacity: number
+  last: boolean
+}
+
+/**
+ * Keys and values of every layer for up to `capacity` tokens of a batch of sequences: made once, written in place by `decode`.
+ * Dispose it when the batch is done.
+ */
+export class DecoderCache {
+  readonly batch: number
+  readonly capacity: number
+  /** [B, H, D/H, capacity] of each layer. */
+  readonly keys: readonly tf.Tensor4D[]
+  /** [B, H, capacity, D/H] of each layer. */
+  readonly values: readonly tf.Tensor4D[]
+  private held = 0
+
+  constructor({ table, heads, layers }: DecoderWeights, batch: number, capacity: number) {
+    this.batch = batch
+    this.capacity = capacity
+    const dim = table.shape[1] / heads
+    const made = (shape: [number, number, number, number]): tf.Tensor4D[] =>
+      layers.map(() => tf.keep(tf.zeros(shape)))
+    this.keys = made([batch, heads, dim, capacity])
+    this.values = made([batch, heads, capacity, dim])
+  }
+
+  /** Tokens held. */
+  get length(): number {
+    return this.held
+  }
+
+  /** Keys and values of layer `layer`, [B, H, T, D/H] each, as copies. */
+  entries(layer: number): [tf.Tensor4D, tf.Tensor4D] {
+    const { keys, values, held } = this
+    return tf.tidy(() => [
+      tf.transpose(tf.slice(keys[layer], [0, 0, 0, 0], [-1, -1, -1, held]), [0, 1, 3, 2]) as tf.Tensor4D,
+      tf.slice(values[layer], [0, 0, 0, 0], [-1, -1, held, -1]),
+    ])
+  }
+
+  /** Counts tokens that `decode` has written. */
+  grow(tokens: number): void {
+    this.held += tokens
+  }
+
+  dispose(): void {
+    tf.dispose([...this.keys, ...this.values])
+  }
+}
+
+/** Whether the active backend can `decode`; on others models run layer by layer. */
+export function canDecode(): boolean {
+  return hasKernel('VqDecode')
+}
+
+/**
+ * Logits [B, T, V] of the token behind each of ids, int32 [B, T], which go on behind what the cache holds and join it; with `last`
+ * [B, 1, V], of the last alone. One native call a layer, without gradients. A sequence's logits depend on no other sequence of the
+ * batch, on no number of threads and on no way in which its tokens are split over calls, not in one bit.
+ * Throws VqShapeError where sizes do not fit or the cache is full, VqValueError naming the first id that is none.
+ */
+export function decode(
+  weights: DecoderWeights,
+  ids: tf.Tensor,
+  cache: DecoderCache,
+  { last = false }: { last?: boolean } = {},
+): tf.Tensor3D {
+  const operation = 'decode'
+  expectInt32(operation, 'ids', ids)
+  expectShape(
+    ids.rank === 2 && ids.shape[0] === cache.batch && (ids.shape[1] as number) > 0,
+    operation,
+    `ids [${cache.batch}, T]`,
+    `[${ids.shape.join(', ')}]`,
+    'Make a cache for each batch of sequences.',
+  )
+  const tokens = ids.shape[1] as number
+  const held = cache.length
+  if (held + tokens > cache.capacity)
+    throw new VqShapeError({
+      operation,
+      expected: `at most ${cache.capacity} tokens`,
+      received: `${held + tokens}`,
+      remedy: 'Make the cache larger, or shorten the sequences.',
+    })
+  expectShape(
+    cache.keys.length === weights.layers.length && cache.capacity <= (weights.places.shape[0] as number),
+    operation,
+    `a cache of ${weights.layers.length} layers for at most ${weights.places.shape[0]} tokens`,
+    `one of ${cache.keys.length} layers for ${cache.capacity}`,
+    'Make the cache for these weights.',
+  )
+  expectWeights(weights)
+  const { keys, values, capacity } = cache
+  const y = runKernel('VqDecode', { ids }, { weights, keys, values, held, capacity, last })
+  cache.grow(tokens)
+  return y as tf.Tensor3D
+}
+
+const checked = new WeakSet<DecoderWeights>()
+
+// Sizes of variables stay as they are: a model's are looked at once.
+function expectWeights(weights: DecoderWeights): void {
+  if (checked.has(weights)) return
+  const { table, places, heads, layers, norm, head } = weights
+  const width = table.shape[1]
+  const fits = (p: DecoderProduct, inputs: number, outputs = p.weight.shape[1]): boolean =>
+    tf.util.arraysEqual(p.weight.shape, [inputs, outputs]) && fitsVector(p.bias, outputs)
+  const right =
+    places.shape[1] === width &&
+    width % heads === 0 &&
+    [norm, ...layers.flatMap(l => [l.norm1, l.norm2])].every(
+      n => fitsVector(n.weight, width) && fitsVector(n.bias, width),
+    ) &&
+    layers.every(
+      l =>
+        fits(l.qkv, width, 3 * width) &&
+        fits(l.out, width, width) &&
+        fits(l.widen, width) &&
+        fits(l.narrow, l.widen.weight.shape[1], width),
+    ) &&
+    fits(head, width)
+  expectShape(
+    right,
+    'decode',
+    `weights of a transformer ${width} wide with ${heads} heads`,
+    'others',
+    'Products are [in, out], norms as long as the width.',
+  )
+  expectFloat32('decode', table, places, head.weight, head.bias)
+  for (const { qkv, out, widen, narrow } of layers)
+    for (const { weight, bias } of [qkv, out, widen, narrow]) expectFloat32('decode', weight, bias)
+  checked.add(weights)
+}
+
+const fitsVector = (v: tf.Tensor | undefined, length: number): boolean =>
+  v === undefined || tf.util.arraysEqual(v.shape, [length])
