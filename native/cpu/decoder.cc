@@ -2,7 +2,9 @@
 // x += out(attention(qkv(norm(x)))), then x += narrow(activation(widen(norm(x)))).
 // Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3; keys and values are kept per layer.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "cpu/activation.h"
 #include "cpu/layer_norm.h"
@@ -18,60 +20,103 @@
 
 #include "cpu/simd_math-inl.h"
 
+#ifndef VQ_DECODER_ONCE
+#define VQ_DECODER_ONCE
+namespace vq {
+
+// Keys lie in blocks of 16, transposed within: [block, dim, 16]. So scores are vectors of neighbours, of a whole block at most, and
+// what is in use lies together.
+constexpr int64_t kKeyBlock = 16;
+inline int64_t key_place(int64_t key, int64_t dim) { return key / kKeyBlock * kKeyBlock * dim + key % kKeyBlock; }
+
+}  // namespace vq
+#endif  // VQ_DECODER_ONCE
+
 HWY_BEFORE_NAMESPACE();
 namespace vq {
 namespace HWY_NAMESPACE {
 namespace {
 using namespace simd;
+
+// q·k of kVectors vectors of neighbouring keys from key j on; even and odd places of a key are summed apart, then together.
+template <int kVectors>
+HWY_INLINE void scores(const float* q, const float* keys, int64_t j, int64_t dim, VF* out) {
+  const int64_t step = lanes();
+  VF even[kVectors], odd[kVectors];
+  const float* from[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    even[v] = odd[v] = zero();
+    from[v] = keys + key_place(j + v * step, dim);
+  }
+  int64_t d = 0;
+  for (; d + 2 <= dim; d += 2) {
+    const VF a = set(q[d]), b = set(q[d + 1]);
+    for (int v = 0; v < kVectors; ++v) {
+      even[v] = hn::MulAdd(a, load(from[v] + d * kKeyBlock), even[v]);
+      odd[v] = hn::MulAdd(b, load(from[v] + (d + 1) * kKeyBlock), odd[v]);
+    }
+  }
+  if (d < dim)
+    for (int v = 0; v < kVectors; ++v) even[v] = hn::MulAdd(set(q[d]), load(from[v] + d * kKeyBlock), even[v]);
+  for (int v = 0; v < kVectors; ++v) out[v] = hn::Add(even[v], odd[v]);
+}
+
+// kVectors vectors of Σ p·v over `seen` values, times `share`; with kWhole false the one vector has `count` places.
+template <int kVectors, bool kWhole = true>
+HWY_INLINE void mix(const float* p, const float* values, int64_t seen, int64_t dim, VF share, int64_t count, float* out) {
+  const int64_t step = lanes();
+  const auto at = [&](const float* from, int v) HWY_ATTR { return kWhole ? load(from + v * step) : load_part(from, count); };
+  VF s[4][kVectors];
+  for (int i = 0; i < 4; ++i)
+    for (int v = 0; v < kVectors; ++v) s[i][v] = zero();
+  int64_t j = 0;
+  for (; j + 4 <= seen; j += 4)
+    for (int i = 0; i < 4; ++i) {
+      const VF x = set(p[j + i]);
+      for (int v = 0; v < kVectors; ++v) s[i][v] = hn::MulAdd(x, at(values + (j + i) * dim, v), s[i][v]);
+    }
+  for (; j < seen; ++j)
+    for (int v = 0; v < kVectors; ++v) s[0][v] = hn::MulAdd(set(p[j]), at(values + j * dim, v), s[0][v]);
+  for (int v = 0; v < kVectors; ++v) {
+    const VF y = hn::Mul(hn::Add(hn::Add(s[0][v], s[1][v]), hn::Add(s[2][v], s[3][v])), share);
+    if (kWhole) store(y, out + v * step);
+    else store_part(y, out, count);
+  }
+}
+
 }  // namespace
 
-// softmax(scale·q·kᵀ)·v of one query over the first `seen` keys. keys: [dim, capacity], so that scores are vectors of neighbours;
-// values: [capacity, dim]. p: room for `seen` floats.
-void attend(const float* q, const float* keys, const float* values, int64_t seen, int64_t capacity, int64_t dim, float scale, float* p,
-            float* out) {
+// softmax(scale·q·kᵀ)·v of one query over the first `seen` keys. p: room for `seen` floats and a block.
+void attend(const float* q, const float* keys, const float* values, int64_t seen, int64_t dim, float scale, float* p, float* out) {
   const int64_t step = lanes();
+  constexpr float kInf = std::numeric_limits<float>::infinity();
   const VF factor = set(scale);
-  VF most = set(-std::numeric_limits<float>::infinity());
-  int64_t j = 0;
-  for (; j + 2 * step <= seen; j += 2 * step) {
-    VF a = zero(), b = zero();
-    for (int64_t d = 0; d < dim; ++d) {
-      const VF x = set(q[d]);
-      a = hn::MulAdd(x, load(keys + d * capacity + j), a);
-      b = hn::MulAdd(x, load(keys + d * capacity + j + step), b);
+  VF most = set(-kInf);
+  for (int64_t j = 0; j < seen;) {
+    VF found[4];
+    const int64_t n = std::min<int64_t>(4, (seen - j + step - 1) / step);
+    if (n == 4) scores<4>(q, keys, j, dim, found);
+    else if (n == 3) scores<3>(q, keys, j, dim, found);
+    else if (n == 2) scores<2>(q, keys, j, dim, found);
+    else scores<1>(q, keys, j, dim, found);
+    for (int64_t v = 0; v < n; ++v, j += step) {
+      const VF s = hn::Mul(found[v], factor);
+      most = hn::Max(most, seen - j >= step ? s : keep_first(s, seen - j, -kInf));
+      store(s, p + j);
     }
-    a = hn::Mul(a, factor);
-    b = hn::Mul(b, factor);
-    most = hn::Max(most, hn::Max(a, b));
-    store(a, p + j);
-    store(b, p + j + step);
-  }
-  for (; j < seen; j += step) {
-    const int64_t n = std::min(step, seen - j);
-    VF a = zero();
-    for (int64_t d = 0; d < dim; ++d) a = hn::MulAdd(set(q[d]), part(keys + d * capacity + j, n), a);
-    a = hn::Mul(a, factor);
-    most = hn::Max(most, n == step ? a : keep_first(a, n, -std::numeric_limits<float>::infinity()));
-    put_part(a, p + j, n);
   }
   const VF top = set(largest(most));
   VF sums = zero();
-  for (j = 0; j < seen; j += step) {
-    const int64_t n = std::min(step, seen - j);
-    const VF e = exp_negative(hn::Sub(part(p + j, n), top));
-    sums = hn::Add(sums, n == step ? e : keep_first(e, n));
-    put_part(e, p + j, n);
+  for (int64_t j = 0; j < seen; j += step) {
+    const VF e = exp_negative(hn::Sub(load(p + j), top));
+    sums = hn::Add(sums, seen - j >= step ? e : keep_first(e, seen - j));
+    store(e, p + j);
   }
   const VF share = set(1 / sum(sums));
-  for (int64_t d = 0; d < dim; d += step) {
-    const int64_t n = std::min(step, dim - d);
-    const float* v = values + d;
-    VF s[4] = {zero(), zero(), zero(), zero()};
-    for (j = 0; j + 4 <= seen; j += 4)
-      for (int i = 0; i < 4; ++i) s[i] = hn::MulAdd(set(p[j + i]), part(v + (j + i) * dim, n), s[i]);
-    for (; j < seen; ++j) s[0] = hn::MulAdd(set(p[j]), part(v + j * dim, n), s[0]);
-    put_part(hn::Mul(hn::Add(hn::Add(s[0], s[1]), hn::Add(s[2], s[3])), share), out + d, n);
-  }
+  int64_t d = 0;
+  for (; d + 2 * step <= dim; d += 2 * step) mix<2>(p, values + d, seen, dim, share, step, out + d);
+  for (; d + step <= dim; d += step) mix<1>(p, values + d, seen, dim, share, step, out + d);
+  if (d < dim) mix<1, false>(p, values + d, seen, dim, share, dim - d, out + d);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -79,8 +124,6 @@ void attend(const float* q, const float* keys, const float* values, int64_t seen
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <cmath>
-
 namespace vq {
 HWY_EXPORT(attend);
 namespace {
@@ -144,13 +187,14 @@ VQ_OP(DecoderStart) {
 }
 
 // One layer in place, for `tokens` new tokens of each sequence behind `held` ones. Arguments: batch, tokens, held, capacity, width,
-// heads, hidden, activation, x [batch, tokens, width], norm, qkv, out, norm, widen, narrow, keys [batch, heads, dim, capacity],
+// heads, hidden, activation, x [batch, tokens, width], norm, qkv, out, norm, widen, narrow, keys [batch, heads, capacity/16, dim, 16],
 // values [batch, heads, capacity, dim]; a norm is epsilon, gamma or -1, beta or -1, a product its weight [in, out], bias or -1.
 VQ_OP(DecoderLayer) {
   const int64_t batch = args.integer(), tokens = args.integer(), held = args.integer(), capacity = args.integer();
   const int64_t width = args.integer(), heads = args.integer(), hidden = args.integer();
   const auto kind = static_cast<ActivationKind>(args.integer());
   if (kind < ActivationKind::kLinear || kind > ActivationKind::kSigmoid) fail(Error::kValue, "no such activation");
+  check(capacity >= 0 && capacity % kKeyBlock == 0, "keys come in blocks of 16");
   check(heads >= 1 && width >= 1 && width % heads == 0 && hidden >= 1, "heads do not divide the width");
   check(held >= 0 && tokens >= 0 && held <= capacity && tokens <= capacity - held, "more tokens than the cache has room for");
   const int64_t rows = checked_product({batch, tokens}), dim = width / heads;
@@ -165,7 +209,7 @@ VQ_OP(DecoderLayer) {
   if (rows == 0) return;
 
   // One thread's room: a tile's normalised rows, hidden rows, and what normalisation and attention need.
-  const int64_t tile = std::min(kTile, rows), room = tile * (width + std::max(width, hidden) + 2) + capacity;
+  const int64_t tile = std::min(kTile, rows), room = tile * (width + std::max(width, hidden) + 2) + capacity + kKeyBlock;
   const int64_t most = std::max(1, args.ctx.threads);
   float* projected = static_cast<float*>(args.ctx.scratch((rows * 3 * width + most * room) * sizeof(float)));
   float* rooms = projected + rows * 3 * width;
@@ -181,10 +225,12 @@ VQ_OP(DecoderLayer) {
       for (int64_t r = first; r < first + n; ++r) {
         const float *k = projected + r * 3 * width + width, *v = k + width;
         const int64_t sequence = r / tokens, at = held + r % tokens;
-        float* key = keys + sequence * width * capacity + at;
-        for (int64_t d = 0; d < width; ++d) key[d * capacity] = k[d];
-        for (int64_t h = 0; h < heads; ++h)
-          std::memcpy(values + ((sequence * heads + h) * capacity + at) * dim, v + h * dim, dim * sizeof(float));
+        for (int64_t h = 0; h < heads; ++h) {
+          const int64_t head = (sequence * heads + h) * capacity * dim;
+          float* key = keys + head + key_place(at, dim);
+          for (int64_t d = 0; d < dim; ++d) key[d * kKeyBlock] = k[h * dim + d];
+          std::memcpy(values + head + at * dim, v + h * dim, dim * sizeof(float));
+        }
       }
     }
   };
@@ -197,7 +243,7 @@ VQ_OP(DecoderLayer) {
         for (int64_t h = 0; h < heads; ++h) {
           const int64_t from = (r / tokens * heads + h) * capacity * dim;
           HWY_DYNAMIC_DISPATCH(attend)
-          (projected + r * 3 * width + h * dim, keys + from, values + from, held + r % tokens + 1, capacity, dim, scale, scores,
+          (projected + r * 3 * width + h * dim, keys + from, values + from, held + r % tokens + 1, dim, scale, scores,
            between + (r - first) * width + h * dim);
         }
       joined.run(between, n, true, x + first * width, threads);

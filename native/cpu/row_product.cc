@@ -3,6 +3,7 @@
 #include "cpu/row_product.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "vq/threads.h"
 
@@ -36,6 +37,15 @@ namespace HWY_NAMESPACE {
 namespace {
 using namespace simd;
 
+// One rounding on every machine: Highway's scalar target has two.
+HWY_INLINE VF fused(VF a, VF b, VF c) {
+#if HWY_TARGET == HWY_SCALAR
+  return set(std::fma(hn::GetLane(a), hn::GetLane(b), hn::GetLane(c)));
+#else
+  return hn::MulAdd(a, b, c);
+#endif
+}
+
 // kRows rows from `row` on by kVectors vectors of columns from `column` on; with kWhole false the one vector has `count` columns.
 template <int kRows, int kVectors, bool kWhole = true>
 HWY_INLINE void tile(const RowProduct& p, int64_t row, int64_t column, int64_t count) {
@@ -53,7 +63,7 @@ HWY_INLINE void tile(const RowProduct& p, int64_t row, int64_t column, int64_t c
     for (int v = 0; v < kVectors; ++v) weights[v] = at(w, v);
     for (int r = 0; r < kRows; ++r) {
       const VF factor = set(x[r * p.in + k]);
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(factor, weights[v], sums[r][v]);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = fused(factor, weights[v], sums[r][v]);
     }
   }
   for (int r = 0; r < kRows; ++r) {

@@ -48,9 +48,11 @@ export interface DecodeAttributes {
   keys: readonly tf.Tensor[]
   values: readonly tf.Tensor[]
   held: number
-  capacity: number
+  room: number
   last: boolean
 }
+
+const keyBlock = 16
 
 /**
  * Keys and values of every layer for up to `capacity` tokens of a batch of sequences: made once, written in place by `decode`.
@@ -59,9 +61,11 @@ export interface DecodeAttributes {
 export class DecoderCache {
   readonly batch: number
   readonly capacity: number
-  /** [B, H, D/H, capacity] of each layer. */
-  readonly keys: readonly tf.Tensor4D[]
-  /** [B, H, capacity, D/H] of each layer. */
+  /** The capacity, up to whole blocks of keys. */
+  readonly room: number
+  /** [B, H, room / 16, D/H, 16] of each layer: keys in blocks of 16, transposed within. */
+  readonly keys: readonly tf.Tensor5D[]
+  /** [B, H, room, D/H] of each layer. */
   readonly values: readonly tf.Tensor4D[]
   private held = 0
 
@@ -69,10 +73,11 @@ export class DecoderCache {
     this.batch = batch
     this.capacity = capacity
     const dim = table.shape[1] / heads
-    const made = (shape: [number, number, number, number]): tf.Tensor4D[] =>
-      layers.map(() => tf.keep(tf.zeros(shape)))
-    this.keys = made([batch, heads, dim, capacity])
-    this.values = made([batch, heads, capacity, dim])
+    const blocks = Math.ceil(capacity / keyBlock)
+    this.room = blocks * keyBlock
+    const { room } = this
+    this.keys = layers.map(() => tf.keep(tf.zeros([batch, heads, blocks, dim, keyBlock])))
+    this.values = layers.map(() => tf.keep(tf.zeros([batch, heads, room, dim])))
   }
 
   /** Tokens held. */
@@ -83,9 +88,10 @@ export class DecoderCache {
   /** Keys and values of layer `layer`, [B, H, T, D/H] each, as copies. */
   entries(layer: number): [tf.Tensor4D, tf.Tensor4D] {
     const { keys, values, held } = this
+    const first = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, 0, 0], [-1, -1, held, -1])
     return tf.tidy(() => [
-      tf.transpose(tf.slice(keys[layer], [0, 0, 0, 0], [-1, -1, -1, held]), [0, 1, 3, 2]) as tf.Tensor4D,
-      tf.slice(values[layer], [0, 0, 0, 0], [-1, -1, held, -1]),
+      first(tf.reshape(tf.transpose(keys[layer], [0, 1, 2, 4, 3]), values[layer].shape)),
+      first(values[layer]),
     ])
   }
 
@@ -142,8 +148,8 @@ export function decode(
     'Make the cache for these weights.',
   )
   expectWeights(weights)
-  const { keys, values, capacity } = cache
-  const y = runKernel('VqDecode', { ids }, { weights, keys, values, held, capacity, last })
+  const { keys, values, room } = cache
+  const y = runKernel('VqDecode', { ids }, { weights, keys, values, held, room, last })
   cache.grow(tokens)
   return y as tf.Tensor3D
 }

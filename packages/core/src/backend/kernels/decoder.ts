@@ -12,7 +12,7 @@ const product = ({ weight, bias }: DecoderProduct): Argument[] => [weight, bias]
 /** A transformer's step behind its cache, a native call for each layer, and the drawing of tokens. */
 export const decoder: KernelTable = {
   VqDecode: ({ ids }, attrs, backend) => {
-    const { weights, keys, values, held, capacity, last } = attrs as unknown as DecodeAttributes
+    const { weights, keys, values, held, room, last } = attrs as unknown as DecodeAttributes
     const { table, places, layers, heads, activation } = weights
     const [batch, tokens] = ids.shape
     const [rows, width] = table.shape
@@ -22,7 +22,7 @@ export const decoder: KernelTable = {
     if (bad >= 0) throw badId(backend.integers(ids)[bad], bad, rows)
     const kind = activationCode(activation)
     for (const [i, { norm1, qkv, out, norm2, widen, narrow }] of layers.entries()) {
-      const sizes = [batch, tokens, held, capacity, width, heads, widen.weight.shape[1], kind]
+      const sizes = [batch, tokens, held, room, width, heads, widen.weight.shape[1], kind]
       const attention = [...norm(norm1), ...product(qkv), ...product(out)]
       const forward = [...norm(norm2), ...product(widen), ...product(narrow)]
       backend.run('DecoderLayer', ...sizes, x, ...attention, ...forward, keys[i], values[i])
