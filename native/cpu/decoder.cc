@@ -128,6 +128,11 @@ namespace vq {
 HWY_EXPORT(attend);
 namespace {
 
+// Asks for the first of n floats that follow, as many as the nearest cache has room for.
+void fetch(const float* p, int64_t n) {
+  for (int64_t i = 0; i < std::min<int64_t>(n, 2048); i += 16) hwy::Prefetch(p + i);
+}
+
 constexpr int64_t kTile = 64;  // rows that one thread takes through a layer together
 
 struct Norm {
@@ -241,9 +246,15 @@ VQ_OP(DecoderLayer) {
       const int64_t n = std::min(tile, end - first);
       for (int64_t r = first; r < first + n; ++r)
         for (int64_t h = 0; h < heads; ++h) {
-          const int64_t from = (r / tokens * heads + h) * capacity * dim;
+          const int64_t from = (r / tokens * heads + h) * capacity * dim, seen = held + r % tokens + 1;
+          // The next head's come from far while this one's are worked on.
+          if (r + 1 < first + n || h + 1 < heads) {
+            const int64_t next = ((h + 1 < heads ? r : r + 1) / tokens * heads + (h + 1 < heads ? h + 1 : 0)) * capacity * dim;
+            fetch(keys + next, (seen + kKeyBlock - 1) / kKeyBlock * kKeyBlock * dim);
+            fetch(values + next, seen * dim);
+          }
           HWY_DYNAMIC_DISPATCH(attend)
-          (projected + r * 3 * width + h * dim, keys + from, values + from, held + r % tokens + 1, dim, scale, scores,
+          (projected + r * 3 * width + h * dim, keys + from, values + from, seen, dim, scale, scores,
            between + (r - first) * width + h * dim);
         }
       joined.run(between, n, true, x + first * width, threads);

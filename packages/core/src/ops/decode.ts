@@ -76,8 +76,8 @@ export class DecoderCache {
     const blocks = Math.ceil(capacity / keyBlock)
     this.room = blocks * keyBlock
     const { room } = this
-    this.keys = layers.map(() => tf.keep(tf.zeros([batch, heads, blocks, dim, keyBlock])))
-    this.values = layers.map(() => tf.keep(tf.zeros([batch, heads, room, dim])))
+    this.keys = layers.map(() => tf.keep(tf.fill<tf.Rank.R5>([batch, heads, blocks, dim, keyBlock], 0)))
+    this.values = layers.map(() => tf.keep(tf.fill<tf.Rank.R4>([batch, heads, room, dim], 0)))
   }
 
   /** Tokens held. */
