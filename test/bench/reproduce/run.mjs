@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
-import { codes, rqvae, secondHalf, vqvae } from './cifar10.mjs'
+import { codes, rqvae, secondHalf, vqvae, vqvaeSeeds } from './cifar10.mjs'
 import { load, missing } from './data.mjs'
 import * as mnistVae from './mnist-vae.mjs'
 import { agNews, cifarProbe } from './semantic-ids.mjs'
@@ -15,6 +15,7 @@ import { throughput } from './throughput.mjs'
 
 const jobs = {
   'cifar10-vqvae': vqvae,
+  'cifar10-seeds': vqvaeSeeds,
   'cifar10-second-half': secondHalf,
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,

@@ -120,11 +120,11 @@ export async function trainPeer(request, { folder, images, test, order, noise, s
   }
 }
 
-/** Weights that PyTorch draws (peers/init.py), or where it is missing those that `make()` has. */
-export async function initialWeights(name, path, make) {
+/** Weights that PyTorch draws (peers/init.py) from `seed`, or where it is missing those that `make()` has. */
+export async function initialWeights(name, path, make, seed = 0) {
   const script = fileURLToPath(new URL('../peers/init.py', import.meta.url))
   try {
-    execFileSync(process.env.VQ_PYTHON ?? 'python3', [script, name, path], { stdio: 'ignore' })
+    execFileSync(process.env.VQ_PYTHON ?? 'python3', [script, name, path, `${seed}`], { stdio: 'ignore' })
   } catch {
     const model = make()
     await saveSafetensors(path, model.stateDict())
