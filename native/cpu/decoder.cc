@@ -181,7 +181,7 @@ VQ_OP(DecoderStart) {
   const float* table = args.tensor<float>(checked_product({rows, width}));
   const float* place = args.tensor<float>(checked_product({places, width}));
   float* x = args.tensor<float>(checked_product({batch, tokens, width}));
-  check(held >= 0 && held <= places && tokens <= places - held, "more tokens than there are places");
+  check(tokens >= 0 && held >= 0 && held <= places && tokens <= places - held, "more tokens than there are places");
   for (int64_t i = 0; i < n; ++i)
     if (ids[i] < 0 || ids[i] >= rows) return args.answer(static_cast<double>(i));
   for (int64_t i = 0; i < n; ++i) {
@@ -282,6 +282,8 @@ VQ_OP(DecoderEnd) {
   const int64_t batch = args.integer(), tokens = args.integer();
   const bool last = args.flag();
   const int64_t width = args.integer(), outputs = args.integer();
+  check(width >= 1 && batch >= 0 && tokens >= 0, "sizes are out of range");
+  checked_product({batch, tokens});
   const float* x = args.tensor<float>(checked_product({batch, tokens, width}));
   const Norm norm = norm_arguments(args, width);
   const Product head = product_arguments(args, width, outputs);

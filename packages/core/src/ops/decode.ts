@@ -4,6 +4,7 @@ import { VqShapeError } from '../errors.js'
 import type { Activation } from './activation.js'
 import { expectFloat32, expectInt32 } from './float32.js'
 import { hasKernel, runKernel } from './kernel.js'
+import { noGrad } from './no-grad.js'
 
 /** Of a layer normalisation over the width; a {@link LayerNorm} is one. */
 export interface DecoderNorm {
@@ -43,10 +44,12 @@ export interface DecoderWeights {
   head: DecoderProduct
 }
 
+/** What the kernel is told. */
 export interface DecodeAttributes {
-  weights: DecoderWeights
-  keys: readonly tf.Tensor[]
-  values: readonly tf.Tensor[]
+  heads: number
+  activation: Activation
+  /** Of each layer's two norms, then of the last. */
+  epsilons: readonly number[]
   held: number
   room: number
   last: boolean
@@ -147,28 +150,51 @@ export function decode(
     `one of ${cache.keys.length} layers for ${cache.capacity}`,
     'Make the cache for these weights.',
   )
-  expectWeights(weights)
+  const { parameters, epsilons } = listed(weights)
+  const { table, places, heads, activation } = weights
   const { keys, values, room } = cache
-  const y = runKernel('VqDecode', { ids }, { weights, keys, values, held, room, last })
+  const inputs = { ids, table, places, parameters, keys, values } as unknown as Record<string, tf.Tensor>
+  const attrs: DecodeAttributes = { heads, activation, epsilons, held, room, last }
+  const y = noGrad(() => runKernel('VqDecode', inputs, { ...attrs }))
   cache.grow(tokens)
   return y as tf.Tensor3D
 }
 
-const checked = new WeakSet<DecoderWeights>()
+interface Listed {
+  parameters: (tf.Tensor | undefined)[]
+  epsilons: number[]
+}
+const lists = new WeakMap<DecoderWeights, Listed>()
 
 // Sizes of variables stay as they are: a model's are looked at once.
-function expectWeights(weights: DecoderWeights): void {
-  if (checked.has(weights)) return
-  const { table, places, heads, layers, norm, head } = weights
+function listed(weights: DecoderWeights): Listed {
+  const known = lists.get(weights)
+  if (known !== undefined) return known
+  expectWeights(weights)
+  const { layers, norm, head } = weights
+  const all: (DecoderNorm | DecoderProduct)[] = [
+    ...layers.flatMap(l => [l.norm1, l.qkv, l.out, l.norm2, l.widen, l.narrow]),
+    norm,
+    head,
+  ]
+  const made: Listed = {
+    parameters: all.flatMap(({ weight, bias }) => [weight, bias]),
+    epsilons: [...layers.flatMap(l => [l.norm1.epsilon, l.norm2.epsilon]), norm.epsilon],
+  }
+  lists.set(weights, made)
+  return made
+}
+
+function expectWeights({ table, places, heads, layers, norm, head }: DecoderWeights): void {
   const width = table.shape[1]
   const fits = (p: DecoderProduct, inputs: number, outputs = p.weight.shape[1]): boolean =>
     tf.util.arraysEqual(p.weight.shape, [inputs, outputs]) && fitsVector(p.bias, outputs)
+  const products = layers.flatMap(({ qkv, out, widen, narrow }) => [qkv, out, widen, narrow])
+  const norms = [norm, ...layers.flatMap(l => [l.norm1, l.norm2])]
   const right =
     places.shape[1] === width &&
     width % heads === 0 &&
-    [norm, ...layers.flatMap(l => [l.norm1, l.norm2])].every(
-      n => fitsVector(n.weight, width) && fitsVector(n.bias, width),
-    ) &&
+    norms.every(n => fitsVector(n.weight, width) && fitsVector(n.bias, width)) &&
     layers.every(
       l =>
         fits(l.qkv, width, 3 * width) &&
@@ -184,10 +210,8 @@ function expectWeights(weights: DecoderWeights): void {
     'others',
     'Products are [in, out], norms as long as the width.',
   )
-  expectFloat32('decode', table, places, head.weight, head.bias)
-  for (const { qkv, out, widen, narrow } of layers)
-    for (const { weight, bias } of [qkv, out, widen, narrow]) expectFloat32('decode', weight, bias)
-  checked.add(weights)
+  const all = [...products, ...norms, head].flatMap(({ weight, bias }) => [weight, bias])
+  expectFloat32('decode', table, places, ...all)
 }
 
 const fitsVector = (v: tf.Tensor | undefined, length: number): boolean =>

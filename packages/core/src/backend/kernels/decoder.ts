@@ -1,19 +1,18 @@
 import type { TensorInfo } from '@tensorflow/tfjs-core'
 import { activationCode } from '../../ops/activation.js'
-import type { DecodeAttributes, DecoderNorm, DecoderProduct } from '../../ops/decode.js'
+import type { DecodeAttributes } from '../../ops/decode.js'
 import type { DrawAttributes } from '../../ops/draw-tokens.js'
 import { badId } from '../../ops/embedding.js'
 import type { KernelTable } from '../kernel.js'
-import type { Argument } from '../vq-cpu.js'
 
-const norm = ({ epsilon, weight, bias }: DecoderNorm): Argument[] => [epsilon, weight, bias]
-const product = ({ weight, bias }: DecoderProduct): Argument[] => [weight, bias]
+type Parameters = readonly (TensorInfo | undefined)[]
 
 /** A transformer's step behind its cache, a native call for each layer, and the drawing of tokens. */
 export const decoder: KernelTable = {
-  VqDecode: ({ ids }, attrs, backend) => {
-    const { weights, keys, values, held, room, last } = attrs as unknown as DecodeAttributes
-    const { table, places, layers, heads, activation } = weights
+  // parameters: of each layer 12, then 4 of the end (ops/decode.ts); keys and values, one of each a layer, are written in place.
+  VqDecode: ({ ids, table, places, ...lists }, attrs, backend) => {
+    const { heads, activation, epsilons, held, room, last } = attrs as unknown as DecodeAttributes
+    const { parameters, keys, values } = lists as unknown as Record<string, Parameters>
     const [batch, tokens] = ids.shape
     const [rows, width] = table.shape
     const x = backend.allocate([batch, tokens, width], 'float32')
@@ -21,15 +20,19 @@ export const decoder: KernelTable = {
     const bad = backend.core.args[0]
     if (bad >= 0) throw badId(backend.integers(ids)[bad], bad, rows)
     const kind = activationCode(activation)
-    for (const [i, { norm1, qkv, out, norm2, widen, narrow }] of layers.entries()) {
-      const sizes = [batch, tokens, held, room, width, heads, widen.weight.shape[1], kind]
-      const attention = [...norm(norm1), ...product(qkv), ...product(out)]
-      const forward = [...norm(norm2), ...product(widen), ...product(narrow)]
+    const layers = keys.length
+    for (let i = 0; i < layers; i++) {
+      const own = parameters.slice(12 * i, 12 * i + 12)
+      const hidden = (own[8] as TensorInfo).shape[1]
+      const attention = [epsilons[2 * i], ...own.slice(0, 6)]
+      const forward = [epsilons[2 * i + 1], ...own.slice(6)]
+      const sizes = [batch, tokens, held, room, width, heads, hidden, kind]
       backend.run('DecoderLayer', ...sizes, x, ...attention, ...forward, keys[i], values[i])
     }
-    const outputs = weights.head.weight.shape[1]
+    const [gamma, beta, weight, bias] = parameters.slice(12 * layers)
+    const outputs = (weight as TensorInfo).shape[1]
     const y = backend.allocate([batch, last ? 1 : tokens, outputs], 'float32')
-    const end = [...norm(weights.norm), ...product(weights.head)]
+    const end = [epsilons[2 * layers], gamma, beta, weight, bias]
     backend.run('DecoderEnd', batch, tokens, last, width, outputs, x, ...end, y)
     backend.disposeData(x.dataId)
     return y
