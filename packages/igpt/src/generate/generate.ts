@@ -86,6 +86,7 @@ function continued(
     prompt.dispose()
   }
 }
+
 function joined(rows: readonly Int32Array[]): Int32Array {
   const width = rows[0]?.length ?? 0
   const all = new Int32Array(rows.length * width)
