@@ -2,6 +2,7 @@
 // Holtzman et al. 2019, https://arxiv.org/abs/1904.09751, section 3.1 (nucleus); Fan et al. 2018, https://arxiv.org/abs/1805.04833
 // (likeliest k); Ho and Salimans 2022, https://arxiv.org/abs/2207.12598, equation 6 (guidance).
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -19,16 +20,18 @@ struct Drawing {
   double top_p;
 };
 
-// The first of n weights whose running sum passes `share` of their total.
+// The first of n weights whose running sum passes `share` of their total; where rounding leaves none the last above 0.
 int64_t drawn(const double* weights, int64_t n, double share) {
   double total = 0;
   for (int64_t i = 0; i < n; ++i) total += weights[i];
   double left = share * total;
+  int64_t last = 0;
   for (int64_t i = 0; i < n; ++i) {
     left -= weights[i];
     if (left < 0) return i;
+    if (weights[i] > 0) last = i;
   }
-  return n - 1;
+  return last;
 }
 
 // How many of the weights, likeliest first, may be drawn.
@@ -50,20 +53,22 @@ struct Candidates {
   std::vector<int64_t> order;
 };
 
+// −1 where the logits say nothing: one is NaN, or none is finite, or one is infinite.
 int64_t draw(const Drawing& how, double share, Candidates& c) {
   const int64_t n = static_cast<int64_t>(c.weights.size());
   int64_t best = 0;
-  for (int64_t i = 1; i < n; ++i)
+  bool numbers = true;
+  for (int64_t i = 0; i < n; ++i) {
     if (c.weights[i] > c.weights[best]) best = i;
-  if (how.temperature == 0) return best;
+    numbers &= !std::isnan(c.weights[i]);
+  }
   const double top = c.weights[best];
+  if (!numbers || !std::isfinite(top)) return -1;
+  if (how.temperature == 0) return best;
   for (double& w : c.weights) w = std::exp((w - top) / how.temperature);
   if (how.top_k >= n && how.top_p == 1) return drawn(c.weights.data(), n, share);
   c.order.resize(n);
   std::iota(c.order.begin(), c.order.end(), int64_t{0});
-  // NaN is none of an order: such weights count as 0.
-  for (double& w : c.weights)
-    if (!(w >= 0)) w = 0;
   std::sort(c.order.begin(), c.order.end(), [&](int64_t a, int64_t b) {
     return c.weights[a] > c.weights[b] || (c.weights[a] == c.weights[b] && a < b);
   });
@@ -75,7 +80,8 @@ int64_t draw(const Drawing& how, double share, Candidates& c) {
 }  // namespace
 
 // Arguments: rows, classes, guidance (1: none, else logits has the conditioned rows, then as many without the condition), temperature,
-// top k, top p, first, end, how many others, logits, others, random words (two a row), how often each id is written, ids.
+// top k, top p, first, end, how many others, logits, others, random words (two a row), how often each id is written, ids. Answers −1,
+// or the first row whose logits say nothing.
 VQ_OP(DrawTokens) {
   const int64_t rows = args.integer(), classes = args.integer();
   const float guidance = args.real();
@@ -97,6 +103,7 @@ VQ_OP(DrawTokens) {
   for (int64_t i = 0; i < others; ++i) check(also[i] >= 0 && also[i] < classes, "a token that is none");
   const int64_t n = end - first + others;
   const auto id_at = [&](int64_t i) { return i < end - first ? first + i : also[i - (end - first)]; };
+  std::atomic<int64_t> bad{rows};
   parallel_for(rows, std::max<int64_t>(1, (1 << 12) / n), args.ctx.threads, [&](int64_t b, int64_t e) {
     Candidates c;
     for (int64_t r = b; r < e; ++r) {
@@ -104,13 +111,22 @@ VQ_OP(DrawTokens) {
       c.weights.resize(n);
       for (int64_t i = 0; i < n; ++i) {
         const int64_t id = id_at(i);
-        c.weights[i] = guided ? free[id] + (known[id] - free[id]) * guidance : known[id];
+        // Two infinities have no difference.
+        c.weights[i] = guided && known[id] != free[id] ? free[id] + (known[id] - free[id]) * guidance : known[id];
       }
       const double high = static_cast<uint32_t>(words[2 * r]) >> 5, low = static_cast<uint32_t>(words[2 * r + 1]) >> 6;
-      const int32_t id = static_cast<int32_t>(id_at(draw(how, (high * 67108864 + low) * 0x1p-53, c)));
+      const int64_t at = draw(how, (high * 67108864 + low) * 0x1p-53, c);
+      if (at < 0) {
+        int64_t least = bad.load();
+        while (r < least && !bad.compare_exchange_weak(least, r)) {
+        }
+        return;
+      }
+      const int32_t id = static_cast<int32_t>(id_at(at));
       for (int64_t k = 0; k < copies; ++k) ids[k * rows + r] = id;
     }
   });
+  args.answer(bad < rows ? static_cast<double>(bad) : -1);
 }
 
 }  // namespace vq

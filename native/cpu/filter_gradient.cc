@@ -236,7 +236,16 @@ void by_filter_rows(const Convolution& s, const float* x, const float* dy, float
 
 }  // namespace
 
-bool filter_gradient_fits(const Convolution& s) { return s.planar && s.out_c >= 16 && (s.in_c >= 16 || row_by_row(s)); }
+bool filter_gradient_fits(const Convolution& s) {
+  if (!s.planar || s.out_c < 16 || s.output_size() == 0 || (s.in_c < 16 && !row_by_row(s))) return false;
+  if (s.in_c >= 16 && one_tap(s)) return true;
+  // What a thread copies also has the rows between the taps: with far strides or dilations far more than there is in the image.
+  const double beyond_h = static_cast<double>(s.kernel_h - 1) * s.dilation_h, beyond_w = static_cast<double>(s.kernel_w - 1) * s.dilation_w;
+  const double rows = std::max<int64_t>(1, std::min(s.out_h, kPlaces / s.out_w)), most = 1 << 24;
+  const double images = s.in_c >= 16 ? std::max<int64_t>(1, std::min(s.batch, kPlaces / (s.out_h * s.out_w))) : 1;
+  const double copied = images * (rows * s.stride_h + beyond_h) * (static_cast<double>(s.out_w) * s.stride_w + beyond_w) * s.in_c;
+  return copied <= most + 4.0 * s.in_h * s.in_w * s.in_c;
+}
 
 void filter_gradient(const Convolution& s, const float* x, const float* dy, float* dw, int threads) {
   if (row_by_row(s)) return by_filter_rows(s, x, dy, dw, threads);

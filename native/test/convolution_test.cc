@@ -84,6 +84,16 @@ void check_all(const vq::Convolution& s) {
 
 }  // namespace
 
+VQ_TEST(filter_gradients_copy_no_more_than_there_is) {
+  // 2^26 columns of one stride, and 2^26 rows between two taps.
+  const vq::Convolution far_steps{1, 4, 4, 16, 1, 1, 16, 2, 2, 8192, 8192, 1, 1, 0, 0, 0, 0};
+  const vq::Convolution far_taps{1, 4, 4, 3, 4, 4, 16, 2, 1, 1, 1, 1 << 24, 1, 0, 1 << 24, 0, 0};
+  const vq::Convolution near{1, 4, 4, 3, 4, 4, 16, 2, 1, 1, 1, 2, 1, 0, 2, 0, 0};
+  VQ_EXPECT(!vq::filter_gradient_fits(far_steps));
+  VQ_EXPECT(!vq::filter_gradient_fits(far_taps));
+  VQ_EXPECT(vq::filter_gradient_fits(near));
+}
+
 VQ_TEST(convolutions_agree_with_plain_loops_at_every_instruction_set) {
   const std::vector<vq::Convolution> shapes = {
       {16, 8, 8, 32, 8, 8, 48, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1},      // Winograd, whole tiles
@@ -99,6 +109,13 @@ VQ_TEST(convolutions_agree_with_plain_loops_at_every_instruction_set) {
       {6, 12, 12, 33, 14, 14, 40, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1},   // one tap, behind the edges too
       {4, 9, 9, 24, 5, 5, 40, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1},       // images shared out to threads
       {3, 8, 8, 3, 4, 4, 24, 4, 4, 2, 2, 1, 1, 1, 1, 1, 1},        // few channels
+      {2, 5, 6, 1, 5, 6, 17, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1},        // one channel, a lane beyond a vector
+      {2, 3, 2, 15, 7, 9, 16, 1, 5, 1, 1, 1, 1, 2, 2, 5, 6},       // wider than the image, more padding than row
+      {2, 7, 7, 5, 3, 1, 33, 2, 2, 3, 5, 1, 1, 1, 1, 1, 0},        // steps beyond the taps, one column
+      {1, 9, 140, 3, 5, 140, 20, 3, 3, 1, 1, 2, 1, 0, 0, 1, 1},    // taller by dilation, wider than a pass
+      {1, 3, 3, 2, 2, 2, 16, 2, 2, 9, 9, 1, 1, 4, 4, 4, 4},        // an output behind the edges alone
+      {1, 5, 5, 16, 1, 1, 16, 2, 2, 9000, 9000, 1, 1, 0, 0, 0, 0}, // far steps
+      {1, 5, 5, 3, 2, 5, 16, 2, 2, 90000, 1, 1, 1, 0, 89999, 0, 1},
   };
   for (int64_t target : {static_cast<int64_t>(HWY_SCALAR), static_cast<int64_t>(HWY_AVX2), static_cast<int64_t>(HWY_AVX3)}) {
     hwy::SetSupportedTargetsForTest(0);
@@ -110,7 +127,7 @@ VQ_TEST(convolutions_agree_with_plain_loops_at_every_instruction_set) {
       vq::Convolution none = s;
       none.batch = 0;
       vq::Context context;
-      if (vq::filter_gradient_fits(none)) {
+      if (vq::filter_gradient_fits(s)) {
         std::vector<float> dw(none.filter_size(), 1.0f);
         vq::filter_gradient(none, nullptr, nullptr, dw.data(), 2);
         VQ_EXPECT(dw[0] == 0.0f && dw.back() == 0.0f);

@@ -10,9 +10,13 @@ import {
   gelu,
   layerNorm,
   linear,
+  native,
   Random,
   scaledDotProductAttention,
   tf,
+  VqConfigError,
+  VqShapeError,
+  VqValueError,
 } from '@vq/core'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -219,6 +223,21 @@ describe('decode', () => {
     const one = tf.zeros<tf.Rank.R2>([2, 1], 'int32')
     for (const other of others) expect(() => decode(other, one, cache)).toThrow(/decode/)
     expect(() => decode(w, one, new DecoderCache({ ...w, layers: [] }, 2, 6))).toThrow(/layers/)
+    // As many numbers, but the heads of another model; and a model that needs fewer.
+    expect(() => decode({ ...w, heads: 4 }, one, cache)).toThrow(/4 heads.*2 heads/s)
+    const narrow = weightsOf({ ...sizes, width: 4 }, 2)
+    expect(() => decode(narrow, one, cache)).toThrow(/4 wide.*8 wide/s)
+    tf.dispose(tensorsOf(narrow))
+    expect(cache.length).toBe(4)
+    const sizesOfNone: [number, number][] = [[-1, 6], [1.5, 6], [2, 0], [2, -1], [2, 2.5], [2, Number.NaN]] // biome-ignore format: one line
+    for (const [batch, capacity] of sizesOfNone)
+      expect(() => new DecoderCache(w, batch, capacity)).toThrow(VqConfigError)
+    expect(() => new DecoderCache({ ...w, heads: 3 }, 2, 6)).toThrow(VqShapeError)
+    expect(() => cache.entries(1)).toThrow(/layer to be a whole number from 0 to 0/)
+    const gone = new DecoderCache(w, 2, 6)
+    gone.dispose()
+    expect(() => decode(w, one, gone)).toThrow(/disposed/)
+    expect(() => gone.entries(0)).toThrow(/disposed/)
     tf.dispose([
       ...tensorsOf(w),
       ids,
@@ -284,6 +303,52 @@ onBackends(() => {
       tf.dispose([rows, ids, odd])
     })
 
+    it('draws no more often what is named twice, and takes any number for "all"', () => {
+      const x = tf.zeros<tf.Rank.R2>([many, 3])
+      const ids = drawTokens(x, {
+        range: [0, 2],
+        also: [2, 1, 2],
+        topK: Number.MAX_SAFE_INTEGER,
+        random: new Random(1),
+      })
+      const values = ids.dataSync()
+      near(
+        [0, 1, 2].map(i => values.filter(v => v === i).length / many),
+        [1 / 3, 1 / 3, 1 / 3],
+      )
+      tf.dispose([x, ids])
+    })
+
+    it('refuses logits that say nothing, by row, unless they are of ids that may not come', () => {
+      const { NaN: nan, POSITIVE_INFINITY: inf } = Number
+      const fine = [0, 1, 2]
+      const refused = [[nan, 1, 2], [0, 1, nan], [0, inf, 1], [-inf, -inf, -inf]] // biome-ignore format: one line
+      const before = tf.memory().numTensors
+      for (const row of refused)
+        for (const temperature of [0, 1])
+          tf.tidy(() => {
+            const x = tf.tensor2d([fine, fine, row, row])
+            expect(() => drawTokens(x, { temperature })).toThrow(/row 2/)
+            expect(() => drawTokens(x, { temperature, topK: 2, guidance: 2 })).toThrow(VqValueError)
+          })
+      const drawn = (rows: number[][], options: object): number[] =>
+        tf.tidy(() => Array.from(drawTokens(tf.tensor2d(rows), options).dataSync()) as never)
+      expect(drawn([[nan, 1, inf]], { range: [1, 2] })).toEqual([1])
+      // −∞ is "never", also where it is so with and without the condition.
+      const random = new Random(3)
+      for (const topK of [1, 2, 3]) expect(drawn([[-inf, 1, -inf]], { topK, random })).toEqual([1])
+      expect(drawn([[-inf, 1, -inf], [-inf, 0, -inf]], { guidance: 3, random })).toEqual([1]) // biome-ignore format: one line
+      expect(tf.memory().numTensors).toBe(before)
+    })
+
+    it('draws with nothing on the tape, so that what is made with the ids has gradients', () => {
+      tf.tidy(() => {
+        const table = tf.tensor2d([[1, 2], [3, 4], [5, 6]]) // biome-ignore format: one line
+        const [of] = [tf.grad(x => tf.add(tf.sum(x), tf.sum(tf.gather(table, drawTokens(x as tf.Tensor2D)))))]
+        expect(Array.from(of(tf.zeros([2, 3])).dataSync())).toEqual([1, 1, 1, 1, 1, 1])
+      })
+    })
+
     it('refuses ways to draw that are none', () => {
       const x = tf.zeros<tf.Rank.R2>([2, 3])
       const refused: [object, RegExp][] = [
@@ -294,6 +359,10 @@ onBackends(() => {
         [{ range: [1, 1] }, /range/],
         [{ also: [3] }, /range/],
         [{ copies: 0 }, /copies/],
+        [{ range: null }, /range/],
+        [{ also: 1 }, /range/],
+        [{ temperature: Number.NaN }, /temperature/],
+        [{ guidance: Number.NaN }, /guidance/],
       ]
       for (const [options, error] of refused) expect(() => drawTokens(x, options)).toThrow(error)
       const row = tf.zeros([3])
@@ -304,6 +373,15 @@ onBackends(() => {
 })
 
 describe('drawTokens', () => {
+  it('leaves no memory behind where it refuses', async () => {
+    await use('vq-cpu')
+    const rows = tf.tensor2d([[0, Number.NaN]])
+    const before = native().memory().bytesInUse
+    for (let i = 0; i < 5; i++) expect(() => drawTokens(rows)).toThrow(/row 0/)
+    expect(native().memory().bytesInUse).toBe(before)
+    rows.dispose()
+  })
+
   it('draws the same on every backend', async () => {
     const given = fc.record({
       values: fc.array(fc.float({ min: -8, max: 8, noNaN: true }), { minLength: 12, maxLength: 60 }),

@@ -4,6 +4,7 @@ import {
   batchNormInfer,
   batchNormTrain,
   clipByGlobalNorm,
+  followStatistics,
   gelu,
   groupNorm,
   layerNorm,
@@ -42,6 +43,25 @@ describe.each(backends)('on %s', backend => {
       expect(value.dataSync()[0]).toBeNaN()
       expect(Array.from(grad.dataSync())).toEqual([0, 0, 0, 0, 0, 0])
     })
+  })
+
+  test('running statistics follow by shares, and only what has one number per channel', async () => {
+    await use(backend)
+    const before = tf.memory().numTensors
+    tf.tidy(() => {
+      const running = { mean: tf.tensor1d([1, 2]), variance: tf.tensor1d([4, 8]) }
+      const batch = { mean: tf.tensor1d([5, -2]), variance: tf.tensor1d([2, 0]) }
+      const next = followStatistics(running, batch, { share: 0.25, factor: 2 })
+      expect(Array.from(next.mean.dataSync())).toEqual([2, 1])
+      expect(Array.from(next.variance.dataSync())).toEqual([4, 6])
+      const longer = { mean: tf.ones([3]), variance: tf.ones([3]) }
+      const refused = [longer, { ...batch, mean: tf.ones([1, 2]) }, { ...batch, mean: tf.ones([2], 'int32') }]
+      for (const other of refused)
+        expect(() => followStatistics(running, other, { share: 0.1 })).toThrow(VqShapeError)
+      for (const how of [{ share: Number.NaN }, { share: 1.5 }, { share: 0.1, factor: -1 }])
+        expect(() => followStatistics(running, batch, how)).toThrow(VqConfigError)
+    })
+    expect(tf.memory().numTensors).toBe(before)
   })
 
   test('statistics of batches carry no gradient and leave nothing behind', async () => {

@@ -1,4 +1,4 @@
-import { device, drawTokens, noGrad, Random, recording, tf } from '@vq/core'
+import { device, drawTokens, noGrad, Random, recording, tf, VqShapeError, VqValueError } from '@vq/core'
 import { Adam, trainStep } from '@vq/core/optim'
 import { IGPT, imagesForTexts, sampleTokens, textsForImages, unconditional, Vocabulary } from '@vq/igpt'
 import fc from 'fast-check'
@@ -98,7 +98,75 @@ onBackends(() => {
     })
   })
 
+  describe('a cache', () => {
+    it('serves one model, and another only when it is empty', () => {
+      const model = modelOf(small)
+      const ids = idsOf(new Random(2), 2, 3)
+      for (const other of [
+        modelOf({ ...small, nHeads: 4 }),
+        modelOf({ ...small, dModel: 8 }),
+        modelOf(small, 2),
+      ]) {
+        const cache = model.cache()
+        // Nothing is held after what fails, whatever batch it had.
+        const bad = tf.fill<tf.Rank.R2>([5, 1], 20, 'int32')
+        expect(() => model.logits(bad, cache)).toThrow(/20 at position 0/)
+        model.logits(ids, cache).dispose()
+        expect(() => other.logits(ids, cache)).toThrow(/another model/)
+        expect(cache.length).toBe(3)
+        cache.dispose()
+        const logits = other.logits(ids, cache)
+        const wanted = other.logits(ids)
+        const apart = tf.sub(logits, wanted)
+        expect(largest(apart)).toBeLessThan(1e-4)
+        cache.dispose()
+        other.dispose()
+        tf.dispose([bad, logits, wanted, apart])
+      }
+      const shallow = modelOf({ ...small, nLayers: 1 })
+      expect(() => model.logits(ids, shallow.cache())).toThrow(/3 layers.*one of 1/s)
+      shallow.dispose()
+      model.dispose()
+      ids.dispose()
+    })
+  })
+
   describe('sampleTokens', () => {
+    it('puts back the mode of every part, draws nothing of no prompts, and says what prompts are', () => {
+      const model = modelOf(small).train()
+      const part = model.namedModules().find(([name]) => name === 'norm')?.[1]
+      if (part === undefined) throw new Error('there is no norm')
+      part.training = false
+      const none = tf.zeros<tf.Rank.R2>([0, 2], 'int32')
+      const ids = sampleTokens(model, none, 3)
+      expect(ids.shape).toEqual([0, 3])
+      const one = tf.zeros<tf.Rank.R2>([1, 2], 'int32')
+      tf.dispose(sampleTokens(model, one, 3))
+      expect([model.training, part.training]).toEqual([true, false])
+      const others = [tf.zeros([2], 'int32'), tf.zeros([2, 2]), tf.zeros([2, 0], 'int32')]
+      for (const other of others)
+        expect(() => sampleTokens(model, other as tf.Tensor2D, 1)).toThrow(/prompts int32 \[N, T\]/)
+      expect(() => sampleTokens(model, one, 1, null as never)).toThrow(/options/)
+      const long = tf.zeros<tf.Rank.R2>([1, small.contextLength], 'int32')
+      const last = sampleTokens(model, long, 1)
+      expect(last.shape).toEqual([1, 1])
+      expect(() => sampleTokens(model, long, 2)).toThrow(VqShapeError)
+      model.dispose()
+      tf.dispose([none, ids, one, ...others, long, last])
+    })
+
+    it('refuses to draw with a model that has become NaN', () => {
+      const model = modelOf(small)
+      const bias = model.namedParameters().find(({ name }) => name === 'norm.bias')?.variable as tf.Variable
+      tf.tidy(() => bias.assign(tf.fill([small.dModel], Number.NaN)))
+      const one = tf.zeros<tf.Rank.R2>([1, 2], 'int32')
+      const before = tf.memory().numTensors
+      expect(() => sampleTokens(model, one, 3)).toThrow(VqValueError)
+      expect(tf.memory().numTensors).toBe(before)
+      model.dispose()
+      one.dispose()
+    })
+
     it('draws what the logits of the whole sequence say, and stays as it was', () => {
       const model = modelOf(small).train()
       const prompts = idsOf(new Random(3), 3, 4)
@@ -194,6 +262,31 @@ describe('generation', () => {
     expect(rows.flatMap(of)).toEqual(of(ids))
     model.dispose()
     tf.dispose([ids, rows])
+  })
+
+  it('goes on with its cache on another backend, and back', async () => {
+    const ids = idsOf(new Random(4), 2, 9, options.vocabSize)
+    for (const order of [
+      ['vq-cpu', 'cpu', 'vq-cpu'],
+      ['cpu', 'vq-cpu', 'cpu'],
+    ]) {
+      await use('cpu')
+      const model = modelOf(options)
+      const whole = model.logits(ids)
+      const cache = model.cache()
+      for (const [i, backend] of order.entries()) {
+        await use(backend)
+        tf.tidy(() => {
+          const got = model.logits(tf.slice(ids, [0, 3 * i], [-1, 3]), cache)
+          expect(largest(tf.sub(got, tf.slice(whole, [0, 3 * i, 0], [-1, 3, -1])))).toBeLessThan(1e-4)
+        })
+      }
+      cache.dispose()
+      model.dispose()
+      whole.dispose()
+    }
+    ids.dispose()
+    await use('vq-cpu')
   })
 
   afterAll(() => use('vq-cpu'))

@@ -73,7 +73,8 @@ export interface ChannelStatistics {
 
 /**
  * Running statistics after another batch, [C]: (1 − share) of what they were and `share` of the batch's, whose variance is
- * multiplied by `factor`. Carries no gradient.
+ * multiplied by `factor`. Carries no gradient. Throws VqShapeError where sizes differ, VqConfigError for a share outside [0, 1] and a
+ * factor below 0.
  * Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 2 (there as means over batches).
  */
 export function followStatistics(
@@ -81,6 +82,18 @@ export function followStatistics(
   batch: ChannelStatistics,
   { share, factor = 1 }: { share: number; factor?: number },
 ): ChannelStatistics {
+  const operation = 'followStatistics'
+  const all = [running.mean, running.variance, batch.mean, batch.variance]
+  expectShape(
+    all.every(t => t.rank === 1 && t.shape[0] === running.mean.shape[0]),
+    operation,
+    'means and variances [C]',
+    all.map(t => `[${t.shape}]`).join(', '),
+    'Pass one number per channel.',
+  )
+  expectFloat32(operation, ...all)
+  expectNumber(operation, 'share', share, 0, 1)
+  expectNumber(operation, 'factor', factor, 0, Number.MAX_VALUE)
   return noGrad(() => {
     if (hasKernel('VqBatchNormFollow')) {
       const inputs = { ...running, batchMean: batch.mean, batchVariance: batch.variance }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { expectShape } from '../check.js'
-import { VqShapeError } from '../errors.js'
+import { expectInteger, expectShape } from '../check.js'
+import { VqShapeError, VqValueError } from '../errors.js'
 import type { Activation } from './activation.js'
 import { expectFloat32, expectInt32 } from './float32.js'
 import { hasKernel, runKernel } from './kernel.js'
@@ -21,27 +21,27 @@ export interface DecoderProduct {
 
 /** x + out(attention(qkv(norm1(x)))), then that + narrow(activation(widen(norm2(·)))). */
 export interface DecoderLayer {
-  norm1: DecoderNorm
+  readonly norm1: DecoderNorm
   /** [D, 3D]: queries, keys, values side by side, the heads of each side by side. */
-  qkv: DecoderProduct
-  out: DecoderProduct
-  norm2: DecoderNorm
-  widen: DecoderProduct
-  narrow: DecoderProduct
+  readonly qkv: DecoderProduct
+  readonly out: DecoderProduct
+  readonly norm2: DecoderNorm
+  readonly widen: DecoderProduct
+  readonly narrow: DecoderProduct
 }
 
-/** A transformer that foretells the next token, pre-norm, with learned places. */
+/** A transformer that foretells the next token, pre-norm, with learned places. What it lists is looked at once and stays. */
 export interface DecoderWeights {
   /** [V, D]: a vector for each id. */
-  table: tf.Tensor2D
+  readonly table: tf.Tensor2D
   /** [T, D]: what is added at each place. */
-  places: tf.Tensor2D
-  heads: number
+  readonly places: tf.Tensor2D
+  readonly heads: number
   /** Of the feed-forward parts. */
-  activation: Activation
-  layers: readonly DecoderLayer[]
-  norm: DecoderNorm
-  head: DecoderProduct
+  readonly activation: Activation
+  readonly layers: readonly DecoderLayer[]
+  readonly norm: DecoderNorm
+  readonly head: DecoderProduct
 }
 
 /** What the kernel is told. */
@@ -58,29 +58,44 @@ export interface DecodeAttributes {
 const keyBlock = 16
 
 /**
- * Keys and values of every layer for up to `capacity` tokens of a batch of sequences: made once, written in place by `decode`.
- * Dispose it when the batch is done.
+ * Keys and values of every layer for up to `capacity` tokens of a batch of sequences: made once, written in place by `decode`, for one
+ * model. Dispose it when the batch is done. Throws VqConfigError for sizes out of range.
  */
 export class DecoderCache {
   readonly batch: number
   readonly capacity: number
   /** The capacity, up to whole blocks of keys. */
   readonly room: number
+  readonly heads: number
+  /** Of the model, over all heads. */
+  readonly width: number
   /** [B, H, room / 16, D/H, 16] of each layer: keys in blocks of 16, transposed within. */
   readonly keys: readonly tf.Tensor5D[]
   /** [B, H, room, D/H] of each layer. */
   readonly values: readonly tf.Tensor4D[]
   private held = 0
+  private disposed = false
 
-  constructor({ table, heads, layers }: DecoderWeights, batch: number, capacity: number) {
+  constructor(weights: DecoderWeights, batch: number, capacity: number) {
+    expectInteger('DecoderCache', 'batch', batch, 0)
+    expectInteger('DecoderCache', 'capacity', capacity, 1)
+    listed(weights)
+    const { table, heads, layers } = weights
     this.batch = batch
     this.capacity = capacity
-    const dim = table.shape[1] / heads
+    this.heads = heads
+    this.width = table.shape[1]
+    const dim = this.width / heads
     const blocks = Math.ceil(capacity / keyBlock)
-    this.room = blocks * keyBlock
-    const { room } = this
-    this.keys = layers.map(() => tf.keep(tf.fill<tf.Rank.R5>([batch, heads, blocks, dim, keyBlock], 0)))
-    this.values = layers.map(() => tf.keep(tf.fill<tf.Rank.R4>([batch, heads, room, dim], 0)))
+    const room = blocks * keyBlock
+    this.room = room
+    // Kept only once all are there.
+    const [keys, values] = tf.tidy(() => [
+      layers.map(() => tf.fill<tf.Rank.R5>([batch, heads, blocks, dim, keyBlock], 0)),
+      layers.map(() => tf.fill<tf.Rank.R4>([batch, heads, room, dim], 0)),
+    ]) as [tf.Tensor5D[], tf.Tensor4D[]]
+    this.keys = keys.map(t => tf.keep(t))
+    this.values = values.map(t => tf.keep(t))
   }
 
   /** Tokens held. */
@@ -90,7 +105,9 @@ export class DecoderCache {
 
   /** Keys and values of layer `layer`, [B, H, T, D/H] each, as copies. */
   entries(layer: number): [tf.Tensor4D, tf.Tensor4D] {
+    this.expectAlive('DecoderCache.entries')
     const { keys, values, held } = this
+    expectInteger('DecoderCache.entries', 'layer', layer, 0, keys.length - 1)
     const first = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, 0, 0], [-1, -1, held, -1])
     return tf.tidy(() => [
       first(tf.reshape(tf.transpose(keys[layer], [0, 1, 2, 4, 3]), values[layer].shape)),
@@ -103,7 +120,19 @@ export class DecoderCache {
     this.held += tokens
   }
 
+  /** Throws VqValueError once the cache is disposed. */
+  expectAlive(operation: string): void {
+    if (this.disposed)
+      throw new VqValueError({
+        operation,
+        expected: 'a cache that is in use',
+        received: 'one that was disposed',
+        remedy: 'Make another cache, or dispose it later.',
+      })
+  }
+
   dispose(): void {
+    this.disposed = true
     tf.dispose([...this.keys, ...this.values])
   }
 }
@@ -117,7 +146,8 @@ export function canDecode(): boolean {
  * Logits [B, T, V] of the token behind each of ids, int32 [B, T], which go on behind what the cache holds and join it; with `last`
  * [B, 1, V], of the last alone. One native call a layer, without gradients. A sequence's logits depend on no other sequence of the
  * batch, on no number of threads and on no way in which its tokens are split over calls, not in one bit.
- * Throws VqShapeError where sizes do not fit or the cache is full, VqValueError naming the first id that is none.
+ * Throws VqShapeError where sizes do not fit or the cache is full, VqValueError naming the first id that is none, and for a cache that
+ * was disposed. That a cache holds the keys of another model of the same sizes cannot be seen.
  */
 export function decode(
   weights: DecoderWeights,
@@ -126,6 +156,7 @@ export function decode(
   { last = false }: { last?: boolean } = {},
 ): tf.Tensor3D {
   const operation = 'decode'
+  cache.expectAlive(operation)
   expectInt32(operation, 'ids', ids)
   expectShape(
     ids.rank === 2 && ids.shape[0] === cache.batch && (ids.shape[1] as number) > 0,
@@ -143,15 +174,16 @@ export function decode(
       received: `${held + tokens}`,
       remedy: 'Make the cache larger, or shorten the sequences.',
     })
-  expectShape(
-    cache.keys.length === weights.layers.length && cache.capacity <= (weights.places.shape[0] as number),
-    operation,
-    `a cache of ${weights.layers.length} layers for at most ${weights.places.shape[0]} tokens`,
-    `one of ${cache.keys.length} layers for ${cache.capacity}`,
-    'Make the cache for these weights.',
-  )
   const { parameters, epsilons } = listed(weights)
   const { table, places, heads, activation } = weights
+  const fits = cache.keys.length === weights.layers.length && cache.capacity <= (places.shape[0] as number)
+  expectShape(
+    fits && cache.heads === heads && cache.width === table.shape[1],
+    operation,
+    `a cache of ${weights.layers.length} layers, ${table.shape[1]} wide with ${heads} heads, for at most ${places.shape[0]} tokens`,
+    `one of ${cache.keys.length} layers, ${cache.width} wide with ${cache.heads} heads, for ${cache.capacity}`,
+    'Make the cache for these weights.',
+  )
   const { keys, values, room } = cache
   const inputs = { ids, table, places, parameters, keys, values } as unknown as Record<string, tf.Tensor>
   const attrs: DecodeAttributes = { heads, activation, epsilons, held, room, last }
@@ -193,6 +225,8 @@ function expectWeights({ table, places, heads, layers, norm, head }: DecoderWeig
   const norms = [norm, ...layers.flatMap(l => [l.norm1, l.norm2])]
   const right =
     places.shape[1] === width &&
+    Number.isInteger(heads) &&
+    heads >= 1 &&
     width % heads === 0 &&
     norms.every(n => fitsVector(n.weight, width) && fitsVector(n.bias, width)) &&
     layers.every(

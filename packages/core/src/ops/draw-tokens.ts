@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectConfig, expectInteger, expectNumber, expectShape } from '../check.js'
+import { VqValueError } from '../errors.js'
 import { random as globalRandom, type Random } from '../random.js'
 import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernel } from './kernel.js'
+import { noGrad } from './no-grad.js'
 
 export interface DrawOptions {
   /** Divides the logits; 0 takes the likeliest. Default 1. */
@@ -15,7 +17,7 @@ export interface DrawOptions {
   guidance?: number
   /** Ids that may be drawn, [first, last + 1). Default: all. */
   range?: readonly [number, number]
-  /** Others that may be. Default: none. */
+  /** Others that may be; what is in the range or named twice counts once. Default: none. */
   also?: readonly number[]
   /** How often the ids stand in the result, one list behind the other. Default 1. */
   copies?: number
@@ -37,7 +39,8 @@ export interface DrawAttributes {
 
 /**
  * One id for each row of logits [B, V], int32 [B·copies]. Of equally likely ones the lowest place comes first.
- * Throws VqShapeError and VqConfigError.
+ * Carries no gradient. Throws VqShapeError and VqConfigError, and VqValueError naming the first row of whose logits, among those that may
+ * be drawn, one is NaN or +∞ or all are −∞ (which else stands for "never").
  * Source: Holtzman et al. 2019, https://arxiv.org/abs/1904.09751, section 3.1 (topP); Fan et al. 2018,
  * https://arxiv.org/abs/1805.04833 (topK); Ho and Salimans 2022, https://arxiv.org/abs/2207.12598, equation 6 (guidance).
  *
@@ -56,23 +59,27 @@ export function drawTokens(logits: tf.Tensor, options: DrawOptions = {}): tf.Ten
   expectFloat32(operation, logits)
   const [all, classes] = logits.shape as [number, number]
   const { temperature = 1, topK = classes, topP = 1, guidance = 1, copies = 1 } = options
-  const { range = [0, classes], also = [], random = globalRandom } = options
+  const { range = [0, classes], also: others = [], random = globalRandom } = options
   expectNumber(operation, 'temperature', temperature, 0, 1e6)
   expectInteger(operation, 'topK', topK, 1)
   expectNumber(operation, 'topP', topP, 1e-9, 1)
   expectNumber(operation, 'guidance', guidance, 0, 1e3)
   expectInteger(operation, 'copies', copies, 1)
-  const [first, end] = range
   const isId = (id: number): boolean => Number.isInteger(id) && id >= 0 && id < classes
+  const isRange = ([first, end]: readonly [number, number]): boolean =>
+    first === end ? isId(first) || first === classes : first < end && isId(first) && isId(end - 1)
   expectConfig(
-    (first === end ? isId(first) || first === classes : first < end && isId(first) && isId(end - 1)) &&
-      also.every(isId) &&
-      end - first + also.length > 0,
+    Array.isArray(range) &&
+      Array.isArray(others) &&
+      isRange(range) &&
+      others.every(isId) &&
+      range[1] - range[0] + others.length > 0,
     operation,
     `a range of ids and others, from 0 to ${classes - 1}, at least one of them`,
-    { range, also },
+    `[${range}] and [${others}]`,
     'Ids count the columns of the logits.',
   )
+  const also = [...new Set(others)].filter(id => id < range[0] || id >= range[1])
   const rows = guidance === 1 ? all : all / 2
   expectShape(
     Number.isInteger(rows),
@@ -83,9 +90,23 @@ export function drawTokens(logits: tf.Tensor, options: DrawOptions = {}): tf.Ten
   )
   const words = new Int32Array(2 * rows)
   if (temperature !== 0) for (let i = 0; i < words.length; i++) words[i] = random.bits()
-  const attrs: DrawAttributes = { guidance, temperature, topK, topP, range, also, words, copies }
-  if (hasKernel('VqDrawTokens')) return runKernel('VqDrawTokens', { logits }, { ...attrs }) as tf.Tensor1D
-  return composed(logits, rows, classes, attrs)
+  const most = Math.min(topK, classes)
+  const attrs: DrawAttributes = { guidance, temperature, topK: most, topP, range, also, words, copies }
+  return noGrad(() =>
+    hasKernel('VqDrawTokens')
+      ? (runKernel('VqDrawTokens', { logits }, { ...attrs }) as tf.Tensor1D)
+      : composed(logits, rows, classes, attrs),
+  )
+}
+
+/** What is said of logits that nothing can be drawn from. */
+export function badLogits(row: number): VqValueError {
+  return new VqValueError({
+    operation: 'drawTokens',
+    expected: 'logits that are numbers, at least one of those that may be drawn above −Infinity',
+    received: `others in row ${row}`,
+    remedy: 'Look for NaN in what the logits are made of: weights of a training that diverged, for one.',
+  })
 }
 
 function composed(logits: tf.Tensor, rows: number, classes: number, attrs: DrawAttributes): tf.Tensor1D {
@@ -93,14 +114,19 @@ function composed(logits: tf.Tensor, rows: number, classes: number, attrs: DrawA
   const scores = tf.tidy(() => {
     if (guidance === 1) return logits.dataSync()
     const [known, free] = tf.split(logits, 2) as [tf.Tensor, tf.Tensor]
-    return tf.add(free, tf.mul(tf.sub(known, free), guidance)).dataSync()
+    // Two infinities have no difference.
+    return tf
+      .where(tf.equal(known, free), known, tf.add(free, tf.mul(tf.sub(known, free), guidance)))
+      .dataSync()
   }) as unknown as Float32Array
   const [first, end] = range
   const candidates = [...Array.from({ length: end - first }, (_, i) => first + i), ...also]
   const ids = Int32Array.from({ length: rows }, (_, row) => {
     const own = Float64Array.from(candidates, id => scores[row * classes + id])
     const share = ((words[2 * row] >>> 5) * 67108864 + (words[2 * row + 1] >>> 6)) * 2 ** -53
-    return candidates[chosen(own, attrs, share)]
+    const at = chosen(own, attrs, share)
+    if (at < 0) throw badLogits(row)
+    return candidates[at]
   })
   return tf.tensor1d(
     Int32Array.from({ length: rows * copies }, (_, i) => ids[i % rows]),
@@ -108,12 +134,13 @@ function composed(logits: tf.Tensor, rows: number, classes: number, attrs: DrawA
   )
 }
 
-// The place of what is drawn among scores.
+// The place of what is drawn among scores; −1 where they say nothing.
 function chosen(scores: Float64Array, { temperature, topK, topP }: DrawAttributes, share: number): number {
   let best = 0
   for (let i = 1; i < scores.length; i++) if (scores[i] > scores[best]) best = i
-  if (temperature === 0) return best
   const top = scores[best]
+  if (!Number.isFinite(top) || scores.some(Number.isNaN)) return -1
+  if (temperature === 0) return best
   const weights = scores.map(s => Math.exp((s - top) / temperature))
   if (topK >= scores.length && topP === 1) return drawn(weights, weights.length, share)
   const order = Array.from(weights.keys()).sort((a, b) => weights[b] - weights[a] || a - b)
@@ -138,9 +165,11 @@ function drawn(weights: Float64Array, count: number, share: number): number {
   let total = 0
   for (let i = 0; i < count; i++) total += weights[i]
   let left = share * total
+  let last = 0
   for (let i = 0; i < count; i++) {
     left -= weights[i]
     if (left < 0) return i
+    if (weights[i] > 0) last = i
   }
-  return count - 1
+  return last
 }

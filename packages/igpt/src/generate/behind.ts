@@ -1,4 +1,4 @@
-import { drawTokens, random as globalRandom, noGrad, Random, tf, VqShapeError } from '@vq/core'
+import { drawTokens, expectShape, random as globalRandom, noGrad, Random, tf, VqShapeError } from '@vq/core'
 import type { IGPT } from '../model/igpt.js'
 import { expectSampling, type SamplingOptions } from './sample.js'
 
@@ -22,6 +22,13 @@ export function sampleTokens(
 ): tf.Tensor2D {
   expectSampling('sampleTokens', options)
   const { vocabSize, contextLength } = model.options
+  expectShape(
+    prompts instanceof tf.Tensor && prompts.rank === 2 && prompts.dtype === 'int32' && prompts.shape[1] > 0,
+    'sampleTokens',
+    'prompts int32 [N, T] of one token at least',
+    prompts instanceof tf.Tensor ? `${prompts.dtype} [${prompts.shape.join(', ')}]` : typeof prompts,
+    'Begin with a token that starts every sequence, where nothing else is given.',
+  )
   const [n, length] = prompts.shape
   if (!(Number.isInteger(count) && count >= 1 && length + count - 1 <= contextLength))
     throw new VqShapeError({
@@ -50,8 +57,9 @@ export function behind(
   const n = rows / copies
   const made = new Int32Array(n * steps.length)
   const random = seed === undefined ? globalRandom : new Random(seed)
-  const wasTraining = model.training
-  if (wasTraining) model.eval()
+  if (rows === 0) return made
+  const modes = model.namedModules().map(([, module]) => [module, module.training] as const)
+  model.eval()
   const cache = model.cache()
   let next = prompts
   try {
@@ -71,6 +79,6 @@ export function behind(
   } finally {
     if (next !== prompts) next.dispose()
     cache.dispose()
-    if (wasTraining) model.train()
+    for (const [module, training] of modes) module.training = training
   }
 }

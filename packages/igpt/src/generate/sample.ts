@@ -1,4 +1,4 @@
-import { expectInteger, expectNumber } from '@vq/core'
+import { expectConfig, expectInteger, expectNumber } from '@vq/core'
 
 export interface SamplingOptions {
   /** Divides the logits; 0 takes the likeliest token. Default 1. */
@@ -15,6 +15,13 @@ export interface SamplingOptions {
 
 /** Throws VqConfigError for options out of range. */
 export function expectSampling(operation: string, options: SamplingOptions): void {
+  expectConfig(
+    typeof options === 'object' && options !== null,
+    operation,
+    'options',
+    options,
+    'Pass { temperature: 0.9 }, for one.',
+  )
   const { temperature = 1, topK = 1, topP = 1, guidance = 1, seed = 0 } = options
   expectNumber(operation, 'temperature', temperature, 0, 1e6)
   expectInteger(operation, 'topK', topK, 1)

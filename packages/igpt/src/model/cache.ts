@@ -1,4 +1,4 @@
-import { DecoderCache, type DecoderWeights, tf } from '@vq/core'
+import { DecoderCache, type DecoderWeights, expectShape, tf, VqValueError } from '@vq/core'
 import { KeyValueCache } from '@vq/core/nn'
 
 /**
@@ -8,6 +8,7 @@ import { KeyValueCache } from '@vq/core/nn'
 export class IGPTCache {
   private room: DecoderCache | undefined
   private readonly layers: readonly KeyValueCache[]
+  private owner: object | undefined
 
   constructor(layers: number) {
     this.layers = Array.from({ length: layers }, () => new KeyValueCache())
@@ -18,9 +19,31 @@ export class IGPTCache {
     return this.room?.length ?? this.layers[0]?.length ?? 0
   }
 
+  /** Throws unless what is held, if anything, came from this model, which has this many layers. */
+  expectOf(model: object, layers: number): void {
+    expectShape(
+      this.layers.length === layers,
+      'IGPT.logits',
+      `a cache of ${layers} layers`,
+      `one of ${this.layers.length}`,
+      'Take it from cache() of the model.',
+    )
+    if (this.length > 0 && this.owner !== model)
+      throw new VqValueError({
+        operation: 'IGPT.logits',
+        expected: "a cache that is empty or holds this model's keys",
+        received: 'one that holds those of another model',
+        remedy: 'Take a cache from cache() for each model and each batch of sequences.',
+      })
+    this.owner = model
+  }
+
   /** Room for all tokens, unless some were kept apart before. */
   inPlace(weights: DecoderWeights, batch: number, capacity: number): DecoderCache | undefined {
-    if (this.room === undefined && this.length === 0) this.room = new DecoderCache(weights, batch, capacity)
+    if (this.length > 0) return this.room
+    this.room?.dispose()
+    this.room = undefined
+    this.room = new DecoderCache(weights, batch, capacity)
     return this.room
   }
 

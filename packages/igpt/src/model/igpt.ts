@@ -108,6 +108,7 @@ export class IGPT extends Module {
         received: `${held + length}`,
         remedy: 'Make the model with a larger contextLength, or shorten the sequences.',
       })
+    cache?.expectOf(this, this.options.nLayers)
     const drops = this.training && this.options.dropout > 0
     if (cache !== undefined && canDecode() && !recording() && !drops) {
       const room = cache.inPlace(this.decoder, ids.shape[0] as number, contextLength)

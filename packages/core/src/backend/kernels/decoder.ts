@@ -2,6 +2,7 @@ import type { TensorInfo } from '@tensorflow/tfjs-core'
 import { activationCode } from '../../ops/activation.js'
 import type { DecodeAttributes } from '../../ops/decode.js'
 import type { DrawAttributes } from '../../ops/draw-tokens.js'
+import { badLogits } from '../../ops/draw-tokens.js'
 import { badId } from '../../ops/embedding.js'
 import type { KernelTable } from '../kernel.js'
 
@@ -49,6 +50,8 @@ export const decoder: KernelTable = {
     ]
     const how = [guidance, temperature, topK, topP, ...range, also.length]
     backend.run('DrawTokens', rows, classes, ...how, logits, ...given, copies, ids)
+    const bad = backend.core.args[0]
+    if (bad >= 0) throw badLogits(bad)
     for (const { dataId } of given) backend.disposeData(dataId)
     return ids
   },
