@@ -1,9 +1,11 @@
 // `npm run pack [-- FOLDER]`: tarballs of every package as npm would publish them, platform packages included, into
-// results/packages. Says what each weighs; one above its ceiling is an error.
+// results/packages. Says what each weighs; one above its ceiling is an error, and so is a library that asks for a newer system than
+// the README of its package says.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { tooNewIn } from '../native/npm/floors.mjs'
 import { stage } from '../native/npm/stage.mjs'
 
 const mebibyte = 2 ** 20
@@ -44,4 +46,19 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
       process.exitCode = 1
     }
   }
+  for (const file of ['core-linux-x64', 'core-cuda-linux-x64'].flatMap(librariesOf)) {
+    const symbols = tooNewIn(file)
+    if (symbols.length === 0) continue
+    console.error(
+      `${file} asks for a newer system than its README says: ${symbols.slice(0, 5).join(', ')}. Build on an older one (docs/releasing.md).`,
+    )
+    process.exitCode = 1
+  }
+}
+
+function librariesOf(name) {
+  const folder = resolve('native/npm', name)
+  return readdirSync(folder)
+    .filter(file => /\.(node|so)(\.|$)/.test(file))
+    .map(file => join(folder, file))
 }

@@ -148,9 +148,11 @@ template <class T>
 T arc_tangent(T a, T b) {
   return static_cast<T>(std::atan2(a, b));
 }
+// Squares of what 32 bits hold fit into double. Not hypot: that of a new glibc is in no older one.
 template <class T>
 T length(T re, T im) {
-  return static_cast<T>(std::hypot(re, im));
+  const double a = re, b = im;
+  return static_cast<T>(std::isinf(a) || std::isinf(b) ? std::numeric_limits<double>::infinity() : std::sqrt(a * a + b * b));
 }
 inline int32_t both_bits(int32_t a, int32_t b) { return a & b; }
 inline float both_bits(float, float) { fail(Error::kValue, "bits are of integers"); }

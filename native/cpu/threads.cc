@@ -126,7 +126,9 @@ class Pool {
       {
         std::unique_lock<std::mutex> lock(mutex_);
         ++asleep_;
-        wake_.wait(lock, [&] { return !jobs_.empty(); });
+        // Not wait(): that of a new C++ library is in no older one.
+        while (!wake_.wait_for(lock, std::chrono::hours(1), [&] { return !jobs_.empty(); })) {
+        }
         --asleep_;
         job = jobs_.front();
         part = take(job);

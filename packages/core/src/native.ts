@@ -55,10 +55,24 @@ export function tryNative(): NativeCore | undefined {
     operation: 'loading the native core',
     expected: `an addon for ${process.platform}-${process.arch}`,
     received: tried.join('; '),
-    remedy:
-      'Reinstall @vq/core without --omit=optional; in a clone run `npm run build`; or set VQ_NATIVE_PATH to a built vq.node.',
+    remedy: remedyFor(`${process.platform}-${process.arch}`, glibc()),
   })
   return undefined
+}
+
+/** What helps where the addon does not load. `glibc`: the version of the C library, undefined where it is another. */
+export function remedyFor(platform: string, glibc: string | undefined): string {
+  const own = 'in a clone run `npm run build`; or set VQ_NATIVE_PATH to a built vq.node.'
+  if (platform === 'linux-x64' && glibc !== undefined)
+    return `Reinstall @vq/core without --omit=optional (it needs glibc 2.34 or newer, here is ${glibc}); ${own}`
+  const where = platform === 'linux-x64' ? 'Linux without glibc, such as Alpine' : platform
+  return `No addon is published for ${where}: import '@tensorflow/tfjs-backend-cpu' for tensors, models and layers (nearest() and k-means need the addon); ${own}`
+}
+
+function glibc(): string | undefined {
+  if (process.platform !== 'linux') return undefined
+  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } }
+  return header.glibcVersionRuntime
 }
 
 // OpenMP, which oneDNN runs on, reads its settings when it is loaded. Threads that wait by spinning would keep a core from
