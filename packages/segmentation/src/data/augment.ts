@@ -32,8 +32,9 @@ export function augmentMasked(source: Dataset, options: AugmentMaskedOptions = {
   const { copies = 1, minScale = 0.5, maxAspect = 1.25, rotation = 10, flip = true } = options
   const { color = 0.3, keepFirst = false, seed = 0 } = options
   const [height, width, channels] = source.shape as [number, number, number]
+  const { extras } = source
   expectConfig(
-    source.shape.length === 3 && channels === 3 && height === width && source.extras !== undefined,
+    source.shape.length === 3 && channels === 3 && height === width && extras !== undefined,
     operation,
     'square colour images with masks',
     source.shape.join('×'),
@@ -71,7 +72,10 @@ export function augmentMasked(source: Dataset, options: AugmentMaskedOptions = {
       return out
     },
     extras: async indices => {
-      const { mask, ...rest } = (await source.extras?.(originals('augmentMasked.extras', indices))) as Extras
+      const { mask, ...rest } = (await extras.call(
+        source,
+        originals('augmentMasked.extras', indices),
+      )) as Extras
       expectConfig(
         mask !== undefined && mask.shape.length === 3,
         operation,
@@ -135,13 +139,7 @@ function everyPlace(
     }
 }
 
-function cutImage(
-  image: Float32Array,
-  edge: number,
-  window: Window,
-  size: number,
-  out: Float32Array,
-): void {
+function cutImage(image: Float32Array, edge: number, window: Window, size: number, out: Float32Array): void {
   const last = edge - 1
   everyPlace(window, size, (to, y, x) => {
     if (y < -0.5 || x < -0.5 || y > last + 0.5 || x > last + 0.5) return
@@ -150,8 +148,7 @@ function cutImage(
     const [below, right] = [Math.min(last, top + 1), Math.min(last, left + 1)]
     const [fy, fx] = [inY - top, inX - left]
     for (let c = 0; c < 3; c++) {
-      const upper =
-        image[(top * edge + left) * 3 + c]! * (1 - fx) + image[(top * edge + right) * 3 + c]! * fx
+      const upper = image[(top * edge + left) * 3 + c]! * (1 - fx) + image[(top * edge + right) * 3 + c]! * fx
       const lower =
         image[(below * edge + left) * 3 + c]! * (1 - fx) + image[(below * edge + right) * 3 + c]! * fx
       out[to * 3 + c] = upper * (1 - fy) + lower * fy

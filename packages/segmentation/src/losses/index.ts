@@ -77,8 +77,7 @@ export function segmentationLoss(
     focal: focalLoss(logits, labels, options),
   }
   const loss = tf.tidy(
-    () =>
-      tf.addN([tf.mul(parts.ce, ce), tf.mul(parts.dice, dice), tf.mul(parts.focal, focal)]) as tf.Scalar,
+    () => tf.addN([tf.mul(parts.ce, ce), tf.mul(parts.dice, dice), tf.mul(parts.focal, focal)]) as tf.Scalar,
   )
   return { loss, parts }
 }

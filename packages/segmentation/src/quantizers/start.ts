@@ -1,4 +1,4 @@
-import { expectShape, tf } from '@vq/core'
+import { expectShape, type tf } from '@vq/core'
 import type { StateDict } from '@vq/core/io'
 import { type BaseQuantizer, ResidualVQ, VectorQuantizer } from '@vq/quantizers'
 import { principalAxes } from './principal-axes.js'
