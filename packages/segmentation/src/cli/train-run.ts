@@ -18,8 +18,10 @@ import { claimFolder } from './run-folder.js'
 
 export interface RunResult {
   out: string
-  /** Of the best weights, on the validation images. */
+  /** Of the weights of the best evaluation, on the validation images. */
   evaluation: Evaluation
+  /** Of the last weights, which nothing was chosen by. */
+  last: Evaluation
   latency: Latency
   parameters: number
   epochs: number
@@ -76,17 +78,19 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
       { say, ...(signal && { signal }), ...(task && watchedBy(task)) },
     )
     await saveSegmentation(join(out, 'last.safetensors'), model, config)
-    const bestStep = await fitted.useBest()
-    await saveSegmentation(join(out, 'best.safetensors'), model, config)
-    const evaluation = await evaluateSegmentation(model, fitted.validation, {
+    const measured = {
       classes: data.classes,
       batchSize: flags.batchSize,
       fromFeatures: fitted.fromFeatures,
-    })
+    }
+    const last = await evaluateSegmentation(model, fitted.validation, measured)
+    const bestStep = await fitted.useBest()
+    await saveSegmentation(join(out, 'best.safetensors'), model, config)
+    const evaluation = await evaluateSegmentation(model, fitted.validation, measured)
     const [train, validation] = fitted.features
     const cpu = process.cpuUsage(started.cpu)
     const result: RunResult = {
-      ...{ out, evaluation, bestStep, epochs: flags.epochs },
+      ...{ out, evaluation, last, bestStep, epochs: flags.epochs },
       latency: latencyOf(model, flags.imageSize),
       parameters: model.parameterCount(),
       wallSeconds: (performance.now() - started.wall) / 1000,

@@ -1,5 +1,5 @@
 import { expectConfig, expectOneOf, type Random } from '@vq/core'
-import type { BaseQuantizer } from '@vq/quantizers'
+import { type BaseQuantizer, ResidualVQ } from '@vq/quantizers'
 import {
   FSQWithProjection,
   LFQWithProjection,
@@ -61,5 +61,5 @@ function given<T extends object>(options: T): Given<T> {
 
 /** Codes of a vector: 1, or as many as there are levels behind one another. */
 export function codesPerVector(quantizer: BaseQuantizer): number {
-  return 'numQuantizers' in quantizer ? (quantizer.numQuantizers as number) : 1
+  return quantizer instanceof ResidualVQ ? quantizer.options.numQuantizers : 1
 }
