@@ -4,6 +4,7 @@ import { VqConfigError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import { trainingCurves } from '@vq/models/plot'
 import type { StepEvent, ValidationEvent } from '@vq/models/train'
+import type { FeatureData } from '../cache/features.js'
 import { ClearMLTask } from '../clearml/clearml.js'
 import type { MaskDataModule } from '../data/module.js'
 import { type Evaluation, evaluateSegmentation, type Latency, latencyOf } from '../measure/index.js'
@@ -63,6 +64,7 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
         parameters: { ...flags, ...quantizer },
       })
     : undefined
+  let features: readonly FeatureData[] = []
   try {
     const fitted = await fitSegmentation(
       model,
@@ -77,6 +79,7 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
       },
       { say, ...(signal && { signal }), ...(task && watchedBy(task)) },
     )
+    features = fitted.features
     await saveSegmentation(join(out, 'last.safetensors'), model, config)
     const measured = {
       classes: data.classes,
@@ -107,7 +110,6 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
     await writeFileAtomic(join(out, 'results.json'), `${JSON.stringify(result, null, 2)}\n`)
     if (fitted.history.metrics.length > 0)
       await (await trainingCurves(fitted.history.metrics)).save(join(out, 'training_curves.png'))
-    await Promise.all(fitted.features.map(file => file.close()))
     await task?.scalars(bestStep, 'validation, best', {
       meanIou: evaluation.meanIou,
       ...Object.fromEntries(evaluation.classes.map(c => [`IoU ${c.name}`, c.iou])),
@@ -120,6 +122,7 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
     await task?.finish(stopped ? 'stopped' : 'failed', (error as Error).message.slice(0, 500))
     throw error
   } finally {
+    await Promise.all(features.map(file => file.close()))
     model.dispose()
   }
 }

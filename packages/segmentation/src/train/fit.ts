@@ -69,19 +69,26 @@ async function fitFrozen(
     ...{ folder, batchSize, copies },
     augment: { ...augment, seed },
   })
-  const validation = await featureData(model, data.dataset('val'), { folder, batchSize })
-  say(savings([train, validation], epochs))
-  const stage = new FeatureStage(model, await sampleVectors(train.data, mostStartVectors))
-  const loader = trainLoader(train.data, batchSize, seed)
-  const history = await new Trainer({ ...shared(settings), ...callbacks, epochs }).fit(stage, loader, {
-    validation: new DataLoader(validation.data, { batchSize, shuffle: false }),
-  })
-  return {
-    history,
-    validation: validation.data,
-    fromFeatures: true,
-    features: [train, validation],
-    useBest: () => loadBest(settings.out, stage),
+  const features = [train]
+  try {
+    const validation = await featureData(model, data.dataset('val'), { folder, batchSize })
+    features.push(validation)
+    say(savings(features, epochs))
+    const stage = new FeatureStage(model, await sampleVectors(train.data, mostStartVectors))
+    const loader = trainLoader(train.data, batchSize, seed)
+    const history = await new Trainer({ ...shared(settings), ...callbacks, epochs }).fit(stage, loader, {
+      validation: new DataLoader(validation.data, { batchSize, shuffle: false }),
+    })
+    return {
+      history,
+      validation: validation.data,
+      fromFeatures: true,
+      features,
+      useBest: () => loadBest(settings.out, stage),
+    }
+  } catch (error) {
+    await Promise.all(features.map(file => file.close()))
+    throw error
   }
 }
 
