@@ -70,24 +70,22 @@ export async function evaluateSegmentation(
   const taken: { before: number[]; after: number[] } = { before: [], after: [] }
   for await (const { values, shape, extras } of new DataLoader(data, { batchSize, shuffle: false })) {
     const mask = extras!.mask!
-    const found = tf.tidy(() => {
+    const tensors = tf.tidy(() => {
       const x = tf.tensor(values, shape)
       const features = fromFeatures ? (x as tf.Tensor4D) : model.features(x)
-      const { quantizer } = model
-      const squeezed = quantizer?.forward(features)
+      const squeezed = model.quantizer?.forward(features)
       const size = mask.shape.slice(1) as [number, number]
-      const classesOf = tf.argMax(model.backbone.classify(squeezed?.quantized ?? features, size), 3)
-      return {
-        guess: classesOf.dataSync().slice(),
-        ...(squeezed && {
-          indices: squeezed.indices.dataSync().slice() as Int32Array,
-          before: features.dataSync().slice() as Float32Array,
-          after: squeezed.quantized.dataSync().slice() as Float32Array,
-        }),
-      }
-    }) as unknown as { guess: Int32Array; indices?: Int32Array; before?: Float32Array; after?: Float32Array }
-    confusion.add(mask.values, found.guess)
-    const { indices, before, after } = found
+      const guess = tf.argMax(model.backbone.classify(squeezed?.quantized ?? features, size), 3)
+      return [guess, ...(squeezed ? [squeezed.indices, features, squeezed.quantized] : [])]
+    })
+    const [guess, indices, before, after] = tensors.map(t => t.dataSync().slice()) as [
+      Int32Array,
+      Int32Array?,
+      Float32Array?,
+      Float32Array?,
+    ]
+    tf.dispose(tensors)
+    confusion.add(mask.values, guess)
     if (indices === undefined || before === undefined || after === undefined) continue
     codes.push(indices)
     errors.add(before, after)
@@ -174,12 +172,11 @@ function alongAxes(features: Float32Array, dim: number, k: number): { features: 
   const scores = tf.tidy(() => {
     const rows = tf.tensor2d(features, [features.length / dim, dim])
     const { axes } = principalAxes(rows, k)
-    return tf
-      .matMul(rows, tf.tensor2d(axes, [k, dim]), false, true)
-      .dataSync()
-      .slice()
-  }) as unknown as Float32Array
-  return { features: scores, dim: k }
+    return tf.matMul(rows, tf.tensor2d(axes, [k, dim]), false, true)
+  })
+  const values = scores.dataSync<'float32'>().slice()
+  scores.dispose()
+  return { features: values, dim: k }
 }
 
 // `share` of an item's vectors, at least one of each batch where any are wanted.

@@ -19,7 +19,9 @@ export function principalAxes(rows: tf.Tensor2D, k: number): PrincipalAxes {
   const [n, dim] = rows.shape
   expectShape(n > 1 && k <= dim, 'principalAxes', `at least two rows of at least ${k}`, `[${n}, ${dim}]`, '')
   const width = Math.min(dim, k + extra)
-  return tf.tidy(() => {
+  let found: PrincipalAxes | undefined
+  // Arrays are handed out through a variable: tidy would look for tensors at every number of what is returned.
+  tf.tidy(() => {
     const mean = tf.mean(rows, 0) as tf.Tensor1D
     const centred = tf.sub(rows, mean) as tf.Tensor2D
     let basis = orthonormal(new Random(0).fillNormal(new Float32Array(dim * width)), dim, width)
@@ -31,12 +33,13 @@ export function principalAxes(rows: tf.Tensor2D, k: number): PrincipalAxes {
     const small = Float64Array.from(tf.div(tf.matMul(scores, scores, true), n).dataSync())
     const { values, vectors } = symmetricEigen(small, width)
     const turn = tf.tensor2d(Float32Array.from(vectors.subarray(0, k * width)), [k, width])
-    return {
+    found = {
       mean: mean.dataSync().slice() as Float32Array,
       axes: tf.matMul(turn, basis, false, true).dataSync().slice() as Float32Array,
       deviations: Float32Array.from(values.subarray(0, k), v => Math.sqrt(Math.max(0, v))),
     }
-  }) as unknown as PrincipalAxes
+  })
+  return found as unknown as PrincipalAxes
 }
 
 // Gram and Schmidt, each column twice; [D, width] row by row in and out.

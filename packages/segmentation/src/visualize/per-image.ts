@@ -56,10 +56,8 @@ export function predictions(
   values: ArrayLike<number>,
   shape: readonly number[],
 ): Int32Array {
-  return tf.tidy(() =>
-    model
-      .predict(tf.tensor(values as Float32Array, [...shape]))
-      .dataSync()
-      .slice(),
-  ) as unknown as Int32Array
+  const classes = tf.tidy(() => model.predict(tf.tensor(values as Float32Array, [...shape])))
+  const found = classes.dataSync<'int32'>().slice()
+  classes.dispose()
+  return found
 }
