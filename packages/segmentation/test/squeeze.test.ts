@@ -196,6 +196,19 @@ describe('features that are computed once', () => {
     for (const file of [first, again]) await file.close()
   })
 
+  test('that were aborted leave nothing behind', async () => {
+    const options = { folder: join(folder, 'aborted'), batchSize: 2 }
+    const controller = new AbortController()
+    const onProgress = (done: number): void => {
+      if (done === 2) controller.abort()
+    }
+    const { signal } = controller
+    const failure = await featureData(squeezed('none'), halves(5), { ...options, signal, onProgress }).catch(
+      e => e,
+    )
+    expect([failure.name, readdirSync(options.folder)]).toEqual(['AbortError', []])
+  })
+
   test('of a file that was damaged are refused or computed anew', async () => {
     const [model, data] = [squeezed('none'), halves(3)]
     const options = { folder: join(folder, 'damaged') }

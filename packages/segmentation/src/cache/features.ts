@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { tf } from '@vq/core'
+import { tf, VqAbortError } from '@vq/core'
 import type { Dataset, Extras } from '@vq/models/data'
 import { type AugmentMaskedOptions, augmentMasked } from '../data/augment.js'
 import type { SqueezeModule } from '../model/squeeze-module.js'
@@ -14,6 +14,8 @@ export interface FeatureDataOptions {
   copies?: number
   /** What the other versions are like. */
   augment?: Omit<AugmentMaskedOptions, 'copies' | 'keepFirst' | 'size'>
+  /** Ends the computation; nothing of it stays. */
+  signal?: AbortSignal
   /** Told how far it is. */
   onProgress?: (done: number, total: number) => void
 }
@@ -32,7 +34,7 @@ export async function featureData(
   images: Dataset,
   options: FeatureDataOptions,
 ): Promise<FeatureData> {
-  const { folder, batchSize = 4, copies = 1, augment = {}, onProgress } = options
+  const { folder, batchSize = 4, copies = 1, augment = {}, signal, onProgress } = options
   const all = copies > 1 ? augmentMasked(images, { ...augment, copies, keepFirst: true }) : images
   const how = JSON.stringify({
     size: images.shape,
@@ -50,6 +52,9 @@ export async function featureData(
   const file = await openFeatures(
     { folder, key, count: all.length, shape },
     async (from, to) => {
+      // Signals come between turns of the event loop.
+      await new Promise(resolve => setImmediate(resolve))
+      if (signal?.aborted) throw new VqAbortError('featureData', signal.reason)
       const batch = await all.batch(Int32Array.from({ length: to - from }, (_, i) => from + i))
       const features = tf.tidy(() => {
         const x = tf.tensor4d(batch, [to - from, size, size, channels])

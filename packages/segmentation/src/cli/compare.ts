@@ -16,7 +16,7 @@ interface CompareFlags extends TrainFlags, Omit<QuantizerFlags, 'quantizerType'>
   quantizerTypes: readonly QuantizerType[]
 }
 
-export function compareCommand(): Command {
+export function compareCommand(signal: AbortSignal): Command {
   const command = new Command('compare')
     .description('train all quantizers on the same features: one table and a plot of rate against quality')
     .addOption(
@@ -30,12 +30,15 @@ export function compareCommand(): Command {
       '\nExample:\n  vq-segment compare --model small --weights outputs/backbone --image-size 128 --codebook-size 256 --epochs 20',
     )
     .action(async (flags: CompareFlags) => {
-      await compare(flags)
+      await compare(flags, signal)
     })
 }
 
 /** Trains every quantizer on the features of one frozen backbone; writes comparison.md, comparison.json, rate_quality.png. */
-export async function compare(flags: CompareFlags): Promise<{ name: QuantizerType; result: RunResult }[]> {
+export async function compare(
+  flags: CompareFlags,
+  signal: AbortSignal,
+): Promise<{ name: QuantizerType; result: RunResult }[]> {
   const { quantizerTypes: names, outputDir, experimentName, levels, ...rest } = flags
   if (!isFrozen(flags))
     throw new VqConfigError({
@@ -61,7 +64,7 @@ export async function compare(flags: CompareFlags): Promise<{ name: QuantizerTyp
         taskName: `${flags.taskName ?? experimentName} ${name}`,
         resume: (flags.resume ?? false) && begun,
       },
-      { quantizer: { ...settings, vqLossWeight: flags.vqLossWeight }, say, data },
+      { quantizer: { ...settings, vqLossWeight: flags.vqLossWeight }, say, data, signal },
     )
     runs.push({ name, result })
   }

@@ -8,7 +8,7 @@ export const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
 
-export function squeezeCommand(): Command {
+export function squeezeCommand(signal: AbortSignal): Command {
   const command = new Command('squeeze')
     .description('train a segmentation network whose features pass through a quantizer')
     .addOption(
@@ -25,11 +25,11 @@ Examples:
     .action(async (flags: TrainFlags & QuantizerFlags) => {
       const settings = quantizerSettings(flags, say)
       const { vqLossWeight } = flags
-      await trainRun(flags, { quantizer: { ...settings, vqLossWeight }, say })
+      await trainRun(flags, { quantizer: { ...settings, vqLossWeight }, say, signal })
     })
 }
 
-export function baselineCommand(): Command {
+export function baselineCommand(signal: AbortSignal): Command {
   return addTrainFlags(
     new Command('baseline').description('train the same network without a quantizer'),
     'segmentation_baseline',
@@ -42,6 +42,6 @@ Examples:
   vq-segment baseline --model small --image-size 128 --epochs 60 --lr 2e-3 --schedule cosine --loss-type combined --experiment-name backbone`,
     )
     .action(async (flags: TrainFlags) => {
-      await trainRun(flags, { quantizer: { type: 'none', vqLossWeight: 0 }, say })
+      await trainRun(flags, { quantizer: { type: 'none', vqLossWeight: 0 }, say, signal })
     })
 }

@@ -21,7 +21,7 @@ interface VisualizeFlags extends DataFlags {
   outputDir: string
 }
 
-export function visualizeCommand(): Command {
+export function visualizeCommand(signal: AbortSignal): Command {
   const command = new Command('visualize')
     .description('draw the best and the worst results of a squeezed network beside a baseline')
     .requiredOption('--vq-checkpoint <path>', 'what squeeze wrote: a file or its folder')
@@ -40,10 +40,10 @@ export function visualizeCommand(): Command {
       'after',
       '\nThe border and the size of the images are those of the checkpoints.\nExample:\n  vq-segment visualize --vq-checkpoint outputs/vq_squeeze --baseline-checkpoint outputs/segmentation_baseline',
     )
-    .action(visualize)
+    .action((flags: VisualizeFlags) => visualize(flags, signal))
 }
 
-async function visualize(flags: VisualizeFlags): Promise<void> {
+async function visualize(flags: VisualizeFlags, signal: AbortSignal): Promise<void> {
   const { vqCheckpoint, baselineCheckpoint, datasetSplit: split, nBest, nWorst, outputDir, batchSize } = flags
   const squeezed = await loadSegmentation(vqCheckpoint)
   const baseline = await loadSegmentation(baselineCheckpoint)
@@ -61,7 +61,10 @@ async function visualize(flags: VisualizeFlags): Promise<void> {
       })
     const images = data.dataset(split)
     const models = { baseline: baseline.model, squeezed: squeezed.model }
-    const compared = await compareOnImages(models, images, { classes: config.classes.length, batchSize })
+    const compared = await compareOnImages(models, images, {
+      classes: config.classes.length,
+      ...{ batchSize, signal },
+    })
     const ranked = [...compared.images].sort((a, b) => b.squeezed - a.squeezed || a.index - b.index)
     const folder = join(outputDir, config.backbone.model)
     for (const [kind, chosen] of [

@@ -65,13 +65,14 @@ async function fitFrozen(
   say: (line: string) => void,
 ): Promise<Fitted> {
   const { cache: folder, batchSize, seed, epochs, copies, augment } = settings
+  const stop = callbacks.signal ? { signal: callbacks.signal } : {}
   const train = await featureData(model, data.dataset('train'), {
-    ...{ folder, batchSize, copies },
+    ...{ folder, batchSize, copies, ...stop },
     augment: { ...augment, seed },
   })
   const features = [train]
   try {
-    const validation = await featureData(model, data.dataset('val'), { folder, batchSize })
+    const validation = await featureData(model, data.dataset('val'), { folder, batchSize, ...stop })
     features.push(validation)
     say(savings(features, epochs))
     const stage = new FeatureStage(model, await sampleVectors(train.data, mostStartVectors))

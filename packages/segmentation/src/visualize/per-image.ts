@@ -1,4 +1,4 @@
-import { tf } from '@vq/core'
+import { tf, VqAbortError } from '@vq/core'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { Confusion } from '../measure/scores.js'
 import type { SqueezeModule } from '../model/squeeze-module.js'
@@ -23,7 +23,7 @@ export interface Compared {
 export async function compareOnImages(
   models: { baseline: SqueezeModule; squeezed: SqueezeModule },
   data: Dataset,
-  { classes, batchSize }: { classes: number; batchSize: number },
+  { classes, batchSize, signal }: { classes: number; batchSize: number; signal?: AbortSignal },
 ): Promise<Compared> {
   const all = { baseline: new Confusion(classes), squeezed: new Confusion(classes) }
   const images: ImageResult[] = []
@@ -31,6 +31,7 @@ export async function compareOnImages(
     batchSize,
     shuffle: false,
   })) {
+    if (signal?.aborted) throw new VqAbortError('compareOnImages', signal.reason)
     const truth = extras!.mask!.values
     const pixels = truth.length / indices.length
     const predicted = {
