@@ -26,10 +26,11 @@ const settings = (name: string): FitSettings => ({
   ...{ seed: 3, out: join(folder, name), resume: false, overwrite: false },
   ...{ cache: join(folder, 'cache'), copies: 1, augment: {} },
 })
+// More codes than a batch of 3 images has feature vectors (48).
 const make = (freezeBackbone: boolean): SqueezeModule => {
   const random = new Random(1)
   const backbone = createBackbone(presetOf({ model: 'small', numClasses: 3, headWidth: 8 }), random)
-  const quantizer = createQuantizer({ type: 'vq', codebookSize: 8, bottleneckDim: 4 }, 128, random)
+  const quantizer = createQuantizer({ type: 'vq', codebookSize: 60, bottleneckDim: 4 }, 128, random)
   return new SqueezeModule({ backbone, quantizer, freezeBackbone })
 }
 

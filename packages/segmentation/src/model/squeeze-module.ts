@@ -49,6 +49,8 @@ export class SqueezeModule extends Module {
   readonly vqLossWeight: number
   readonly normalization: Normalization
   readonly frozenBackbone: boolean
+  /** Where set, what `prepare` starts the quantizer from, features [N, D] row by row, instead of the first batch. */
+  startVectors: (() => Promise<Float32Array>) | undefined
   private readonly lossOptions: LossOptions
 
   constructor(options: SqueezeModuleOptions) {
@@ -114,7 +116,13 @@ export class SqueezeModule extends Module {
     if (this.quantizer === undefined) return
     // As the codes will see them later, not by the statistics of this batch.
     this.eval()
-    const rows = tf.tidy(() => tf.reshape(this.features(images), [-1, this.backbone.featureDim]))
+    const given = await this.startVectors?.()
+    const dim = this.backbone.featureDim
+    const rows = tf.tidy(() =>
+      given === undefined
+        ? tf.reshape(this.features(images), [-1, dim])
+        : tf.tensor2d(given, [given.length / dim, dim]),
+    )
     this.train()
     try {
       await startQuantizer(this.quantizer, rows as tf.Tensor2D)

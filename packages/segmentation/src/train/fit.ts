@@ -1,4 +1,5 @@
 // Training of the head and the quantizer behind features that were computed once, or of everything from scratch.
+import { tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
 import { AdamW } from '@vq/core/optim'
 import { DataLoader, type Dataset } from '@vq/models/data'
@@ -44,6 +45,7 @@ export interface Fitted {
 
 /** At most so many feature vectors start a codebook. */
 const mostStartVectors = 50_000
+const vectorsPerCode = 8
 
 export async function fitSegmentation(
   model: SqueezeModule,
@@ -103,6 +105,7 @@ async function fitWhole(
   const images = data.dataset('train')
   // One version of each image per epoch, in an order over all: every version is seen once.
   const all = augmentMasked(images, { ...augment, copies: epochs, seed })
+  model.startVectors = () => startVectors(model, images)
   const loader = trainLoader(all, batchSize, seed)
   const steps = loader.stepsPerEpoch
   const trainer = new Trainer({
@@ -123,6 +126,31 @@ async function fitWhole(
     features: [],
     useBest: () => loadBest(settings.out, model),
   }
+}
+
+/** Features of so many images, evenly spread, that there are some for each code. */
+async function startVectors(model: SqueezeModule, images: Dataset): Promise<Float32Array> {
+  const featuresOf = async (indices: Int32Array): Promise<tf.Tensor4D> => {
+    const batch = await images.batch(indices)
+    return tf.tidy(() => model.features(tf.tensor(batch, [indices.length, ...images.shape])))
+  }
+  const first = await featuresOf(Int32Array.of(0))
+  const shape = first.shape.slice(1)
+  first.dispose()
+  const places = shape[0]! * shape[1]!
+  const wanted = Math.max(64, Math.ceil((vectorsPerCode * (model.quantizer?.codebookSize ?? 0)) / places))
+  const count = Math.min(images.length, wanted)
+  const data: Dataset = {
+    length: count,
+    shape,
+    batch: async indices => {
+      const features = await featuresOf(indices.map(i => Math.floor((i * images.length) / count)))
+      const values = features.dataSync<'float32'>().slice()
+      features.dispose()
+      return values
+    },
+  }
+  return sampleVectors(data, mostStartVectors)
 }
 
 function trainLoader(data: Dataset, batchSize: number, seed: number): DataLoader {
