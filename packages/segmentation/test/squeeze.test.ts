@@ -2,12 +2,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf, VqConfigError, VqFormatError, VqShapeError } from '@vq/core'
+import { loadSafetensors, saveSafetensors } from '@vq/core/io'
 import { moduleContract, runContract } from '@vq/core/testing'
 import { ArrayDataset, DataLoader } from '@vq/models/data'
 import { linearCka } from '@vq/models/evaluate'
 import { Trainer } from '@vq/models/train'
 import {
   BaselineModule,
+  buildModel,
   codesPerVector,
   createQuantizer,
   evaluateSegmentation,
@@ -15,11 +17,15 @@ import {
   featureData,
   LFQWithProjection,
   latencyOf,
+  loadSegmentation,
+  presetOf,
   type QuantizerSettings,
   quantizerTypes,
   ResidualVQWithProjection,
   ResNetSegmentationBackbone,
+  type SegmentationConfig,
   SqueezeModule,
+  saveSegmentation,
   similarityOf,
   startQuantizer,
   VQWithProjection,
@@ -229,6 +235,56 @@ describe('features that are computed once', () => {
     await short.close()
     // Written under another name first: nothing of that is left.
     expect(readdirSync(options.folder).filter(name => name.startsWith('.'))).toEqual([])
+  })
+})
+
+describe('checkpoints', () => {
+  const config = (model = presetOf({ model: 'small', numClasses: 2, headWidth: 4 })): SegmentationConfig => ({
+    backbone: model,
+    quantizer: { type: 'vq', codebookSize: 8, bottleneckDim: 4 },
+    ...{ classes: ['a', 'b'], imageSize: 32, normalization: 'half', lossType: 'dice', vqLossWeight: 0.2 },
+  })
+
+  test('give back the network, whatever it was trained with', async () => {
+    const file = join(folder, 'whole.safetensors')
+    const model = buildModel(config(), new Random(3)).eval()
+    await saveSegmentation(file, model, config())
+    const { model: again, config: read } = await loadSegmentation(file)
+    expect(read).toMatchObject(config())
+    expect([again.lossType, again.normalization, again.vqLossWeight]).toEqual(['dice', 'half', 0.2])
+    const x = tf.randomUniform([1, 32, 32, 3], 0, 1, 'float32', 2)
+    expect(tf.max(tf.abs(tf.sub(again.predict(x), model.predict(x)))).dataSync()[0]).toBe(0)
+    again.dispose()
+  })
+
+  test('whose header is damaged or asks for more than the file holds are refused', async () => {
+    const { tensors } = await loadSafetensors(join(folder, 'whole.safetensors'))
+    const small = config().backbone
+    const kind = { formatVersion: 1, kind: 'segmentation' }
+    for (const [text, message] of [
+      ['{', /segmentation checkpoint/],
+      [JSON.stringify({ ...kind, ...config(), formatVersion: 2 }), /version 2/],
+      [JSON.stringify({ ...kind, classes: [] }), /segmentation checkpoint/],
+      [JSON.stringify({ ...kind, ...config({ ...small, headWidth: 1e9 }) }), /1000000000/],
+      [
+        JSON.stringify({ ...kind, ...config({ ...small, resnet: { ...small.resnet!, depths: [4000] } }) }),
+        /4000/,
+      ],
+      [
+        JSON.stringify({ ...kind, ...config(), quantizer: { type: 'vq', codebookSize: 2 ** 30 } }),
+        /1073741824/,
+      ],
+      [JSON.stringify({ ...kind, ...config({ ...small, headWidth: 5 }) }), /headWidth|shape|\[/],
+    ] as const) {
+      const file = join(folder, 'header.safetensors')
+      await saveSafetensors(file, tensors, { config: text })
+      const failure = await loadSegmentation(file).catch(error => error)
+      expect([text, failure instanceof VqFormatError, message.test(failure.message)]).toEqual([
+        text,
+        true,
+        true,
+      ])
+    }
   })
 })
 

@@ -71,7 +71,9 @@ export async function readSegmentation(
 ): Promise<{ file: string; config: SegmentationConfig; state: StateDict }> {
   const file = await checkpointFile(path)
   const { tensors: state, metadata } = await loadSafetensors(file)
-  return { file, config: configOf(file, metadata.config), state }
+  const config = configOf(file, metadata.config)
+  expectFits(file, config, state)
+  return { file, config, state }
 }
 
 /** The network in a checkpoint, in evaluation mode. Throws as `readSegmentation`. */
@@ -97,11 +99,42 @@ function configOf(file: string, text: string | undefined): SegmentationConfig {
   } catch {
     // Said below.
   }
-  if (value?.kind === 'segmentation' && value.formatVersion === formatVersion) return value
+  const isObject = (part: unknown): boolean => typeof part === 'object' && part !== null
+  const whole =
+    value?.kind === 'segmentation' &&
+    isObject(value.backbone) &&
+    isObject(value.quantizer) &&
+    Array.isArray(value.classes)
+  if (whole && value?.formatVersion === formatVersion) return value
   throw new VqFormatError({
     operation: `reading ${file}`,
     expected: `a segmentation checkpoint of format version ${formatVersion}`,
     received: value?.kind === 'segmentation' ? `version ${value.formatVersion}` : 'another file',
     remedy: 'Pass what vq-segment squeeze or baseline wrote.',
   })
+}
+
+/** A header that was tampered with may not make networks of any size: no number is larger than what the file holds. */
+function expectFits(file: string, config: SegmentationConfig, state: StateDict): void {
+  const tensors = Object.values(state)
+  const largest = tensors.reduce((most, { shape }) => Math.max(most, ...shape), 4096)
+  const { codebookSize = 0, bottleneckDim = 0, numQuantizers = 0, type } = config.quantizer
+  const learned = type === 'vq' || type === 'rvq' ? codebookSize : 0
+  const { vit, resnet } = config.backbone
+  const blocks = [vit?.numLayers ?? 0, ...(Array.isArray(resnet?.depths) ? resnet.depths : []), numQuantizers]
+  const tooLarge =
+    numbersIn([config.backbone, learned, bottleneckDim]).find(n => !(Math.abs(n) <= largest)) ??
+    numbersIn(blocks).find(n => !(n <= tensors.length))
+  if (tooLarge === undefined) return
+  throw new VqFormatError({
+    operation: `reading ${file}`,
+    expected: 'a network of the size of its weights',
+    received: `the number ${tooLarge} in its configuration`,
+    remedy: 'The file is damaged: train again, or fetch it again.',
+  })
+}
+
+function numbersIn(value: unknown): number[] {
+  if (typeof value === 'number') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(numbersIn) : []
 }
