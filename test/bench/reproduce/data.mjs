@@ -24,6 +24,8 @@ const sets = {
     files: ['pets/index.csv', 'pets/images', 'pets/trimaps'],
     read: async () => ({ path: `${folder}pets` }),
   },
+  // What a job draws by itself.
+  drawn: { files: [], read: async () => ({}) },
   agNews: {
     files: ['text/ag_news_test.csv'],
     read: () =>

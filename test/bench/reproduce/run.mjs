@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
-import { codes, rqvae, secondHalf, vqvae } from './cifar10.mjs'
+import { codes, rqvae, secondHalf, vqvae, vqvaeSeeds } from './cifar10.mjs'
 import { load, missing } from './data.mjs'
+import { igpt } from './igpt.mjs'
 import * as mnistVae from './mnist-vae.mjs'
 import { pets } from './pets.mjs'
 import { agNews, cifarProbe } from './semantic-ids.mjs'
@@ -16,10 +17,12 @@ import { throughput } from './throughput.mjs'
 
 const jobs = {
   'cifar10-vqvae': vqvae,
+  'cifar10-seeds': vqvaeSeeds,
   'cifar10-second-half': secondHalf,
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,
   'mnist-vae': mnistVae,
+  igpt,
   'agnews-ids': agNews,
   'cifar10-ids': cifarProbe,
   'ids-throughput': throughput,
@@ -94,10 +97,11 @@ function document(all) {
 
 Written by \`npm run reproduce\`. Where PyTorch stands beside, both sides start from the same weights and see the same batches (of the
 VAE also the same noise). Adam at 1e-3. CIFAR-10 is 4,000 training and 1,000 test images from 0 to 1, in batches of 64, gradients
-clipped at norm 1; MNIST is binarised at one half, in batches of 128, not clipped. AG News is its 7,600 test texts, title and
-description; semantic IDs of it and of CIFAR-10 are of the pipeline's templates, which see no labels. The pets are the 305 of
-\`pets/index.csv\` that are faithful, every fifth of them held out, at 128 pixels; pet, background and border are three classes, and
-the weights are the last ones, which the held-out images had no part in choosing. Times are as they came, with whatever else the machine did.
+clipped at norm 1; MNIST is binarised at one half, in batches of 128, not clipped; the transformer's sequences come in batches of 128,
+clipped at norm 1. AG News is its 7,600 test texts, title and description; semantic IDs of it and of CIFAR-10 are of the pipeline's
+templates, which see no labels. The pets are the 305 of \`pets/index.csv\` that are faithful, every fifth of them held out, at 128
+pixels; pet, background and border are three classes, and the weights are the last ones, which the held-out images had no part in
+choosing. Times are as they came, with whatever else the machine did.
 
 ${parts.join('\n')}`
 }
