@@ -247,14 +247,16 @@ onBackends(() => {
     })
 
     it('Dropout with a generator of its own goes on from its state, plain JSON', () => {
-      const x = tf.ones([40])
-      const [one, other] = [3, 8].map(seed => new Dropout({ rate: 0.5, random: new Random(seed) }))
-      one.forward(x)
-      const state = JSON.parse(JSON.stringify(one.extraState()))
-      const next = one.forward(x).dataSync()
-      expect(other.forward(x).dataSync()).not.toEqual(next)
-      other.loadExtraState(state)
-      expect(other.forward(x).dataSync()).toEqual(next)
+      tf.tidy(() => {
+        const x = tf.ones([40])
+        const [one, other] = [3, 8].map(seed => new Dropout({ rate: 0.5, random: new Random(seed) }))
+        one.forward(x)
+        const state = JSON.parse(JSON.stringify(one.extraState()))
+        const next = one.forward(x).dataSync()
+        expect(other.forward(x).dataSync()).not.toEqual(next)
+        other.loadExtraState(state)
+        expect(other.forward(x).dataSync()).toEqual(next)
+      })
       expect(new Dropout({ rate: 0.5 }).extraState()).toBeUndefined()
     })
 
