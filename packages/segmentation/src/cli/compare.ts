@@ -73,8 +73,8 @@ export async function compare(
   await writeFileAtomic(join(out, 'comparison.json'), `${JSON.stringify(runs, null, 2)}\n`)
   const figure = await sensitivity(
     runs.map(({ name, result }) => ({
-      // Features that are not quantized are float32 numbers.
-      value: result.evaluation.codes?.bits.nominal ?? 32 * featureDimOf(runs),
+      // Features that are not quantized are float32 numbers; the axis names every value, so these are short.
+      value: Math.round(10 * (result.evaluation.codes?.bits.nominal ?? 32 * featureDimOf(runs))) / 10,
       result: result.evaluation.meanIou,
       series: name,
     })),
