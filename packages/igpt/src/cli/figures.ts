@@ -1,26 +1,37 @@
 import { join } from 'node:path'
 import { tf } from '@vq/core'
-import type { VQVAE } from '@vq/models'
+import { ArrayDataset } from '@vq/models/data'
 import { convergence, sampleGrid } from '@vq/models/plot'
 import type { Multimodal } from '../artifact.js'
 import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
 import type { SamplingOptions } from '../generate/sample.js'
+import { type ImageModel, imagesOfCodes } from '../images/image-model.js'
+import { imageTokens } from '../train/tokens.js'
 import type { Captioned, StageResult } from '../train/two-stage.js'
 
 /** Images of codes, values 0 to 1: [N, H, W, C]. */
 export function drawn(
-  images: VQVAE,
+  images: ImageModel,
   codes: readonly Int32Array[],
 ): { values: Float32Array; shape: number[] } {
-  const rows = codes.map(row => Array.from(row))
-  const result = tf.tidy(() => {
-    const made = images.decodeTokens(tf.tensor2d(rows, undefined, 'int32'))
-    return tf.clipByValue(tf.div(tf.add(made, 1), 2), 0, 1)
-  })
+  const result = tf.tidy(() =>
+    tf.clipByValue(tf.div(tf.add(imagesOfCodes(images, codes), 1), 2), 0, 1),
+  )
   const values = Float32Array.from(result.dataSync())
   const { shape } = result
   result.dispose()
   return { values, shape }
+}
+
+/** Rows of codes of images of values 0 to 1, [N, H, W, C]. */
+export async function codesOf(
+  images: ImageModel,
+  values: Float32Array,
+  [, ...shape]: readonly number[],
+): Promise<Int32Array[]> {
+  const { codes, count } = await imageTokens(images, new ArrayDataset(values, shape), { pixels: 'signed' })
+  const each = codes.length / count
+  return Array.from({ length: count }, (_, i) => codes.subarray(i * each, (i + 1) * each))
 }
 
 /** Losses of both stages, of training and of what was held out. */
@@ -52,13 +63,7 @@ export async function drawSamples(
     await sampleGrid(asked.values, { shape: asked.shape, captions, title: 'Images that captions ask for' })
   ).save(join(folder, 'text_conditioned_samples.png'))
   const values = await test.batch(at)
-  const tokens = tf.tidy(() =>
-    images.getTokens(
-      tf.sub(tf.mul(tf.tensor4d(values, [count, ...test.shape] as [number, number, number, number]), 2), 1),
-    ),
-  )
-  const codes = (await tokens.array()) as number[][]
-  tokens.dispose()
+  const codes = await codesOf(images, values, [count, ...test.shape])
   const told = textsForImages(model, vocabulary, codes, { ...options, guidance: 1 }).map(words =>
     tokenizer.decode(words),
   )

@@ -11,6 +11,7 @@ import { type Captioned, trainImageModel, trainPairModel } from '../train/two-st
 import { type IgptConfig, readConfig } from './config.js'
 import { drawCurves, drawn, drawSamples } from './figures.js'
 import { readPixels, savePicture } from './pictures.js'
+import { imageStage, pairStage, samplingOf } from './stages.js'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -77,37 +78,28 @@ async function train(options: TrainOptions): Promise<void> {
   const say = (line: string): void => {
     process.stdout.write(`${line}\n`)
   }
-  const stage = { batchSize: config.batch_size, seed: config.seed, resume }
   say(
     `${train.length.toLocaleString('en-US')} images to train on, ${test.length.toLocaleString('en-US')} held out`,
   )
   const checkpoints = join(out, 'checkpoints')
   say('Stage 1: the VQ-VAE that makes image tokens')
   const first = await trainImageModel(train, test, {
-    ...stage,
-    epochs: config.vqvae_epochs,
-    learningRate: config.vqvae_lr,
+    ...imageStage(config),
+    resume,
     out: join(checkpoints, 'vqvae_training'),
-    model: { hiddenDims: [config.vqvae_dim], embeddingDim: config.vqvae_D, numEmbeddings: config.vqvae_K },
   })
   say('Stage 2: the transformer')
   const second = await trainPairModel(first.model, train, test, {
-    ...stage,
-    epochs: config.igpt_epochs,
-    learningRate: config.igpt_lr,
+    ...pairStage(config),
+    resume,
     out: join(checkpoints, 'igpt_training'),
-    model: {
-      dModel: config.d_model,
-      nHeads: config.n_heads,
-      nLayers: config.n_layers,
-      dropout: config.dropout,
-    },
   })
-  const all = { ...second, images: first.model }
+  const sampling = samplingOf(config)
+  const all = { ...second, images: first.model, sampling }
   await saveMultimodal(checkpoints, all)
   const results = join(out, 'results')
   await drawCurves(join(results, 'training_curves.png'), { 'VQ-VAE': first, iGPT: second })
-  await drawSamples(results, all, test, { seed: config.seed })
+  await drawSamples(results, all, test, { ...sampling, seed: config.seed })
   const held = second.history.metrics.findLast(m => m.split === 'validation')
   const figures = {
     vqvae: { train: first.trainLosses, test: first.testLosses },
@@ -203,10 +195,12 @@ async function sample(options: SampleOptions): Promise<void> {
     })
   const { temperature, topK, topP, guidance, seed } = rest
   const given = Object.entries({ temperature, topK, topP, guidance, seed }).filter(([, v]) => v !== undefined)
-  const sampling = Object.fromEntries(given) as SamplingOptions
   const all = await loadMultimodal(folder)
   const { images, model, vocabulary, tokenizer } = all
-  const edge = 4 * Math.round(Math.sqrt(vocabulary.places))
+  // What an image shows is told as surely as can be, unless asked otherwise.
+  const kept = image === undefined ? all.sampling : undefined
+  const sampling: SamplingOptions = { ...kept, ...Object.fromEntries(given) }
+  const edge = images.stride * Math.round(Math.sqrt(vocabulary.places))
   if (image !== undefined) {
     const codes = await readPixels(image, images, edge)
     const texts = textsForImages(

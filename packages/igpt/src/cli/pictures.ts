@@ -1,10 +1,11 @@
-import { tf, VqFormatError } from '@vq/core'
-import type { VQVAE } from '@vq/models'
+import { VqFormatError } from '@vq/core'
 import { sampleGrid } from '@vq/models/plot'
 import sharp from 'sharp'
+import type { ImageModel } from '../images/image-model.js'
+import { codesOf } from './figures.js'
 
 /** The codes of an image file, scaled to cover a square of `edge` pixels. */
-export async function readPixels(file: string, images: VQVAE, edge: number): Promise<Int32Array> {
+export async function readPixels(file: string, images: ImageModel, edge: number): Promise<Int32Array> {
   let raw: Buffer
   try {
     raw = await sharp(file)
@@ -22,10 +23,9 @@ export async function readPixels(file: string, images: VQVAE, edge: number): Pro
       cause,
     })
   }
-  const values = Float32Array.from(raw, byte => byte / 127.5 - 1)
-  return tf.tidy(() =>
-    Int32Array.from(images.getTokens(tf.tensor4d(values, [1, edge, edge, 3])).dataSync()),
-  ) as unknown as Int32Array
+  const values = Float32Array.from(raw, byte => byte / 255)
+  const [codes] = await codesOf(images, values, [1, edge, edge, 3])
+  return codes as Int32Array
 }
 
 /** A grid of images with captions below. */

@@ -1,12 +1,13 @@
 import { random, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
-import { VQVAE, type VQVAEOptions } from '@vq/models'
+import type { RQVAE, StyleVQVAE, VQVAE } from '@vq/models'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
+import { codebooksOf, type ImageModel, type ImageModelOptions, makeImageModel } from '../images/image-model.js'
 import { IGPT, type IGPTOptions } from '../model/index.js'
 import { TextTokenizer } from '../tokens/text-tokenizer.js'
 import { Vocabulary } from '../tokens/vocabulary.js'
-import { type ImageTokens, imageTokens, pairSequences, signed } from './tokens.js'
+import { type ImageTokens, imageTokens, pairSequences, type SequenceOptions, signed } from './tokens.js'
 
 /** How a stage trains. */
 export interface StageOptions {
@@ -32,47 +33,81 @@ export interface StageResult {
   history: History
 }
 
+export interface ImageStageOptions<O extends ImageModelOptions> extends StageOptions {
+  /** `kind` 'vqvae' (default), 'rqvae' or 'style', and what the model takes. */
+  model?: O
+  /** 'cosine' goes down to 0 after a warm-up of 100 steps. Default 'constant'. */
+  schedule?: 'constant' | 'cosine'
+}
+
+/** The model of a kind. */
+export type ImageModelOf<O extends ImageModelOptions> = O extends { kind: 'style' }
+  ? StyleVQVAE
+  : O extends { kind: 'rqvae' }
+    ? RQVAE
+    : VQVAE
+
+export interface PairStageOptions extends StageOptions, Pick<SequenceOptions, 'blankEvery' | 'textWeight'> {
+  model?: Partial<IGPTOptions>
+  /** Default: 1,000, or a tenth of the steps where they are few. */
+  warmupSteps?: number
+}
+
 export interface Captioned extends Dataset {
   readonly captions: readonly string[]
 }
 
 // Values of 0 to 1 reach the model as −1 to 1.
 class SignedImages extends Module {
-  private readonly model: VQVAE
+  private readonly model: ImageModel
 
-  constructor(model: VQVAE) {
+  constructor(model: ImageModel) {
     super()
     this.model = this.addModule('model', model)
   }
 
   forward(x: tf.Tensor): { loss: tf.Scalar } & Record<string, tf.Tensor> {
     return tf.tidy(() => {
-      const { loss, reconstructionLoss, perplexity } = this.model.forward(signed(x) as tf.Tensor4D)
-      return { loss, reconstructionLoss, perplexity }
+      const { reconstructed: _, indices: __, ...results } = this.model.forward(signed(x))
+      const scalars = Object.entries(results).filter(([, value]) => value instanceof tf.Tensor && value.rank === 0)
+      return Object.fromEntries(scalars) as { loss: tf.Scalar }
     })
   }
 
   prepare(x: tf.Tensor): Promise<void> {
-    const images = tf.tidy(() => signed(x) as tf.Tensor4D)
+    const images = tf.tidy(() => signed(x))
     return this.model.prepare(images).finally(() => images.dispose())
   }
 }
 
-/** Stage 1: the VQ-VAE that makes image tokens, by default the 'igpt' architecture. Images are of values 0 to 1. */
-export async function trainImageModel(
+// So many images at most start the codes: k-means of a style's codes wants more than a batch of them.
+const startImages = 1024
+
+/** Stage 1: the model that makes image tokens, by default a VQ-VAE of the 'igpt' architecture. Images are of values 0 to 1. */
+export async function trainImageModel<O extends ImageModelOptions = { kind?: 'vqvae' }>(
   train: Dataset,
   test: Dataset,
-  { model: options = {}, ...stage }: StageOptions & { model?: VQVAEOptions } = {},
-): Promise<StageResult & { model: VQVAE }> {
+  { model: options, schedule = 'constant', ...stage }: ImageStageOptions<O> = {},
+): Promise<StageResult & { model: ImageModelOf<O> }> {
   random.seed(stage.seed ?? 0)
-  const model = new VQVAE({ architecture: 'igpt', ...options })
+  const model = makeImageModel(options ?? {})
+  const signedImages = new SignedImages(model)
   const { epochs, steps } = lengthOf(stage)
-  const result = await trained(new SignedImages(model), train, test, stage, {
+  const first = Int32Array.from({ length: Math.min(startImages, train.length) }, (_, i) => i)
+  const values = tf.tensor(await train.batch(first), [first.length, ...train.shape])
+  try {
+    await signedImages.prepare(values)
+  } finally {
+    values.dispose()
+  }
+  const result = await trained(signedImages, train, test, stage, {
     ...(epochs ? { epochs } : { steps: steps as number }),
+    schedule,
     clipNorm: 1,
+    ...(schedule === 'cosine' && { warmupSteps: 100 }),
   })
   model.eval()
-  return { ...result, model }
+  return { ...result, model: model as ImageModelOf<O> }
 }
 
 export interface PairModel {
@@ -86,14 +121,10 @@ export interface PairModel {
  * warm-up of 1,000 steps, or a tenth of them where they are few.
  */
 export async function trainPairModel(
-  images: VQVAE,
+  images: ImageModel,
   train: Captioned,
   test: Captioned,
-  {
-    model: options = {},
-    blankEvery,
-    ...stage
-  }: StageOptions & { model?: Partial<IGPTOptions>; blankEvery?: number } = {},
+  { model: options = {}, blankEvery, textWeight, warmupSteps, ...stage }: PairStageOptions = {},
 ): Promise<StageResult & PairModel & { tokens: { train: ImageTokens; test: ImageTokens } }> {
   const { signal } = stage
   const [own, held] = [
@@ -104,16 +135,22 @@ export async function trainPairModel(
   const textLength = Math.max(
     ...[...train.captions, ...test.captions].map(text => tokenizer.encode(text).length),
   )
+  const { whole, levels } = codebooksOf(images)
   const vocabulary = new Vocabulary({
-    codebookSizes: new Array<number>(own.levels).fill(images.quantizer.codebookSize),
+    codebookSizes: levels,
+    wholeSizes: whole,
     words: tokenizer.size,
     places: own.grid[0] * own.grid[1],
     textLength,
   })
   random.seed((stage.seed ?? 0) + 1)
   const model = new IGPT({ ...options, vocabSize: vocabulary.size, contextLength: vocabulary.sequenceLength })
-  const shared = { vocabulary, tokenizer, ...(blankEvery !== undefined && { blankEvery }) }
-  const sequences = pairSequences(own, train.captions, shared)
+  const shared = { vocabulary, tokenizer }
+  const sequences = pairSequences(own, train.captions, {
+    ...shared,
+    ...(blankEvery !== undefined && { blankEvery }),
+    ...(textWeight !== undefined && { textWeight }),
+  })
   const batchSize = Math.min(stage.batchSize ?? 128, sequences.length)
   const { epochs, steps } = lengthOf(stage)
   const all = steps ?? (epochs as number) * Math.floor(sequences.length / batchSize)
@@ -125,7 +162,7 @@ export async function trainPairModel(
     {
       steps: all,
       schedule: 'cosine',
-      warmupSteps: Math.min(1000, Math.ceil(all / 10)),
+      warmupSteps: warmupSteps ?? Math.min(1000, Math.ceil(all / 10)),
       clipNorm: 1,
     },
   )
