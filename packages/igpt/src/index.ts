@@ -12,7 +12,13 @@ export {
 export * from './model/index.js'
 export { TextTokenizer } from './tokens/text-tokenizer.js'
 export { Vocabulary, type VocabularyOptions } from './tokens/vocabulary.js'
-export { type ImageEncoder, type ImageTokens, imageTokens, pairSequences, type SequenceOptions } from './train/tokens.js'
+export {
+  type ImageEncoder,
+  type ImageTokens,
+  imageTokens,
+  pairSequences,
+  type SequenceOptions,
+} from './train/tokens.js'
 export {
   type Captioned,
   type ImageModelOf,

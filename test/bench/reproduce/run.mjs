@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
 import { codes, rqvae, secondHalf, vqvae } from './cifar10.mjs'
+import { coloredMnistPairs } from './colored-mnist.mjs'
 import { load, missing } from './data.mjs'
 import * as mnistVae from './mnist-vae.mjs'
 import { agNews, cifarProbe } from './semantic-ids.mjs'
@@ -19,6 +20,7 @@ const jobs = {
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,
   'mnist-vae': mnistVae,
+  'colored-mnist': coloredMnistPairs,
   'agnews-ids': agNews,
   'cifar10-ids': cifarProbe,
   'ids-throughput': throughput,

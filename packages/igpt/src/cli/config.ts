@@ -34,6 +34,8 @@ export interface IgptConfig {
   /** Size and length of the codes of the image as a whole. */
   vqvae_style_K: number
   vqvae_style_D: number
+  /** Maps that a place's codes are drawn as, for the style to colour. */
+  vqvae_maps: number
   /** What moves the codes, how slowly where that is an average, and from where. */
   vqvae_update: 'gradient' | 'ema'
   vqvae_decay: number
@@ -119,6 +121,7 @@ const keys: { [K in keyof IgptConfig]: Key<IgptConfig[K]> } = {
   vqvae_levels: whole(4),
   vqvae_style_K: whole(256),
   vqvae_style_D: whole(32),
+  vqvae_maps: whole(16),
   vqvae_update: choice('gradient', 'ema'),
   vqvae_decay: share(0.99, v => v >= 0 && v < 1, 'a number from 0 to below 1'),
   vqvae_init: choice('uniform', 'kmeans'),

@@ -14,9 +14,7 @@ export function drawn(
   images: ImageModel,
   codes: readonly Int32Array[],
 ): { values: Float32Array; shape: number[] } {
-  const result = tf.tidy(() =>
-    tf.clipByValue(tf.div(tf.add(imagesOfCodes(images, codes), 1), 2), 0, 1),
-  )
+  const result = tf.tidy(() => tf.clipByValue(tf.div(tf.add(imagesOfCodes(images, codes), 1), 2), 0, 1))
   const values = Float32Array.from(result.dataSync())
   const { shape } = result
   result.dispose()

@@ -82,16 +82,20 @@ async function train(options: TrainOptions): Promise<void> {
     `${train.length.toLocaleString('en-US')} images to train on, ${test.length.toLocaleString('en-US')} held out`,
   )
   const checkpoints = join(out, 'checkpoints')
+  // About every five minutes of a small machine.
+  const checkpointEvery = 500
   say('Stage 1: the VQ-VAE that makes image tokens')
   const first = await trainImageModel(train, test, {
     ...imageStage(config),
     resume,
+    checkpointEvery,
     out: join(checkpoints, 'vqvae_training'),
   })
   say('Stage 2: the transformer')
   const second = await trainPairModel(first.model, train, test, {
     ...pairStage(config),
     resume,
+    checkpointEvery,
     out: join(checkpoints, 'igpt_training'),
   })
   const sampling = samplingOf(config)

@@ -25,6 +25,7 @@ export function imageModelOptions(config: IgptConfig): ImageModelOptions {
     styleLevels: config.vqvae_levels,
     styleEmbeddings: config.vqvae_style_K,
     styleDim: config.vqvae_style_D,
+    maps: config.vqvae_maps,
     styleDeadCodeThreshold: config.vqvae_style_dead_code_threshold,
   }
 }

@@ -188,8 +188,7 @@ export class Vocabulary {
     if (at < whole) return at
     const inside = at - whole
     return (
-      whole +
-      (this.order === 'depth' ? inside % this.codebookSizes.length : Math.floor(inside / this.places))
+      whole + (this.order === 'depth' ? inside % this.codebookSizes.length : Math.floor(inside / this.places))
     )
   }
 

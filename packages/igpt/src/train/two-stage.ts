@@ -3,7 +3,12 @@ import { Module } from '@vq/core/nn'
 import type { RQVAE, StyleVQVAE, VQVAE } from '@vq/models'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
-import { codebooksOf, type ImageModel, type ImageModelOptions, makeImageModel } from '../images/image-model.js'
+import {
+  codebooksOf,
+  type ImageModel,
+  type ImageModelOptions,
+  makeImageModel,
+} from '../images/image-model.js'
 import { IGPT, type IGPTOptions } from '../model/index.js'
 import { TextTokenizer } from '../tokens/text-tokenizer.js'
 import { Vocabulary } from '../tokens/vocabulary.js'
@@ -22,6 +27,8 @@ export interface StageOptions {
   /** Folder of checkpoints and metrics. */
   out?: string
   resume?: boolean
+  /** Steps between checkpoints in `out`. Default: one per epoch. */
+  checkpointEvery?: number
   signal?: AbortSignal
   progress?: TrainerOptions['progress']
 }
@@ -69,7 +76,9 @@ class SignedImages extends Module {
   forward(x: tf.Tensor): { loss: tf.Scalar } & Record<string, tf.Tensor> {
     return tf.tidy(() => {
       const { reconstructed: _, indices: __, ...results } = this.model.forward(signed(x))
-      const scalars = Object.entries(results).filter(([, value]) => value instanceof tf.Tensor && value.rank === 0)
+      const scalars = Object.entries(results).filter(
+        ([, value]) => value instanceof tf.Tensor && value.rank === 0,
+      )
       return Object.fromEntries(scalars) as { loss: tf.Scalar }
     })
   }
@@ -181,11 +190,12 @@ async function trained(
   model: Module & { forward(x: tf.Tensor, extras?: Record<string, tf.Tensor>): { loss: tf.Scalar } },
   train: Dataset<Float32Array | Int32Array>,
   test: Dataset<Float32Array | Int32Array>,
-  { batchSize = 128, learningRate = 1e-3, seed = 0, out, resume = false, signal, progress }: StageOptions,
+  { batchSize = 128, learningRate = 1e-3, seed = 0, out, resume = false, ...rest }: StageOptions,
   own: TrainerOptions,
 ): Promise<StageResult> {
   const loader = new DataLoader(train, { batchSize: Math.min(batchSize, train.length), seed })
   const validation = new DataLoader(test, { batchSize: Math.min(batchSize, test.length), shuffle: false })
+  const { checkpointEvery, signal, progress } = rest
   const trainer = new Trainer({
     ...own,
     learningRate,
@@ -193,6 +203,7 @@ async function trained(
     ...(out !== undefined && { out, resume, overwrite: !resume }),
     ...(signal && { signal, handleSignals: false }),
     ...(progress !== undefined && { progress }),
+    ...(checkpointEvery !== undefined && { checkpointEvery }),
   })
   const history = await trainer.fit(model, loader, { validation })
   return {

@@ -3,14 +3,20 @@ import { ciede2000, type Lab, srgbToLab } from './ciede2000.js'
 export type Rgb = readonly [number, number, number]
 
 export interface NamedColor {
-  /** "dark turquoise" */
+  /** "dark turquoise": shade and colour. */
   name: string
+  shade: Shade
+  /** One of `hues`. */
+  color: string
   /** sRGB bytes. */
   rgb: Rgb
+  /** CIE L*a*b* under D65. */
   lab: Lab
 }
 
 export const shades = ['light', 'dark', 'plain', 'normal', 'bright'] as const
+export type Shade = (typeof shades)[number]
+
 const bases: Record<string, Rgb> = {
   red: [214, 40, 40],
   orange: [240, 130, 20],
@@ -30,15 +36,15 @@ const bases: Record<string, Rgb> = {
 /** The 13 colour names. */
 export const hues: readonly string[] = Object.keys(bases)
 
-/** All 65 colours: every shade of every colour name. */
+/** All 65 colours, any two at least 5 apart by CIEDE2000: every shade of every colour name. */
 export const namedColors: readonly NamedColor[] = shades.flatMap(shade =>
   hues.map(hue => {
     const rgb = shaded(bases[hue]!, shade)
-    return { name: `${shade} ${hue}`, rgb, lab: srgbToLab(rgb) }
+    return { name: `${shade} ${hue}`, shade, color: hue, rgb, lab: srgbToLab(rgb) }
   }),
 )
 
-function shaded(base: Rgb, shade: (typeof shades)[number]): Rgb {
+function shaded(base: Rgb, shade: Shade): Rgb {
   const grey = 0.299 * base[0] + 0.587 * base[1] + 0.114 * base[2]
   switch (shade) {
     case 'light':
