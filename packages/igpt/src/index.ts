@@ -1,4 +1,5 @@
 export { loadMultimodal, type Multimodal, saveMultimodal } from './artifact.js'
+export { codesOf, drawData, drawn } from './cli/figures.js'
 export { type Generated, imagesForTexts, textsForImages, unconditional } from './generate/generate.js'
 export type { SamplingOptions } from './generate/sample.js'
 export {

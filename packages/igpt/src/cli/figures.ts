@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { tf } from '@vq/core'
-import { ArrayDataset } from '@vq/models/data'
+import { ArrayDataset, type Dataset } from '@vq/models/data'
 import { convergence, sampleGrid } from '@vq/models/plot'
 import type { Multimodal } from '../artifact.js'
 import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
@@ -19,6 +19,23 @@ export function drawn(
   const { shape } = result
   result.dispose()
   return { values, shape }
+}
+
+/** The first images of a data set, with their captions where it has some, as a PNG or SVG file. */
+export async function drawData(
+  file: string,
+  data: Dataset,
+  { count = 24, title = 'The data' }: { count?: number; title?: string } = {},
+): Promise<void> {
+  const n = Math.min(count, data.length)
+  const values = await data.batch(Int32Array.from({ length: n }, (_, i) => i))
+  const { captions } = data
+  const figure = await sampleGrid(values, {
+    shape: [n, ...data.shape],
+    title,
+    ...(captions && { captions: captions.slice(0, n) }),
+  })
+  await figure.save(file)
 }
 
 /** Rows of codes of images of values 0 to 1, [N, H, W, C]. */
