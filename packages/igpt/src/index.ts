@@ -1,5 +1,5 @@
 export { loadMultimodal, type Multimodal, saveMultimodal } from './artifact.js'
-export { codesOf, drawData, drawn } from './cli/figures.js'
+export { codesOf, drawData, drawn } from './figures.js'
 export { type Generated, imagesForTexts, textsForImages, unconditional } from './generate/generate.js'
 export type { SamplingOptions } from './generate/sample.js'
 export {
@@ -11,6 +11,12 @@ export {
   makeImageModel,
 } from './images/image-model.js'
 export * from './model/index.js'
+export {
+  type DrawnImages,
+  generateFromImage,
+  generateFromText,
+  generateUnconditional,
+} from './multimodal.js'
 export { TextTokenizer } from './tokens/text-tokenizer.js'
 export { Vocabulary, type VocabularyOptions } from './tokens/vocabulary.js'
 export {

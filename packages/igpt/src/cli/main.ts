@@ -4,12 +4,12 @@ import { VqConfigError, VqError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { loadMultimodal, saveMultimodal } from '../artifact.js'
-import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
+import { drawCurves, drawData, drawSamples } from '../figures.js'
 import type { SamplingOptions } from '../generate/sample.js'
+import { generateFromImage, generateFromText, generateUnconditional } from '../multimodal.js'
 import { trainImageModel, trainPairModel } from '../train/two-stage.js'
 import { readConfig } from './config.js'
 import { captionsOption, type DataOptions, dataOf, dataOption, imagesOption, type Split } from './data.js'
-import { drawCurves, drawData, drawn, drawSamples } from './figures.js'
 import { readPixels, savePicture } from './pictures.js'
 import { imageStage, pairStage, samplingOf } from './stages.js'
 
@@ -201,48 +201,29 @@ async function sample(options: SampleOptions): Promise<void> {
     })
   const { temperature, topK, topP, guidance, seed } = rest
   const given = Object.entries({ temperature, topK, topP, guidance, seed }).filter(([, v]) => v !== undefined)
+  const sampling = Object.fromEntries(given) as SamplingOptions
   const all = await loadMultimodal(folder)
-  const { images, model, vocabulary, tokenizer } = all
-  // What an image shows is told as surely as can be, unless asked otherwise.
-  const kept = image === undefined ? all.sampling : undefined
-  const sampling: SamplingOptions = { ...kept, ...Object.fromEntries(given) }
-  const edge = images.stride * Math.round(Math.sqrt(vocabulary.places))
+  const { images, vocabulary } = all
   if (image !== undefined) {
-    const codes = await readPixels(image, images, edge)
-    const texts = textsForImages(
-      model,
-      vocabulary,
-      Array.from({ length: count }, () => codes),
-      sampling,
-    )
-    for (const words of texts) process.stdout.write(`${tokenizer.decode(words)}\n`)
+    const edge = images.stride * Math.round(Math.sqrt(vocabulary.places))
+    const values = await readPixels(image, edge)
+    const shape = [count, edge, edge, 3]
+    const copies = new Float32Array(count * values.length)
+    for (let i = 0; i < count; i++) copies.set(values, i * values.length)
+    const captions = await generateFromImage(all, { values: copies, shape }, { temperature: 1, ...sampling })
+    for (const caption of captions) process.stdout.write(`${caption}\n`)
     return
   }
   if (prompt !== undefined) {
-    const words = tokenizer.encode(prompt)
-    const made = drawn(
-      images,
-      imagesForTexts(
-        model,
-        vocabulary,
-        Array.from({ length: count }, () => words),
-        sampling,
-      ),
+    const made = generateFromText(
+      all,
+      Array.from({ length: count }, () => prompt),
+      sampling,
     )
-    await savePicture(
-      out,
-      made,
-      Array.from({ length: count }, () => ''),
-      prompt,
-    )
+    await savePicture(out, made, prompt)
   } else {
-    const pairs = unconditional(model, vocabulary, count, sampling)
-    await savePicture(
-      out,
-      drawn(images, pairs.codes),
-      pairs.words.map(w => tokenizer.decode(w)),
-      'Pairs that nobody asked for',
-    )
+    const { captions, ...made } = generateUnconditional(all, count, sampling)
+    await savePicture(out, made, 'Pairs that nobody asked for', captions)
   }
   process.stdout.write(`${out}\n`)
 }

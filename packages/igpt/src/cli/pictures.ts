@@ -1,11 +1,9 @@
 import { VqFormatError } from '@vq/core'
 import { sampleGrid } from '@vq/models/plot'
 import sharp from 'sharp'
-import type { ImageModel } from '../images/image-model.js'
-import { codesOf } from './figures.js'
 
-/** The codes of an image file, scaled to cover a square of `edge` pixels. */
-export async function readPixels(file: string, images: ImageModel, edge: number): Promise<Int32Array> {
+/** The pixels of an image file, 0 to 1, scaled to cover a square of `edge` pixels. */
+export async function readPixels(file: string, edge: number): Promise<Float32Array> {
   let raw: Buffer
   try {
     raw = await sharp(file)
@@ -23,18 +21,15 @@ export async function readPixels(file: string, images: ImageModel, edge: number)
       cause,
     })
   }
-  const values = Float32Array.from(raw, byte => byte / 255)
-  const [codes] = await codesOf(images, values, [1, edge, edge, 3])
-  return codes as Int32Array
+  return Float32Array.from(raw, byte => byte / 255)
 }
 
-/** A grid of images with captions below. */
+/** A grid of images, with captions below where there are some. */
 export async function savePicture(
   file: string,
   { values, shape }: { values: Float32Array; shape: number[] },
-  captions: readonly string[],
   title: string,
+  captions?: readonly string[],
 ): Promise<void> {
-  const said = captions.some(c => c !== '') ? { captions } : {}
-  await (await sampleGrid(values, { shape, title, ...said })).save(file)
+  await (await sampleGrid(values, { shape, title, ...(captions && { captions }) })).save(file)
 }

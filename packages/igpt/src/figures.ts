@@ -2,12 +2,12 @@ import { join } from 'node:path'
 import { tf } from '@vq/core'
 import { ArrayDataset, type Dataset } from '@vq/models/data'
 import { convergence, sampleGrid } from '@vq/models/plot'
-import type { Multimodal } from '../artifact.js'
-import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
-import type { SamplingOptions } from '../generate/sample.js'
-import { type ImageModel, imagesOfCodes } from '../images/image-model.js'
-import { imageTokens } from '../train/tokens.js'
-import type { Captioned, StageResult } from '../train/two-stage.js'
+import type { Multimodal } from './artifact.js'
+import { imagesForTexts, textsForImages, unconditional } from './generate/generate.js'
+import type { SamplingOptions } from './generate/sample.js'
+import { type ImageModel, imagesOfCodes } from './images/image-model.js'
+import { imageTokens } from './train/tokens.js'
+import type { Captioned, StageResult } from './train/two-stage.js'
 
 /** Images of codes, values 0 to 1: [N, H, W, C]. */
 export function drawn(
