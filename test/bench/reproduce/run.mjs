@@ -96,7 +96,8 @@ Written by \`npm run reproduce\`. Where PyTorch stands beside, both sides start 
 VAE also the same noise). Adam at 1e-3. CIFAR-10 is 4,000 training and 1,000 test images from 0 to 1, in batches of 64, gradients
 clipped at norm 1; MNIST is binarised at one half, in batches of 128, not clipped. AG News is its 7,600 test texts, title and
 description; semantic IDs of it and of CIFAR-10 are of the pipeline's templates, which see no labels. Times are as they came,
-with whatever else the machine did.
+with whatever else the machine did. Coloured MNIST is trained by \`packages/igpt/configs/colored-mnist.json\` into \`runs/colored-mnist\`; what it
+draws is judged by \`test/oracle/colored-digits.py\`, a CNN of real MNIST for the digits and the table of colours for the rest.
 
 ${parts.join('\n')}`
 }
