@@ -1,6 +1,6 @@
 import { random, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
-import type { RQVAE, StyleVQVAE, VQVAE } from '@vq/models'
+import { type RQVAE, StyleVQVAE, type VQVAE } from '@vq/models'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
 import {
@@ -89,9 +89,6 @@ class SignedImages extends Module {
   }
 }
 
-// So many images at most start the codes: k-means of a style's codes wants more than a batch of them.
-const startImages = 1024
-
 /** Stage 1: the model that makes image tokens, by default a VQ-VAE of the 'igpt' architecture. Images are of values 0 to 1. */
 export async function trainImageModel<O extends ImageModelOptions = { kind?: 'vqvae' }>(
   train: Dataset,
@@ -102,13 +99,7 @@ export async function trainImageModel<O extends ImageModelOptions = { kind?: 'vq
   const model = makeImageModel(options ?? {})
   const signedImages = new SignedImages(model)
   const { epochs, steps } = lengthOf(stage)
-  const first = Int32Array.from({ length: Math.min(startImages, train.length) }, (_, i) => i)
-  const values = tf.tensor(await train.batch(first), [first.length, ...train.shape])
-  try {
-    await signedImages.prepare(values)
-  } finally {
-    values.dispose()
-  }
+  if (model instanceof StyleVQVAE && !model.ready) await start(signedImages, train, model)
   const result = await trained(signedImages, train, test, stage, {
     ...(epochs ? { epochs } : { steps: steps as number }),
     schedule,
@@ -117,6 +108,18 @@ export async function trainImageModel<O extends ImageModelOptions = { kind?: 'vq
   })
   model.eval()
   return { ...result, model: model as ImageModelOf<O> }
+}
+
+// A style is one vector of an image: k-means wants more of them than a batch has.
+async function start(images: SignedImages, train: Dataset, { architecture }: StyleVQVAE): Promise<void> {
+  const count = Math.min(4 * architecture.styleEmbeddings, train.length)
+  const values = await train.batch(Int32Array.from({ length: count }, (_, i) => i))
+  const x = tf.tensor(values, [count, ...train.shape])
+  try {
+    await images.prepare(x)
+  } finally {
+    x.dispose()
+  }
 }
 
 export interface PairModel {
@@ -140,10 +143,9 @@ export async function trainPairModel(
     await imageTokens(images, train, { pixels: 'signed', signal }),
     await imageTokens(images, test, { pixels: 'signed', signal }),
   ]
-  const tokenizer = new TextTokenizer([...train.captions, ...test.captions])
-  const textLength = Math.max(
-    ...[...train.captions, ...test.captions].map(text => tokenizer.encode(text).length),
-  )
+  const captions = [...train.captions, ...test.captions]
+  const tokenizer = new TextTokenizer(captions)
+  const textLength = captions.reduce((most, text) => Math.max(most, tokenizer.encode(text).length), 0)
   const { whole, levels } = codebooksOf(images)
   const vocabulary = new Vocabulary({
     codebookSizes: levels,
