@@ -20,7 +20,7 @@ export interface Multimodal extends PairModel {
 /** Writes `vqvae_model/` and `igpt_model/` into a folder: config.json and model.safetensors each. */
 export async function saveMultimodal(
   folder: string,
-  { images, model, tokenizer, vocabulary, sampling }: Multimodal,
+  { images, model, tokenizer, vocabulary, grid, sampling }: Multimodal,
 ): Promise<void> {
   await images.save(join(folder, folders.images))
   const { codebookSizes, wholeSizes, words, places, textLength, order } = vocabulary
@@ -28,6 +28,7 @@ export async function saveMultimodal(
     model: model.options,
     vocabulary: { codebookSizes, wholeSizes, words, places, textLength, order },
     words: tokenizer.words,
+    ...(grid && { grid }),
     ...(sampling && { sampling }),
   }
   await saveArtifact(join(folder, folders.pairs), { model: 'IGPT', options }, model.stateDict())
@@ -42,11 +43,13 @@ export async function loadMultimodal(folder: string): Promise<Multimodal> {
     model: options,
     vocabulary,
     words,
+    grid,
     sampling,
   } = config.options as {
     model: IGPTOptions
     vocabulary: VocabularyOptions
     words: string[]
+    grid?: readonly [number, number]
     sampling?: SamplingOptions
   }
   if (!Array.isArray(words) || vocabulary?.words !== words.length)
@@ -63,6 +66,7 @@ export async function loadMultimodal(folder: string): Promise<Multimodal> {
     model: model.eval(),
     vocabulary: new Vocabulary(vocabulary),
     tokenizer: new TextTokenizer(words),
+    ...(grid && { grid }),
     ...(sampling && { sampling }),
   }
 }

@@ -13,8 +13,9 @@ import type { Captioned, StageResult } from './train/two-stage.js'
 export function drawn(
   images: ImageModel,
   codes: readonly Int32Array[],
+  grid?: readonly [number, number],
 ): { values: Float32Array; shape: number[] } {
-  const result = tf.tidy(() => tf.clipByValue(tf.div(tf.add(imagesOfCodes(images, codes), 1), 2), 0, 1))
+  const result = tf.tidy(() => tf.clipByValue(tf.div(tf.add(imagesOfCodes(images, codes, grid), 1), 2), 0, 1))
   const values = Float32Array.from(result.dataSync())
   const { shape } = result
   result.dispose()
@@ -68,12 +69,12 @@ export async function drawSamples(
   test: Captioned,
   options: SamplingOptions,
 ): Promise<void> {
-  const { images, model, vocabulary, tokenizer } = all
+  const { images, model, vocabulary, tokenizer, grid } = all
   const count = Math.min(24, test.length)
   const at = Int32Array.from({ length: count }, (_, i) => i)
   const captions = Array.from(at, i => test.captions[i] as string)
   const texts = captions.map(text => tokenizer.encode(text))
-  const asked = drawn(images, imagesForTexts(model, vocabulary, texts, options))
+  const asked = drawn(images, imagesForTexts(model, vocabulary, texts, options), grid)
   await (
     await sampleGrid(asked.values, { shape: asked.shape, captions, title: 'Images that captions ask for' })
   ).save(join(folder, 'text_conditioned_samples.png'))
@@ -90,7 +91,7 @@ export async function drawSamples(
     })
   ).save(join(folder, 'image_conditioned_samples.png'))
   const free = unconditional(model, vocabulary, 24, options)
-  const pairs = drawn(images, free.codes)
+  const pairs = drawn(images, free.codes, grid)
   const said = free.words.map(words => tokenizer.decode(words))
   await (
     await sampleGrid(pairs.values, {

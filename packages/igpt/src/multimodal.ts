@@ -22,13 +22,13 @@ export interface DrawnImages {
  * const { values, shape } = generateFromText(models, 'light red 7 on dark blue', { seed: 1 })
  */
 export function generateFromText(
-  { images, model, vocabulary, tokenizer, sampling }: Multimodal,
+  { images, model, vocabulary, tokenizer, grid, sampling }: Multimodal,
   captions: string | readonly string[],
   options: SamplingOptions = {},
 ): DrawnImages {
   const texts = [captions].flat().map(caption => tokenizer.encode(caption))
   const codes = imagesForTexts(model, vocabulary, texts, { ...sampling, ...options })
-  return { ...drawn(images, codes), codes }
+  return { ...drawn(images, codes, grid), codes }
 }
 
 /**
@@ -56,10 +56,10 @@ export async function generateFromImage(
 
 /** Pairs that nobody asked for: captions, and the images that they ask for. */
 export function generateUnconditional(
-  { images, model, vocabulary, tokenizer, sampling }: Multimodal,
+  { images, model, vocabulary, tokenizer, grid, sampling }: Multimodal,
   count: number,
   options: SamplingOptions = {},
 ): DrawnImages & { captions: string[] } {
   const { codes, words } = unconditional(model, vocabulary, count, { ...sampling, ...options })
-  return { ...drawn(images, codes), codes, captions: words.map(w => tokenizer.decode(w)) }
+  return { ...drawn(images, codes, grid), codes, captions: words.map(w => tokenizer.decode(w)) }
 }

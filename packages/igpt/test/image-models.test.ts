@@ -21,7 +21,7 @@ import {
   trainPairModel,
   Vocabulary,
 } from '@vq/igpt'
-import { coloredDigits } from '@vq/models/data'
+import { coloredDigits, type Dataset } from '@vq/models/data'
 import fc from 'fast-check'
 import sharp from 'sharp'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -179,6 +179,30 @@ describe('codes of the whole image', () => {
       [[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 5, 5]].flat(), // biome-ignore format: one line
     )
   })
+})
+
+test('grids that are not square come back as they were', { timeout: 30_000 }, async () => {
+  const tall: Dataset & { captions: string[] } = {
+    length: 8,
+    shape: [8, 16, 3],
+    captions: Array.from({ length: 8 }, (_, i) => `number ${i % 2}`),
+    batch: at =>
+      Float32Array.from({ length: at.length * 384 }, (_, i) =>
+        (at[Math.floor(i / 384)] as number) % 2 ? 0.9 : (i % 7) / 7,
+      ),
+  }
+  const quiet = { progress: false, epochs: 1, batchSize: 8 } as const
+  const first = await trainImageModel(tall, tall, { ...quiet, model: shared })
+  const second = await trainPairModel(first.model, tall, tall, {
+    ...quiet,
+    model: { dModel: 16, nHeads: 2, nLayers: 1 },
+  })
+  expect(second.grid).toEqual([2, 4])
+  const path = join(folder, 'wide')
+  await saveMultimodal(path, { ...second, images: first.model })
+  const all = await loadMultimodal(path)
+  expect(generateFromText(all, 'number 1').shape).toEqual([1, 8, 16, 3])
+  expect(generateUnconditional(all, 2).shape).toEqual([2, 8, 16, 3])
 })
 
 test('folders of something else are refused, and data is drawn as a picture', async () => {

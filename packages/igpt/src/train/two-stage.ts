@@ -126,6 +126,8 @@ export interface PairModel {
   model: IGPT
   tokenizer: TextTokenizer
   vocabulary: Vocabulary
+  /** Rows and columns of an image's places. Default: a square. */
+  grid?: readonly [number, number]
 }
 
 /**
@@ -178,7 +180,7 @@ export async function trainPairModel(
     },
   )
   model.eval()
-  return { ...result, model, tokenizer, vocabulary, tokens: { train: own, test: held } }
+  return { ...result, model, tokenizer, vocabulary, grid: own.grid, tokens: { train: own, test: held } }
 }
 
 function lengthOf({ epochs, steps }: StageOptions): {
