@@ -160,9 +160,12 @@ describe('vq-igpt', () => {
     ])
     expect(config).toMatchObject({ vqvae_model: 'style', igpt_warmup_steps: null, vqvae_hidden: [8, 16], vqvae_init: 'uniform' }) // biome-ignore format: one line
     // At most 512 codes a position, and 64 positions: 7 × 7, and those of the whole.
-    const { vqvae_K, vqvae_style_K, vqvae_levels, image_size } = await readConfig(shipped, [])
+    const { vqvae_K, vqvae_style_K, vqvae_levels, vqvae_style_heads, image_size } = await readConfig(
+      shipped,
+      [],
+    )
     expect(Math.max(vqvae_K, vqvae_style_K)).toBeLessThanOrEqual(512)
-    expect((image_size / 4) ** 2 + vqvae_levels).toBeLessThanOrEqual(64)
+    expect((image_size / 4) ** 2 + vqvae_levels * vqvae_style_heads).toBeLessThanOrEqual(64)
   })
 
   test('says what is wrong, with exit codes', async () => {

@@ -35,7 +35,15 @@ const kinds: [string, ImageModelOptions, { whole: number[]; levels: number[] }, 
   ['RQVAE', { kind: 'rqvae', ...shared, numQuantizers: 2 }, { whole: [], levels: [16, 16] }, 32],
   [
     'StyleVQVAE',
-    { kind: 'style', ...shared, hiddenDims: [8, 8], styleLevels: 3, styleEmbeddings: 5, styleDim: 4 },
+    {
+      kind: 'style',
+      ...shared,
+      hiddenDims: [8, 8],
+      styleHeads: 3,
+      styleLevels: 1,
+      styleEmbeddings: 5,
+      styleDim: 4,
+    },
     { whole: [5, 5, 5], levels: [16] },
     19,
   ],
@@ -163,6 +171,7 @@ describe('codes of the whole image', () => {
       tokenizer,
       blankEvery: 2,
       textWeight: 5,
+      wholeWeight: 3,
     })
     expect([data.length, data.shape]).toEqual([4, [8]])
     const at = Int32Array.of(0, 1, 2)
@@ -176,7 +185,7 @@ describe('codes of the whole image', () => {
       [[0, 0, 2, 2, 0, 1, 1, 1], [0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 0, 2, 2]].flat(), // biome-ignore format: one line
     )
     expect(Array.from(weights?.values ?? [])).toEqual(
-      [[1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 5, 5]].flat(), // biome-ignore format: one line
+      [[1, 1, 1, 1, 1, 3, 1, 1], [1, 1, 0, 0, 1, 3, 1, 1], [1, 1, 3, 1, 1, 1, 5, 5]].flat(), // biome-ignore format: one line
     )
   })
 })

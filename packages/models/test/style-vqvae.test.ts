@@ -33,14 +33,14 @@ describe('StyleVQVAE', () => {
     const [model, x] = [make().eval(), await digits(2)]
     const { style, content } = model.encodeToIndices(x)
     expect([style.shape, content.shape, style.dtype, content.dtype]).toEqual([
-      [2, 3],
+      [2, 6],
       [2, 4, 4],
       'int32',
       'int32',
     ])
     const tokens = model.getTokens(x)
     const expected = [0, 1].map(i => [
-      ...Array.from(style.dataSync().slice(3 * i, 3 * i + 3)),
+      ...Array.from(style.dataSync().slice(6 * i, 6 * i + 6)),
       ...Array.from(content.dataSync().slice(16 * i, 16 * i + 16)),
     ])
     expect(await tokens.array()).toEqual(expected)
@@ -50,7 +50,7 @@ describe('StyleVQVAE', () => {
     expect(same(model.decodeTokens(tokens), model.decodeFromIndices({ style, content }))).toBe(0)
     expect(same(model.decodeTokens(tokens, [4, 4]), reconstructed)).toBeLessThan(1e-5)
     expect(reconstructed.shape).toEqual([2, 16, 16, 3])
-    expect(() => model.decodeTokens(tf.zeros([2, 18], 'int32'))).toThrow(VqShapeError)
+    expect(() => model.decodeTokens(tf.zeros([2, 21], 'int32'))).toThrow(VqShapeError)
     expect(() => model.encode(tf.zeros([1, 15, 16, 3]))).toThrow(VqShapeError)
     expect(() => make({ styleLevels: 0 })).toThrow(VqConfigError)
   })
@@ -75,7 +75,7 @@ describe('StyleVQVAE', () => {
     const model = make({ maps: 1 }).eval()
     const random = new Random(5)
     const content = tf.tensor4d(random.fillNormal(new Float32Array(1 * 4 * 4 * 6)), [1, 4, 4, 6])
-    const style = tf.tensor2d(random.fillNormal(new Float32Array(5)), [1, 5])
+    const style = tf.tensor2d(random.fillNormal(new Float32Array(10)), [1, 10])
     const pixels = tf.reshape(model.decode({ style, content }), [-1, 3])
     const centred = tf.sub(pixels, tf.mean(pixels, 0)).arraySync() as number[][]
     const [a] = centred.toSorted((p, q) => Math.hypot(...q) - Math.hypot(...p)) as [number[]]

@@ -29,9 +29,10 @@ export interface IgptConfig {
   vqvae_model: 'vqvae' | 'rqvae' | 'style'
   /** Widths after each halving; where vqvae_model is not 'style' there is one more halving, to vqvae_D. null: [vqvae_dim]. */
   vqvae_hidden: readonly number[] | null
-  /** Codes of a place ('rqvae') or of the image as a whole ('style'). */
+  /** Codes of a place ('rqvae'), or of each way of looking at the image as a whole ('style'). */
   vqvae_levels: number
-  /** Size and length of the codes of the image as a whole. */
+  /** Ways of looking at the image as a whole; size and length of their codes. */
+  vqvae_style_heads: number
   vqvae_style_K: number
   vqvae_style_D: number
   /** Maps that a place's codes are drawn as, for the style to colour. */
@@ -47,6 +48,8 @@ export interface IgptConfig {
   vqvae_schedule: 'constant' | 'cosine'
   /** How much a word that tells of an image counts in the loss, beside a code. */
   igpt_text_weight: number
+  /** How much a code of the image as a whole counts, beside one of a place. */
+  igpt_style_weight: number
   /** Every so many captions are blank, for guidance; 0: none. */
   igpt_blank_every: number
   /** null: 1,000, or a tenth of the steps where they are few. */
@@ -119,8 +122,9 @@ const keys: { [K in keyof IgptConfig]: Key<IgptConfig[K]> } = {
   vqvae_model: choice('vqvae', 'rqvae', 'style'),
   vqvae_hidden: widths,
   vqvae_levels: whole(4),
+  vqvae_style_heads: whole(2),
   vqvae_style_K: whole(256),
-  vqvae_style_D: whole(32),
+  vqvae_style_D: whole(8),
   vqvae_maps: whole(16),
   vqvae_update: choice('gradient', 'ema'),
   vqvae_decay: share(0.99, v => v >= 0 && v < 1, 'a number from 0 to below 1'),
@@ -130,6 +134,7 @@ const keys: { [K in keyof IgptConfig]: Key<IgptConfig[K]> } = {
   vqvae_revival_interval: whole(1),
   vqvae_schedule: choice('constant', 'cosine'),
   igpt_text_weight: atLeastZero(1),
+  igpt_style_weight: atLeastZero(1),
   igpt_blank_every: whole(10, 0),
   igpt_warmup_steps: orNull(whole(0, 0)),
   temperature: atLeastZero(1),

@@ -22,6 +22,7 @@ export function imageModelOptions(config: IgptConfig): ImageModelOptions {
     kind: 'style',
     ...shared,
     residualHiddenDim: Math.ceil((hiddenDims.at(-1) as number) / 2),
+    styleHeads: config.vqvae_style_heads,
     styleLevels: config.vqvae_levels,
     styleEmbeddings: config.vqvae_style_K,
     styleDim: config.vqvae_style_D,
@@ -50,6 +51,7 @@ export function pairStage(config: IgptConfig): PairStageOptions {
     epochs: config.igpt_epochs,
     learningRate: config.igpt_lr,
     textWeight: config.igpt_text_weight,
+    wholeWeight: config.igpt_style_weight,
     blankEvery: config.igpt_blank_every,
     ...(config.igpt_warmup_steps !== null && { warmupSteps: config.igpt_warmup_steps }),
     model: {

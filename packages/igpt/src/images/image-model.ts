@@ -31,8 +31,8 @@ export function makeImageModel({ kind = 'vqvae', ...options }: ImageModelOptions
 /** Sizes of the codebooks: of codes of the whole image, and of the levels of a place. */
 export function codebooksOf(model: ImageModel): { whole: number[]; levels: number[] } {
   if (model instanceof StyleVQVAE) {
-    const { styleLevels, styleEmbeddings, numEmbeddings } = model.architecture
-    return { whole: new Array<number>(styleLevels).fill(styleEmbeddings), levels: [numEmbeddings] }
+    const { styleEmbeddings, numEmbeddings } = model.architecture
+    return { whole: new Array<number>(model.styleCodes).fill(styleEmbeddings), levels: [numEmbeddings] }
   }
   const levels = model instanceof RQVAE ? model.numQuantizers : 1
   return { whole: [], levels: new Array<number>(levels).fill(model.quantizer.codebookSize) }

@@ -76,6 +76,8 @@ export interface SequenceOptions {
   blankEvery?: number
   /** How much a word counts in the loss where it tells of an image, beside a code. Default 1. */
   textWeight?: number
+  /** How much a code of an image as a whole counts, beside one of a place. Default 1. */
+  wholeWeight?: number
 }
 
 /**
@@ -109,7 +111,7 @@ class PairSequences extends BaseDataset<Int32Array> {
       })
     const { vocabulary, tokenizer } = options
     this.tokens = tokens
-    this.options = { blankEvery: 10, textWeight: 1, ...options }
+    this.options = { blankEvery: 10, textWeight: 1, wholeWeight: 1, ...options }
     this.words = captions.map(caption => vocabulary.textIds(tokenizer.encode(caption)))
     this.length = 2 * tokens.count
     this.shape = [vocabulary.sequenceLength]
@@ -136,16 +138,19 @@ class PairSequences extends BaseDataset<Int32Array> {
 
   extras(indices: Int32Array): Extras {
     const [length] = this.shape as [number]
-    const { vocabulary, textWeight } = this.options
+    const { vocabulary, textWeight, wholeWeight } = this.options
+    const whole = vocabulary.wholeSizes.length
     const parts = new Int32Array(indices.length * length)
     const weights = new Float32Array(parts.length).fill(1)
     for (const [n, number] of indices.entries()) {
       const row = this.row(number)
+      const firstCode = row.parts.indexOf(part.image)
       for (let at = 0; at < length; at++) {
         const isWord = row.parts[at] === part.text
         parts[n * length + at] = row.blank && isWord ? part.special : (row.parts[at] as number)
         if (row.ids[at] === vocabulary.blank) weights[n * length + at] = 0
         else if (isWord && !row.textFirst) weights[n * length + at] = textWeight
+        else if (at >= firstCode && at < firstCode + whole) weights[n * length + at] = wholeWeight
       }
     }
     const shape = [indices.length, length]

@@ -54,7 +54,9 @@ export type ImageModelOf<O extends ImageModelOptions> = O extends { kind: 'style
     ? RQVAE
     : VQVAE
 
-export interface PairStageOptions extends StageOptions, Pick<SequenceOptions, 'blankEvery' | 'textWeight'> {
+export interface PairStageOptions
+  extends StageOptions,
+    Pick<SequenceOptions, 'blankEvery' | 'textWeight' | 'wholeWeight'> {
   model?: Partial<IGPTOptions>
   /** Default: 1,000, or a tenth of the steps where they are few. */
   warmupSteps?: number
@@ -138,7 +140,7 @@ export async function trainPairModel(
   images: ImageModel,
   train: Captioned,
   test: Captioned,
-  { model: options = {}, blankEvery, textWeight, warmupSteps, ...stage }: PairStageOptions = {},
+  { model: options = {}, blankEvery, textWeight, wholeWeight, warmupSteps, ...stage }: PairStageOptions = {},
 ): Promise<StageResult & PairModel & { tokens: { train: ImageTokens; test: ImageTokens } }> {
   const { signal } = stage
   const [own, held] = [
@@ -163,6 +165,7 @@ export async function trainPairModel(
     ...shared,
     ...(blankEvery !== undefined && { blankEvery }),
     ...(textWeight !== undefined && { textWeight }),
+    ...(wholeWeight !== undefined && { wholeWeight }),
   })
   const batchSize = Math.min(stage.batchSize ?? 128, sequences.length)
   const { epochs, steps } = lengthOf(stage)

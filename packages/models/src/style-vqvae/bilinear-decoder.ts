@@ -27,7 +27,7 @@ export class BilinearDecoder extends Layer {
     this.color = this.addModule(
       'color',
       new Sequential(
-        new Linear({ inFeatures: a.styleDim, outFeatures: width, ...generator }),
+        new Linear({ inFeatures: a.styleHeads * a.styleDim, outFeatures: width, ...generator }),
         new ReLU(),
         new Linear({ inFeatures: width, outFeatures: (a.maps + 1) * a.inChannels, ...generator }),
       ),

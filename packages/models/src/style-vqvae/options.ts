@@ -3,16 +3,16 @@ import { type Architecture, resolveArchitecture, type VQVAEOptions } from '../vq
 
 /** Those of a VQVAE of the residual architecture, for the places; `decay`, `initCodebook` and the like hold for the style too. */
 export interface StyleVQVAEOptions extends Omit<VQVAEOptions, 'architecture' | 'heads' | 'dim'> {
-  /** L, the codes of an image's style, each for what those before leave over. Default 4. */
+  /** H, the ways in which the style looks at the pixels: at as many kinds of them. Default 2. */
+  styleHeads?: number
+  /** L, the codes of what each of these sees, each for what those before leave over. Default 2. */
   styleLevels?: number
   /** Number of codes of each of these levels. Default 256. */
   styleEmbeddings?: number
-  /** Length of a style's code. Default 32. */
+  /** Length of these codes. Default 8. */
   styleDim?: number
   /** `deadCodeThreshold` of the style's codes, each of which a batch uses far less often. Default: that of the places' codes. */
   styleDeadCodeThreshold?: number
-  /** Ways in which the style looks at the pixels. Default 8. */
-  styleHeads?: number
   /** M, the maps that the places' codes are drawn as, which the style colours. Default 16. */
   maps?: number
 }
@@ -28,8 +28,8 @@ export interface StyleVQVAEArchitecture extends Omit<Architecture, 'architecture
 /** Fills in defaults and checks. */
 export function resolveStyleVqvae(options: StyleVQVAEOptions): StyleVQVAEArchitecture {
   const { architecture: _, dim: __, ...rest } = resolveArchitecture('StyleVQVAE', options)
-  const { styleLevels = 4, styleEmbeddings = 256, styleDim = 32, styleHeads = 8, maps = 16 } = options
-  const own = { styleLevels, styleEmbeddings, styleDim, styleHeads, maps }
+  const { styleHeads = 2, styleLevels = 2, styleEmbeddings = 256, styleDim = 8, maps = 16 } = options
+  const own = { styleHeads, styleLevels, styleEmbeddings, styleDim, maps }
   for (const [name, value] of Object.entries(own)) expectInteger('StyleVQVAE', name, value, 1)
   return { ...rest, ...own }
 }

@@ -1,10 +1,10 @@
 // A VQ-VAE (van den Oord et al. 2017, https://arxiv.org/abs/1711.00937) whose codes say apart what an image looks like (its style,
-// such as colours: residual levels, as Lee et al. 2022, https://arxiv.org/abs/2203.01941) and what stands where (a code per place).
+// such as colours: residual levels, as Lee et al. 2022, https://arxiv.org/abs/2203.01941, of a few kinds of pixels) and what stands where (a code per place).
 // The places are encoded from images without their style: each channel normalised over the image (instance normalisation,
 // Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022); content and style meet in a bilinear decoder.
 import { expectShape, meanSquaredError, tf } from '@vq/core'
 import { GroupNorm, Module, Sequential } from '@vq/core/nn'
-import { ResidualVQ, VectorQuantizer } from '@vq/quantizers'
+import { GroupedResidualVQ, VectorQuantizer } from '@vq/quantizers'
 import { restoreModel, saveArtifact } from '../artifact/artifact.js'
 import { expectImages, textOf } from '../image/expect-images.js'
 import { downwards, pointwise } from '../vqvae/architecture.js'
@@ -33,13 +33,13 @@ export type StyleVQVAEOutput = {
   /** exp of the entropy of the codes chosen in this batch; of the style's levels the mean. */
   stylePerplexity: tf.Scalar
   contentPerplexity: tf.Scalar
-  /** int32: style [B, L], content [B, h, w]. */
+  /** int32: style [B, heads · L], content [B, h, w]. */
   indices: StyleCodes
 }
 
 /**
- * A VQ-VAE with codes of two kinds: `styleLevels` of the image as a whole, and one of each place.
- * [B, H, W, C] ↔ style int32 [B, L] and content int32 [B, H/stride, W/stride]; as tokens the style's come first.
+ * A VQ-VAE with codes of two kinds: `styleLevels` for each of `styleHeads` of the image as a whole, and one of each place.
+ * [B, H, W, C] ↔ style int32 [B, heads · L] and content int32 [B, H/stride, W/stride]; as tokens the style's come first.
  *
  * @example
  * const model = new StyleVQVAE({ hiddenDims: [64, 128], numEmbeddings: 512 })
@@ -50,7 +50,7 @@ export class StyleVQVAE extends Module {
   private readonly styleEncoder: StyleEncoder
   private readonly normal: GroupNorm
   private readonly contentEncoder: Sequential
-  readonly styleQuantizer: ResidualVQ
+  readonly styleQuantizer: GroupedResidualVQ
   readonly contentQuantizer: VectorQuantizer
   private readonly decoder: BilinearDecoder
   /** Image height and width must be multiples of this. */
@@ -61,25 +61,29 @@ export class StyleVQVAE extends Module {
     const a = resolveStyleVqvae(options)
     const { random } = options
     const generator = random === undefined ? {} : { random }
-    const { styleLevels: numQuantizers, styleEmbeddings: numEmbeddings, styleDim: embeddingDim } = a
     const shared = Object.fromEntries(
       Object.entries(quantizerOptions(options, { ...a, dim: a.embeddingDim })).filter(
         ([name]) => !styleOptionNames.includes(name),
       ),
     ) as unknown as ConstructorParameters<typeof VectorQuantizer>[0]
     // First: bad options of theirs leave nothing behind.
-    const { heads: _, metric: __, ...residual } = shared as unknown as Record<string, unknown>
+    const {
+      heads: _,
+      metric: __,
+      embeddingDim: ___,
+      ...residual
+    } = shared as unknown as Record<string, unknown>
     const content = new VectorQuantizer(shared)
-    const style = new ResidualVQ({
+    const style = new GroupedResidualVQ({
       ...residual,
       ...(options.styleDeadCodeThreshold !== undefined && {
         deadCodeThreshold: options.styleDeadCodeThreshold,
         deadCodeReset: Math.max(1, 2 * options.styleDeadCodeThreshold),
       }),
-      numQuantizers,
-      numEmbeddings,
-      embeddingDim,
-      dim: embeddingDim,
+      numQuantizers: a.styleLevels,
+      numEmbeddings: a.styleEmbeddings,
+      groups: a.styleHeads,
+      dim: a.styleHeads * a.styleDim,
     })
     this.architecture = a
     this.stride = 2 ** a.hiddenDims.length
@@ -135,7 +139,8 @@ export class StyleVQVAE extends Module {
 
   /** Latents or codes' vectors, style [B, S] and content [B, h, w, D] → images [B, H, W, C]. */
   decode({ style, content }: StyleCodes): tf.Tensor4D {
-    const { styleDim, embeddingDim } = this.architecture
+    const { embeddingDim } = this.architecture
+    const styleDim = this.styleQuantizer.dim
     const [b] = content.shape
     expectShape(
       content.rank === 4 &&
@@ -149,7 +154,7 @@ export class StyleVQVAE extends Module {
     return tf.tidy(() => this.decoder.forward(content, style) as tf.Tensor4D)
   }
 
-  /** [B, H, W, C] → int32 style [B, L] and content [B, h, w]. */
+  /** [B, H, W, C] → int32 style [B, heads · L] and content [B, h, w]. */
   encodeToIndices(x: tf.Tensor): StyleCodes {
     return tf.tidy(() => {
       const { style, content } = this.encode(x)
@@ -167,7 +172,7 @@ export class StyleVQVAE extends Module {
     )
   }
 
-  /** The codes of images [B, H, W, C] as sequences, the style's first, then the places row by row: int32 [B, L + h·w]. */
+  /** The codes of images [B, H, W, C] as sequences, the style's first, then the places row by row: int32 [B, heads · L + h·w]. */
   getTokens(x: tf.Tensor): tf.Tensor2D {
     return tf.tidy(() => {
       const { style, content } = this.encodeToIndices(x)
@@ -178,21 +183,26 @@ export class StyleVQVAE extends Module {
 
   /** Sequences as `getTokens` gives them to images [B, H, W, C]. `grid` is [h, w]; left out, the grid is square. */
   decodeTokens(tokens: tf.Tensor, grid?: readonly [number, number]): tf.Tensor4D {
-    const { styleLevels } = this.architecture
-    const places = (tokens instanceof tf.Tensor && tokens.rank === 2 ? (tokens.shape[1] as number) : 0) - styleLevels // biome-ignore format: one line
+    const { styleCodes } = this
+    const places = (tokens instanceof tf.Tensor && tokens.rank === 2 ? (tokens.shape[1] as number) : 0) - styleCodes // biome-ignore format: one line
     const edge = Math.round(Math.sqrt(Math.max(0, places)))
     const [h, w] = grid ?? [edge, edge]
     expectShape(
       places > 0 && places === h * w,
       'StyleVQVAE.decodeTokens',
-      `tokens [B, ${styleLevels} + ${grid === undefined ? 'a square' : h * w}]`,
+      `tokens [B, ${styleCodes} + ${grid === undefined ? 'a square' : h * w}]`,
       textOf(tokens),
       'Pass the tokens of whole images, and the grid [h, w] where it is not square.',
     )
     return tf.tidy(() => {
-      const [style, content] = tf.split(tokens, [styleLevels, places], 1) as [tf.Tensor, tf.Tensor]
+      const [style, content] = tf.split(tokens, [styleCodes, places], 1) as [tf.Tensor, tf.Tensor]
       return this.decodeFromIndices({ style, content: tf.reshape(content, [-1, h, w]) })
     })
+  }
+
+  /** Number of an image's codes of its style: heads · levels, head by head. */
+  get styleCodes(): number {
+    return this.architecture.styleHeads * this.architecture.styleLevels
   }
 
   /** Whether neither codebook waits for `prepare`. */
@@ -215,7 +225,7 @@ export class StyleVQVAE extends Module {
   /** What `new StyleVQVAE` takes to build this model again; a codebook start that is a function or an array is left out. */
   get config(): StyleVQVAEOptions {
     const { dim: _, ...options } = plainOptions(this.contentQuantizer.options)
-    const { deadCodeThreshold: styleDeadCodeThreshold } = this.styleQuantizer.options
+    const { deadCodeThreshold: styleDeadCodeThreshold } = this.styleQuantizer.groups.modules[0]!.options
     return { ...options, ...this.architecture, styleDeadCodeThreshold }
   }
 
