@@ -21,7 +21,6 @@ const [root, mnist] = [here('../../../'), here('../../../../shared/data/mnist')]
 const config = here('../../../packages/igpt/configs/colored-mnist.json')
 const script = here('../../oracle/colored-digits.py')
 const runs = join(root, 'runs/colored-mnist')
-const [prompts, tested] = [500, 2000]
 
 const spent = () => {
   const { user, system } = process.cpuUsage()
@@ -83,7 +82,7 @@ async function draw(file, title, { values, shape, captions }, count = 48) {
   await grid.save(file)
 }
 
-export async function measure(folder, say, sampling = {}) {
+export async function measure(folder, say, { sampling = {}, prompts = 500, tested = 2000 } = {}) {
   const { images, model, vocabulary, tokenizer, sampling: kept } = await loadMultimodal(join(folder, 'checkpoints')) // biome-ignore format: one line
   const { train_images: seen, seed } = JSON.parse(readFileSync(config, 'utf8'))
   const held = await coloredMnist({ folder: mnist, split: 'test', count: tested, seed, offset: 10 * seen })
@@ -107,7 +106,10 @@ export async function measure(folder, say, sampling = {}) {
   const texts = captions.map(c => tokenizer.encode(c))
   const options = { ...kept, seed: 1, ...sampling }
   const made = Array.from({ length: Math.ceil(prompts / 100) }, (_, i) =>
-    imagesForTexts(model, vocabulary, texts.slice(100 * i, 100 * (i + 1)), { ...options, seed: i + 1 }),
+    imagesForTexts(model, vocabulary, texts.slice(100 * i, 100 * (i + 1)), {
+      ...options,
+      seed: options.seed + i,
+    }),
   ).flat()
   const asked = { values: pictures(images, made), shape, captions }
   results.drawn = { ...judge(folder, 'drawn', asked), options }
@@ -163,11 +165,11 @@ export const coloredMnistPairs = {
       },
       row('reconstructions: digit read by a CNN', reconstructed.digit),
       row('reconstructions: both colours', reconstructed.colors),
-      row('images for captions: digit read by a CNN', drawn.digit, 0.9, `${prompts} captions`),
+      row('images for captions: digit read by a CNN', drawn.digit, 0.9, '500 captions'),
       row('images for captions: digit colour', drawn.ink, 0.97),
       row('images for captions: background colour', drawn.paper, 0.97),
       row('images for captions: both colours', drawn.colors, 0.97),
-      row('captions for images: digit', told.digit, 0.95, `${tested} test images`),
+      row('captions for images: digit', told.digit, 0.95, '2,000 test images'),
       row('captions for images: both colours', told.colors, 0.95),
       row('captions for images: all six words', told.all, 0.7),
       {

@@ -3,6 +3,8 @@ import { Layer, Linear, ReLU, Sequential } from '@vq/core/nn'
 import type { StyleVQVAEArchitecture } from './options.js'
 
 const width = 32
+// Scores of a new layer are small: so that heads differ from the start, and soon look at one kind of pixels each.
+const sharpness = 10
 
 /**
  * What an image looks like wherever things stand: for each head the mean pixel, weighted by a softmax over all pixels of scores
@@ -34,7 +36,7 @@ export class StyleEncoder extends Layer {
     const pixels = tf.reshape(x, [b, h * w, c])
     const seen = tf.concat([pixels, tf.reshape(normal, [b, h * w, c])], 2)
     const scores = tf.transpose(this.scores.forward(seen), [0, 2, 1]) // [B, heads, HW]
-    const means = tf.matMul(tf.softmax(scores), pixels) // [B, heads, C]
+    const means = tf.matMul(tf.softmax(tf.mul(scores, sharpness)), pixels) // [B, heads, C]
     return tf.reshape(this.embed.forward(means), [b, -1])
   }
 }
