@@ -117,6 +117,20 @@ VQ_OP(BatchNormTrain) {
   });
 }
 
+// Arguments: channels, share of the batch, factor of its variance, running mean and variance, the batch's, the new ones.
+VQ_OP(BatchNormFollow) {
+  const int64_t c = args.integer();
+  const double share = args.number(), factor = args.number();
+  const float *mean = args.tensor<float>(c), *variance = args.tensor<float>(c);
+  const float *batch_mean = args.tensor<float>(c), *batch_variance = args.tensor<float>(c);
+  float *next_mean = args.tensor<float>(c), *next_variance = args.tensor<float>(c);
+  const float kept = static_cast<float>(1 - share), of_mean = static_cast<float>(share), of_variance = static_cast<float>(share * factor);
+  for (int64_t k = 0; k < c; ++k) {
+    next_mean[k] = mean[k] * kept + batch_mean[k] * of_mean;
+    next_variance[k] = variance[k] * kept + batch_variance[k] * of_variance;
+  }
+}
+
 // Arguments: rows, channels, epsilon, relu, x, gamma, beta, mean, variance, y.
 VQ_OP(BatchNormInfer) {
   const int64_t rows = args.integer(), c = args.integer();

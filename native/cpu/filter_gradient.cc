@@ -21,10 +21,11 @@ constexpr int kRows = 6;
 constexpr int kVectors = HWY_MAX_BYTES >= 64 ? 4 : 2;
 
 // dw[r, 0..width) += Σ x[place][r] · panel[place] for `Rows` input channels and kVectors vectors of output channels. Places
-// come in runs of neighbours in the panel, which lie `step` floats apart in x: run k starts at starts[k] · unit.
+// come in runs of neighbours in the panel, which lie `step` floats apart in x: run k starts at starts[k] · unit. Meanwhile what
+// lies from `ahead` on comes into the second cache, `haste` bytes with each place.
 template <int Rows>
 void tile(const float* x, const int64_t* starts, int64_t unit, int64_t step, int64_t runs, int64_t length, const float* panel,
-          float* dw, int64_t stride, int64_t width) {
+          float* dw, int64_t stride, int64_t width, const char* ahead, int64_t haste) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   using V = hn::Vec<decltype(d)>;
@@ -39,7 +40,8 @@ void tile(const float* x, const int64_t* starts, int64_t unit, int64_t step, int
   }
   for (int64_t k = 0; k < runs; ++k) {
     const float* row = x + starts[k] * unit;
-    for (int64_t p = 0; p < length; ++p, panel += kVectors * lanes, row += step) {
+    for (int64_t p = 0; p < length; ++p, panel += kVectors * lanes, row += step, ahead += haste) {
+      __builtin_prefetch(ahead, 0, 2);
       V g[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) g[v] = hn::LoadU(d, panel + v * lanes);
@@ -73,10 +75,10 @@ void tile(const float* x, const int64_t* starts, int64_t unit, int64_t step, int
 
 template <int Rows>
 void narrow(int64_t rows, const float* x, const int64_t* starts, int64_t unit, int64_t step, int64_t runs, int64_t length,
-            const float* panel, float* dw, int64_t stride, int64_t width) {
+            const float* panel, float* dw, int64_t stride, int64_t width, const char* ahead, int64_t haste) {
   if constexpr (Rows > 0) {
-    if (rows == Rows) return tile<Rows>(x, starts, unit, step, runs, length, panel, dw, stride, width);
-    narrow<Rows - 1>(rows, x, starts, unit, step, runs, length, panel, dw, stride, width);
+    if (rows == Rows) return tile<Rows>(x, starts, unit, step, runs, length, panel, dw, stride, width, ahead, haste);
+    narrow<Rows - 1>(rows, x, starts, unit, step, runs, length, panel, dw, stride, width, ahead, haste);
   }
 }
 
@@ -101,15 +103,16 @@ void pack_rows(const float* const* rows, int64_t channels, int64_t places, float
 // One tap and one panel of output channels, all input channels: packed as tiles of `places`, or where places is 0 as they
 // are in the image.
 void tap_gradient(const float* x, int64_t channels, int64_t places, const int64_t* starts, int64_t unit, int64_t step, int64_t runs,
-                  int64_t length, const float* panel, float* dw, int64_t out_c, int64_t width) {
+                  int64_t length, const float* panel, float* dw, int64_t out_c, int64_t width, const char* ahead, int64_t haste) {
   int64_t i = 0;
   const int64_t next = places > 0 ? places : 1;
   if (places > 0) unit = step = kRows;
-  for (; i + kRows <= channels; i += kRows)
-    tile<kRows>(x + i * next, starts, unit, step, runs, length, panel, dw + i * out_c, out_c, width);
+  for (; i + kRows <= channels; i += kRows, ahead += runs * length * haste)
+    tile<kRows>(x + i * next, starts, unit, step, runs, length, panel, dw + i * out_c, out_c, width, ahead, haste);
   if (places > 0) unit = step = channels - i;
   if (i < channels)
-    narrow<kRows - 1>(channels - i, x + i * next, starts, unit, step, runs, length, panel, dw + i * out_c, out_c, width);
+    narrow<kRows - 1>(channels - i, x + i * next, starts, unit, step, runs, length, panel, dw + i * out_c, out_c, width, ahead,
+                      haste);
 }
 
 // Rows of dy as panels of output channels, [panel][place][lane], zeros behind the last channel.
@@ -145,6 +148,7 @@ HWY_EXPORT(pack_panels);
 
 namespace {
 
+constexpr int64_t kLine = 64;     // bytes of a line of the cache
 constexpr int64_t kPlaces = 128;  // output places of one pass: a panel of dy and a tile of x then share the first cache
 
 // The part of the output that one pass works on: whole images where they are small, else rows of one image. Its inputs
@@ -186,11 +190,56 @@ bool one_tap(const Convolution& s) {
          (s.out_w - 1) * s.stride_w < s.in_w && (s.stride_h > 1 || s.stride_w > 1 || (s.out_h == s.in_h && s.out_w == s.in_w));
 }
 
+// Few input channels: the taps of a row of the filter and their channels are one range of numbers in x, so they serve as the
+// channels of a filter one tap wide. Of each output row the input rows are copied, with zeros at both ends.
+bool row_by_row(const Convolution& s) { return s.in_c < 16 && s.dilation_w == 1; }
+
+void by_filter_rows(const Convolution& s, const float* x, const float* dy, float* dw, int threads) {
+  const int64_t width = HWY_DYNAMIC_DISPATCH(panel_width)(), tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
+  const int64_t panels = (s.out_c + width - 1) / width, channels = s.kernel_w * s.in_c, tiles = (channels + tile - 1) / tile;
+  const int64_t height = std::max<int64_t>(1, std::min(s.out_h, kPlaces / s.out_w));
+  const int64_t length = ((s.out_w - 1) * s.stride_w + s.kernel_w) * s.in_c, left = s.pad_left * s.in_c;
+  const int64_t copied = std::max<int64_t>(0, std::min(s.in_w * s.in_c, length - left));
+  const int64_t sub_h = (height - 1) * s.stride_h + (s.kernel_h - 1) * s.dilation_h + 1;
+  std::fill(dw, dw + s.filter_size(), 0.0f);
+  parallel_for(s.kernel_h * tiles, 1, threads, [&](int64_t begin, int64_t end) {
+    std::vector<float> rows(sub_h * length, 0.0f), packed(height * s.out_w * panels * width);
+    std::vector<int64_t> starts(height);
+    for (int64_t r = 0; r < height; ++r) starts[r] = r * s.stride_h;
+    for (int64_t image = 0; image < s.batch; ++image)
+      for (int64_t row = 0; row < s.out_h; row += height) {
+        const int64_t now = std::min(height, s.out_h - row), places = now * s.out_w;
+        for (int64_t r = 0; r < sub_h; ++r) {
+          const int64_t h = row * s.stride_h + r - s.pad_top;
+          float* to = rows.data() + r * length + left;
+          if (h < 0 || h >= s.in_h) std::fill(to, to + copied, 0.0f);
+          else std::memcpy(to, x + (image * s.in_h + h) * s.in_w * s.in_c, copied * sizeof(float));
+        }
+        const float* panel = dy + (image * s.out_h + row) * s.out_w * s.out_c;
+        if (s.out_c != width) {
+          HWY_DYNAMIC_DISPATCH(pack_panels)(panel, places, s.out_c, panels, packed.data());
+          panel = packed.data();
+        }
+        for (int64_t unit = begin, next; unit < end; unit = next) {
+          const int64_t u = unit / tiles, first = unit % tiles * tile;
+          next = std::min(end, (u + 1) * tiles);
+          const int64_t mine = std::min(channels, (next - u * tiles) * tile) - first;
+          for (int64_t k = 0; k < panels; ++k)
+            HWY_DYNAMIC_DISPATCH(tap_gradient)(rows.data() + u * s.dilation_h * length + first, mine, 0, starts.data(), length,
+                                               s.stride_w * s.in_c, now, s.out_w, panel + k * places * width,
+                                               dw + (u * channels + first) * s.out_c + k * width, s.out_c,
+                                               std::min(width, s.out_c - k * width), nullptr, 0);
+        }
+      }
+  });
+}
+
 }  // namespace
 
-bool filter_gradient_fits(const Convolution& s) { return s.planar && s.in_c >= 16 && s.out_c >= 16; }
+bool filter_gradient_fits(const Convolution& s) { return s.planar && s.out_c >= 16 && (s.in_c >= 16 || row_by_row(s)); }
 
 void filter_gradient(const Convolution& s, const float* x, const float* dy, float* dw, int threads) {
+  if (row_by_row(s)) return by_filter_rows(s, x, dy, dw, threads);
   const int64_t width = HWY_DYNAMIC_DISPATCH(panel_width)(), tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
   const int64_t panels = (s.out_c + width - 1) / width, tiles = (s.in_c + tile - 1) / tile;
   const Pass pass = plan(s);
@@ -207,19 +256,33 @@ void filter_gradient(const Convolution& s, const float* x, const float* dy, floa
       for (int64_t row = 0; row < s.out_h; row += pass.rows) {
         const int64_t images = std::min(pass.images, s.batch - image), height = std::min(pass.rows, s.out_h - row);
         const int64_t places = images * height * s.out_w;
-        const float* from = dy + (image * s.out_h + row) * s.out_w * s.out_c;
         // Whole images or rows of one: the places of dy lie next to each other.
-        HWY_DYNAMIC_DISPATCH(pack_panels)(from, places, s.out_c, panels, packed_dy.data());
+        const float* from = dy + (image * s.out_h + row) * s.out_w * s.out_c;
+        const float* panel = from;
+        if (s.out_c != width) {
+          HWY_DYNAMIC_DISPATCH(pack_panels)(from, places, s.out_c, panels, packed_dy.data());
+          panel = packed_dy.data();
+        }
         if (!packs) {
-          // One tap: every place of x is read once for each panel, too seldom to be worth a copy.
+          // One tap: every place of x is read once for each panel, too seldom to be worth a copy. The next
+          // pass's dy comes into the second cache with the first panels, its x with the last.
           const bool whole = s.stride_h == 1 && s.stride_w == 1;
           for (int64_t i = 0; i < images * height; ++i)
             starts[i] = ((image + i / height) * s.in_h + (row + i % height) * s.stride_h) * s.in_w;
-          for (int64_t k = 0; k < panels; ++k)
+          const int64_t of_dy = places * s.out_c * sizeof(float), of_x = whole ? places * s.in_c * sizeof(float) : 0;
+          const char* next_dy = reinterpret_cast<const char*>(from) + of_dy;
+          const char* next_x = reinterpret_cast<const char*>(x + (starts[0] + places) * s.in_c);
+          const bool x_alone = panels == 1 && of_x > of_dy;
+          const int64_t steps = (end - begin) * places;
+          const int64_t haste = std::min(kLine, ((x_alone ? of_x : of_dy + of_x) + panels * steps - 1) / (panels * steps));
+          for (int64_t k = 0; k < panels; ++k) {
+            const int64_t at = k * steps * haste;
+            const char* ahead = x_alone ? next_x : at < of_dy ? next_dy + at : next_x + (at - of_dy);
             HWY_DYNAMIC_DISPATCH(tap_gradient)(x + first_c, channels, 0, starts.data(), s.in_c, s.stride_w * s.in_c,
-                                               whole ? 1 : images * height, whole ? places : s.out_w,
-                                               packed_dy.data() + k * places * width, dw + first_c * s.out_c + k * width, s.out_c,
-                                               std::min(width, s.out_c - k * width));
+                                               whole ? 1 : images * height, whole ? places : s.out_w, panel + k * places * width,
+                                               dw + first_c * s.out_c + k * width, s.out_c, std::min(width, s.out_c - k * width),
+                                               ahead, haste);
+          }
           continue;
         }
         places_of(s, pass, x + first_c, image, row, zeros.data(), rows.data());
@@ -233,8 +296,8 @@ void filter_gradient(const Convolution& s, const float* x, const float* dy, floa
           float* to = dw + (t * s.in_c + first_c) * s.out_c;
           for (int64_t k = 0; k < panels; ++k)
             HWY_DYNAMIC_DISPATCH(tap_gradient)(packed_x.data(), channels, pass.x_places, starts.data(), 0, 0, images * height, s.out_w,
-                                               packed_dy.data() + k * places * width, to + k * width, s.out_c,
-                                               std::min(width, s.out_c - k * width));
+                                               panel + k * places * width, to + k * width, s.out_c,
+                                               std::min(width, s.out_c - k * width), nullptr, 0);
         }
       }
   });

@@ -1,5 +1,7 @@
 // Layer normalisation of each row of [rows, columns], forward and backward.
 // Ba, Kiros, Hinton 2016, https://arxiv.org/abs/1607.06450, equations 3 and 4.
+#include "cpu/layer_norm.h"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -142,6 +144,11 @@ HWY_AFTER_NAMESPACE();
 namespace vq {
 HWY_EXPORT(layer_norm_rows);
 HWY_EXPORT(layer_norm_gradient_rows);
+
+void layer_norm_alone(const float* x, const float* gamma, const float* beta, int64_t rows, int64_t columns, double epsilon, float* y,
+                      float* mean, float* inverse) {
+  HWY_DYNAMIC_DISPATCH(layer_norm_rows)(x, gamma, beta, rows, columns, epsilon, false, y, mean, inverse);
+}
 
 // Arguments: rows, columns, epsilon, x, gamma or -1, beta or -1, y, mean, inverse deviation (one per row each).
 VQ_OP(LayerNorm) {

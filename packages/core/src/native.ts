@@ -92,7 +92,6 @@ function places(): string[] {
   const named = process.env.VQ_NATIVE_PATH
   if (named) return [named]
   const local = fileURLToPath(new URL('../../../native/build/Release/vq.node', import.meta.url))
-  const libc = process.platform === 'linux' ? '-gnu' : ''
-  const platformPackage = `@vq/core-${process.platform}-${process.arch}${libc}`
+  const platformPackage = `@vq/core-${process.platform}-${process.arch}`
   return existsSync(local) ? [local, platformPackage] : [platformPackage]
 }

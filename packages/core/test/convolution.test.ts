@@ -1,5 +1,5 @@
 import '@tensorflow/tfjs-backend-cpu'
-import { tf, VqConfigError } from '@vq/core'
+import { conv2d, tf, VqConfigError } from '@vq/core'
 import { Conv2d } from '@vq/core/nn'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -13,7 +13,7 @@ const shape = fc.record({
   batch: fc.integer({ min: 0, max: 3 }),
   size: fc.tuple(side, side),
   inputs: fc.constantFrom(1, 2, 3, 16, 19),
-  outputs: fc.constantFrom(1, 3, 4, 16, 21),
+  outputs: fc.constantFrom(1, 3, 4, 16, 21, 64),
   filter: fc.tuple(small, small),
   step: fc.tuple(small, small),
   dilated: fc.boolean(),
@@ -76,6 +76,43 @@ test('gradients of 2D convolution agree with the plain backend in both formats',
     }),
     runs,
   )
+})
+
+test.each([
+  { size: [12, 270], inputs: 3, outputs: 64, filter: [7, 7], stride: 2, dilation: 1, pad: 3 },
+  { size: [15, 140], inputs: 2, outputs: 70, filter: [3, 5], stride: [1, 3], dilation: [2, 1], pad: [2, 4] },
+  { size: [9, 20], inputs: 15, outputs: 17, filter: [4, 1], stride: [3, 1], dilation: [2, 1], pad: [5, 0] },
+  { size: [40, 9], inputs: 64, outputs: 64, filter: [1, 1], stride: 1, dilation: 1, pad: 0 },
+  { size: [23, 30], inputs: 130, outputs: 200, filter: [1, 1], stride: 2, dilation: 1, pad: 0 },
+] as const)('the gradient by the filter is the adjoint of the convolution, $size by $filter', g => {
+  const { stride, dilation, pad } = g
+  const options = { stride, dilation, padding: typeof pad === 'number' ? pad : pad.map(p => [p, p]) }
+  const shapes = [
+    [3, ...g.size, g.inputs],
+    [...g.filter, g.inputs, g.outputs],
+  ]
+  tf.setBackend('vq-cpu')
+  const tensor = (shape: number[], seed: number) => {
+    const { data } = drawn(shape, seed)
+    return tf.tensor4d(data as number[], shape as [number, number, number, number])
+  }
+  const inDouble = (a: tf.Tensor, b: tf.Tensor): number => {
+    const other = b.dataSync<'float32'>()
+    return a.dataSync<'float32'>().reduce((sum, v, i) => sum + v * (other[i] as number), 0)
+  }
+  tf.tidy(() => {
+    const [x, w] = shapes.map(tensor) as [tf.Tensor4D, tf.Tensor4D]
+    const y = conv2d(x, w, undefined, options as never)
+    const dy = tensor(y.shape, 7)
+    const dw = tf.grad(f => tf.sum(tf.mul(conv2d(x, f as tf.Tensor4D, undefined, options as never), dy)))(w)
+    const scale = Math.sqrt(w.size * y.size)
+    // One filter alone would not see elements swapped.
+    for (let seed = 20; seed < 25; seed++) {
+      const other = tensor(w.shape, seed)
+      const expected = inDouble(conv2d(x, other, undefined, options as never), dy)
+      expect(inDouble(other, dw) / scale).toBeCloseTo(expected / scale, 4)
+    }
+  })
 })
 
 const activations = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu']

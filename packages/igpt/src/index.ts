@@ -1,5 +1,6 @@
 export { loadMultimodal, type Multimodal, saveMultimodal } from './artifact.js'
 export { codesOf, drawData, drawn } from './figures.js'
+export { sampleTokens } from './generate/behind.js'
 export { type Generated, imagesForTexts, textsForImages, unconditional } from './generate/generate.js'
 export type { SamplingOptions } from './generate/sample.js'
 export {

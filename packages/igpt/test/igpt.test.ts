@@ -11,7 +11,6 @@ import {
 } from '@vq/igpt'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { drawIds } from '../src/generate/sample.js'
 
 const small = { vocabSize: 20, contextLength: 12, dModel: 16, nHeads: 2, nLayers: 3, dropout: 0.1 }
 const idsOf = (random: Random, b: number, t: number, size = 20): tf.Tensor2D =>
@@ -165,35 +164,6 @@ describe('Vocabulary', () => {
     expect(tokenizer.words).toEqual(['3', '7', 'blue', 'dark', 'light', 'on', 'red'])
     expect(tokenizer.decode(tokenizer.encode('dark  red 7'))).toBe('dark red 7')
     expect(() => tokenizer.encode('dark rad')).toThrow(/Did you mean 'red'/)
-  })
-})
-
-describe('drawing', () => {
-  const logits = Float32Array.of(9, 1, 2, 0, 1.5, 9)
-  const counts = (options: object, also: number[] = []): number[] => {
-    const random = new Random(11)
-    const seen = new Array<number>(6).fill(0)
-    for (let i = 0; i < 20_000; i++) seen[drawIds(logits, 6, [1, 5], options, random, also)[0] as number]!++
-    return seen.map(n => n / 20_000)
-  }
-  const softmax = (values: number[]): number[] => {
-    const e = values.map(Math.exp)
-    return e.map(v => v / e.reduce((a, b) => a + b, 0))
-  }
-
-  it('takes what may come, as often as the softmax says', () => {
-    const near = (got: number[], wanted: number[]): void => {
-      for (const [i, p] of wanted.entries()) expect(Math.abs((got[i] as number) - p)).toBeLessThan(0.012)
-    }
-    near(counts({}), [0, ...softmax([1, 2, 0, 1.5]), 0])
-    near(counts({ temperature: 0.5 }), [0, ...softmax([2, 4, 0, 3]), 0])
-    const two = softmax([2, 1.5])
-    near(counts({ topK: 2 }), [0, 0, two[0] as number, 0, two[1] as number, 0])
-    // 0.45 and 0.28 reach 0.6 together.
-    near(counts({ topP: 0.6 }), [0, 0, two[0] as number, 0, two[1] as number, 0])
-    expect(counts({ temperature: 0 })).toEqual([0, 0, 1, 0, 0, 0])
-    expect(counts({ topP: 0.1 })).toEqual([0, 0, 1, 0, 0, 0])
-    expect(counts({}, [5])[5]).toBeGreaterThan(0.99)
   })
 })
 

@@ -272,6 +272,12 @@ describe('comparisons', () => {
       { parameter: 'estimator', result: 'error' },
     )
     expect(named.svg).toContain('>straight-through<')
+    const legend = await sensitivity(
+      ['a', 'b'].flatMap(value => ['VQ', 'RVQ'].map(series => ({ value, series, result: 1 }))),
+      { parameter: 'estimator', result: 'error' },
+    )
+    const symbols = legend.svg.split('role-legend-symbol').slice(1)
+    expect(symbols.map(text => /fill="(#\w+)"/.exec(text)?.[1])).toEqual(['#0072b2', '#d55e00'])
     expect(() => sensitivity([{ value: 1, result: Number.NaN }], { parameter: 'a', result: 'b' })).toThrow(
       VqShapeError,
     )

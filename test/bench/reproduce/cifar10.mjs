@@ -32,26 +32,29 @@ function measure(model, images, shape) {
 
 const share = (unused, size = 512) => `${unused} of ${size} (${((100 * unused) / size).toFixed(1)}%)`
 const db = value => `${value.toFixed(3)} dB`
-const order = (images, steps) => batchOrder(images.length / 3072, steps, batch, 0)
+const order = (images, steps, seed = 0) => batchOrder(images.length / 3072, steps, batch, seed)
+
+// Both sides, with the seeds' defaults, from the weights that PyTorch draws.
+async function bothSides({ train, test, shape }, { steps, folder, say }, seed = 0) {
+  const weights = join(folder, 'vqvae.safetensors')
+  const make = () => new VQVAE({ random: new Random(seed) })
+  const first = await initialWeights('vqvae', weights, make, seed)
+  const model = make()
+  model.loadStateDict(first)
+  const batches = order(train, steps, seed)
+  const ms = await trainOurs(model, { images: train, shape, order: batches, batch, rate, clip, say })
+  const { psnr, unused } = measure(model, test, shape)
+  say(`  ours: ${db(psnr)}, ${share(unused[0])} never chosen`)
+  model.dispose()
+  const request = { name: 'vqvae', options: {}, weights, shape, batch, rate, clip }
+  const peer = await trainPeer(request, { folder, images: train, test, order: batches, say })
+  return { psnr, unused, ms, peer: peer && { ...peer, psnr: -10 * Math.log10(peer.mse) } }
+}
 
 /** The seeds' defaults, from PyTorch's initial weights. */
 export const vqvae = {
   data: 'cifar10',
-  async run({ train, test, shape }, { steps, folder, say }) {
-    const weights = join(folder, 'vqvae.safetensors')
-    const make = () => new VQVAE({ random: new Random(0) })
-    const first = await initialWeights('vqvae', weights, make)
-    const model = make()
-    model.loadStateDict(first)
-    const batches = order(train, steps)
-    const ms = await trainOurs(model, { images: train, shape, order: batches, batch, rate, clip, say })
-    const { psnr, unused } = measure(model, test, shape)
-    say(`  ours: ${db(psnr)}, ${share(unused[0])} never chosen`)
-    model.dispose()
-    const request = { name: 'vqvae', options: {}, weights, shape, batch, rate, clip }
-    const peer = await trainPeer(request, { folder, images: train, test, order: batches, say })
-    return { psnr, unused, ms, peer: peer && { ...peer, psnr: -10 * Math.log10(peer.mse) } }
-  },
+  run: bothSides,
   rows: ({ psnr, unused, ms, peer }) => [
     {
       result: 'CIFAR-10 VQ-VAE, held-out PSNR',
@@ -73,8 +76,50 @@ export const vqvae = {
   ],
 }
 
+const others = [1, 2, 3, 4]
+const mean = values => values.reduce((a, b) => a + b) / values.length
+const spread = values => {
+  const middle = mean(values)
+  return Math.sqrt(values.reduce((sum, v) => sum + (v - middle) ** 2, 0) / (values.length - 1))
+}
+
+/** The same from other weights and with other batches. */
+export const vqvaeSeeds = {
+  data: 'cifar10',
+  async run(data, options) {
+    const runs = []
+    for (const seed of others) {
+      const { psnr, unused, peer } = await bothSides(data, options, seed)
+      if (peer === undefined) return { runs: [] }
+      options.say(`  seed ${seed}: ours ${db(psnr)}, PyTorch ${db(peer.psnr)}`)
+      runs.push({ seed, psnr, unused: unused[0], peer })
+    }
+    return { runs, peer: runs[0].peer }
+  },
+  rows: ({ runs }) => {
+    const apart = runs.map(({ psnr, peer }) => psnr - peer.psnr)
+    const each = runs.map(({ seed, psnr, unused, peer }) => ({
+      result: `CIFAR-10 VQ-VAE, held-out PSNR, seed ${seed}`,
+      bar: '',
+      ours: db(psnr),
+      peer: db(peer.psnr),
+      note: `never chosen ${unused} and ${peer.unused} of 512`,
+    }))
+    if (runs.length === 0) return each
+    const all = {
+      result: 'their mean',
+      bar: 'within 0.2 dB of PyTorch',
+      ours: db(mean(runs.map(run => run.psnr))),
+      peer: db(mean(runs.map(run => run.peer.psnr))),
+      met: Math.abs(mean(apart)) <= 0.2,
+      note: `${db(mean(apart))} apart, standard error ${db(spread(apart) / Math.sqrt(apart.length))}`,
+    }
+    return [...each, all]
+  },
+}
+
 /**
- * The second half of that from PyTorch's own state. Rounding alone decides which codes come alive early, and with them where a run of
+ * The second half of the first from PyTorch's own state. Rounding alone decides which codes come alive early, and with them where a run of
  * 3,000 steps ends; this shows that the two programs do the same.
  */
 export const secondHalf = {

@@ -20,6 +20,8 @@ const sets = {
     files: ['cifar10/jpeg'],
     read: async () => ({ path: `${folder}cifar10/jpeg` }),
   },
+  // What a job draws by itself.
+  drawn: { files: [], read: async () => ({}) },
   agNews: {
     files: ['text/ag_news_test.csv'],
     read: () =>

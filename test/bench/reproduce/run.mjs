@@ -7,20 +7,23 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
-import { codes, rqvae, secondHalf, vqvae } from './cifar10.mjs'
+import { codes, rqvae, secondHalf, vqvae, vqvaeSeeds } from './cifar10.mjs'
 import { coloredMnistPairs } from './colored-mnist.mjs'
 import { load, missing } from './data.mjs'
+import { igpt } from './igpt.mjs'
 import * as mnistVae from './mnist-vae.mjs'
 import { agNews, cifarProbe } from './semantic-ids.mjs'
 import { throughput } from './throughput.mjs'
 
 const jobs = {
   'cifar10-vqvae': vqvae,
+  'cifar10-seeds': vqvaeSeeds,
   'cifar10-second-half': secondHalf,
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,
   'mnist-vae': mnistVae,
   'colored-mnist': coloredMnistPairs,
+  igpt,
   'agnews-ids': agNews,
   'cifar10-ids': cifarProbe,
   'ids-throughput': throughput,
@@ -94,7 +97,8 @@ function document(all) {
 
 Written by \`npm run reproduce\`. Where PyTorch stands beside, both sides start from the same weights and see the same batches (of the
 VAE also the same noise). Adam at 1e-3. CIFAR-10 is 4,000 training and 1,000 test images from 0 to 1, in batches of 64, gradients
-clipped at norm 1; MNIST is binarised at one half, in batches of 128, not clipped. AG News is its 7,600 test texts, title and
+clipped at norm 1; MNIST is binarised at one half, in batches of 128, not clipped; the transformer's sequences come in batches of 128,
+clipped at norm 1. AG News is its 7,600 test texts, title and
 description; semantic IDs of it and of CIFAR-10 are of the pipeline's templates, which see no labels. Times are as they came,
 with whatever else the machine did. Coloured MNIST is trained by \`packages/igpt/configs/colored-mnist.json\` into \`runs/colored-mnist\`; what it
 draws is judged by \`test/oracle/colored-digits.py\`, a CNN of real MNIST for the digits and the table of colours for the rest.

@@ -24,19 +24,19 @@ export function batchOrder(images, steps, batch, seed) {
 }
 
 /**
- * Trains our model; extra(i) gives what the forward takes beside the batch of step i; `from` says where to go on: { step, moments }.
- * Returns milliseconds per step.
+ * Trains our model on images or, as whole numbers, on tokens; extra(i) gives what the forward takes beside the batch of step i;
+ * `from` says where to go on: { step, moments }; each(step, loss) hears of every step. Returns milliseconds per step.
  */
 export async function trainOurs(
   model,
-  { images, shape, order, batch, rate, clip, say, from, extra = () => [] },
+  { images, shape, order, batch, rate, clip, say, from, extra = () => [], each = () => {} },
 ) {
   const size = shape.reduce((a, b) => a * b)
   const optimizer = new Adam(model, { learningRate: rate })
   if (from !== undefined) optimizer.loadStateDict(adamState(from))
   const first = from?.step ?? 0
   const steps = order.length / batch
-  const values = new Float32Array(batch * size)
+  const values = new images.constructor(batch * size)
   const started = performance.now()
   let sum = 0
   model.train()
@@ -48,11 +48,13 @@ export async function trainOurs(
     const x = tf.tensor(values, [batch, ...shape])
     if (step === 0) await model.prepare?.(x)
     const more = extra(step)
-    sum += trainStep(
+    const { loss } = trainStep(
       optimizer,
       () => model.forward(x, ...more),
       clip === undefined ? {} : { clipNorm: clip },
-    ).loss
+    )
+    sum += loss
+    each(step, loss)
     tf.dispose([x, more])
     if ((step + 1) % every === 0 || step + 1 === steps) {
       say(`  ours: step ${step + 1}, mean loss ${(sum / ((step % every) + 1)).toFixed(5)}`)
@@ -76,7 +78,7 @@ function adamState({ step, moments }) {
 }
 
 /** The same by PyTorch, which writes its state after step `save.step` to `save.path`; undefined, with the reason said, where Python or a module is missing. */
-export async function trainPeer(request, { folder, images, test, order, noise, say, save }) {
+export async function trainPeer(request, { folder, images, test, order, noise, say, save, each = () => {} }) {
   const peer = await startPeer('reproduce.py')
   if (peer === undefined) {
     say('  Python with PyTorch was not found (VQ_PYTHON names one): ours alone')
@@ -106,6 +108,9 @@ export async function trainPeer(request, { folder, images, test, order, noise, s
       n = Math.min(every, steps - first, untilSave)
       const done = await ask({ do: 'train', first, steps: n })
       seconds += done.seconds
+      done.losses.forEach((loss, i) => {
+        each(first + i, loss)
+      })
       say(`  PyTorch: step ${first + n}, mean loss ${done.loss.toFixed(5)}`)
       if (save?.step === first + n) await ask({ do: 'save', path: save.path })
     }
@@ -115,11 +120,11 @@ export async function trainPeer(request, { folder, images, test, order, noise, s
   }
 }
 
-/** Weights that PyTorch draws (peers/init.py), or where it is missing those that `make()` has. */
-export async function initialWeights(name, path, make) {
+/** Weights that PyTorch draws (peers/init.py) from `seed`, or where it is missing those that `make()` has. */
+export async function initialWeights(name, path, make, seed = 0) {
   const script = fileURLToPath(new URL('../peers/init.py', import.meta.url))
   try {
-    execFileSync(process.env.VQ_PYTHON ?? 'python3', [script, name, path], { stdio: 'ignore' })
+    execFileSync(process.env.VQ_PYTHON ?? 'python3', [script, name, path, `${seed}`], { stdio: 'ignore' })
   } catch {
     const model = make()
     await saveSafetensors(path, model.stateDict())

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { VqDeviceError } from '../errors.js'
@@ -31,7 +32,7 @@ export interface CudaMissing {
 const remedies = {
   'no-addon': 'Repair the native core first.',
   'not-built':
-    'In a clone with nvcc 12.8 or newer run `npm run build`; or set VQ_CUDA_PATH to a libvq_cuda.so.',
+    'Install @vq/core-cuda-linux-x64 of the version of @vq/core; in a clone with nvcc 12.8 or newer run `npm run build`; or set VQ_CUDA_PATH to a libvq_cuda.so.',
   'cannot-open': 'Set VQ_CUDA_PATH to the libvq_cuda.so that came with this version, or unset it.',
   'other-version':
     'Use a libvq_cuda.so of the same release as the addon; in a clone run `npm run build` again.',
@@ -75,9 +76,17 @@ function missing(code: keyof typeof remedies, reason: string): CudaMissing {
   return { code, reason, remedy: remedies[code] }
 }
 
-// Beside the addon, else in the build of a clone.
+// Beside the addon, else in the build of a clone, else the platform package.
 function builtPlace(): string | undefined {
   const beside = join(dirname(nativePath() ?? ''), name)
   const built = fileURLToPath(new URL(`../../../../native/cuda/build/${name}`, import.meta.url))
-  return [beside, built].find(place => existsSync(place))
+  return [beside, built].find(place => existsSync(place)) ?? packagedPlace()
+}
+
+function packagedPlace(): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve(`@vq/core-cuda-${process.platform}-${process.arch}`)
+  } catch {
+    return undefined
+  }
 }

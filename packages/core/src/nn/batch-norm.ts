@@ -1,8 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { expectInteger, expectNumber, expectShape } from '../check.js'
-import { batchNormInfer, batchNormTrain } from '../ops/batch-norm.js'
+import { batchNormInfer, batchNormTrain, followStatistics } from '../ops/batch-norm.js'
 import type { ConvNorm } from '../ops/conv-norm.js'
-import { noGrad } from '../ops/no-grad.js'
 import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 import type { Counter } from './module.js'
@@ -102,20 +101,18 @@ export class BatchNorm extends Layer {
       'Use a larger batch, or call eval() first.',
     )
     const { output, mean, variance } = batchNormTrain(x, scale, shift, { epsilon, ...after })
-    if (batchesTracked !== undefined) {
+    if (runningMean !== undefined && runningVariance !== undefined && batchesTracked !== undefined) {
       batchesTracked.value++
       const share = this.momentum ?? 1 / batchesTracked.value
-      noGrad(() => {
-        follow(runningMean, mean, share, 1)
-        follow(runningVariance, variance, share, rows / (rows - 1))
-      })
+      const running = { mean: runningMean, variance: runningVariance }
+      const next = followStatistics(running, { mean, variance }, { share, factor: rows / (rows - 1) })
+      for (const of of ['mean', 'variance'] as const) {
+        running[of].assign(next[of] as tf.Tensor1D)
+        next[of].dispose()
+      }
     }
     mean.dispose()
     variance.dispose()
     return output
   }
-}
-
-function follow(running: tf.Variable | undefined, batch: tf.Tensor, share: number, scale: number): void {
-  tf.tidy(() => running?.assign(tf.add(tf.mul(running, 1 - share), tf.mul(batch, share * scale))))
 }

@@ -3,6 +3,7 @@ import { expectNumber, expectShape } from '../check.js'
 import { detach } from './detach.js'
 import { expectFloat32 } from './float32.js'
 import { hasKernel, runKernel, runKernels } from './kernel.js'
+import { noGrad } from './no-grad.js'
 
 export interface BatchNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -62,6 +63,34 @@ export function batchNormTrain(
     return [relu ? tf.relu(y) : y, detach(mean), detach(variance)]
   })
   return { output, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D }
+}
+
+/** A mean and a variance per channel, [C]. */
+export interface ChannelStatistics {
+  mean: tf.Tensor
+  variance: tf.Tensor
+}
+
+/**
+ * Running statistics after another batch, [C]: (1 − share) of what they were and `share` of the batch's, whose variance is
+ * multiplied by `factor`. Carries no gradient.
+ * Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, algorithm 2 (there as means over batches).
+ */
+export function followStatistics(
+  running: ChannelStatistics,
+  batch: ChannelStatistics,
+  { share, factor = 1 }: { share: number; factor?: number },
+): ChannelStatistics {
+  return noGrad(() => {
+    if (hasKernel('VqBatchNormFollow')) {
+      const inputs = { ...running, batchMean: batch.mean, batchVariance: batch.variance }
+      const [mean, variance] = runKernels('VqBatchNormFollow', inputs, { share, factor })
+      return { mean, variance }
+    }
+    const next = (of: keyof ChannelStatistics, part: number): tf.Tensor =>
+      tf.tidy(() => tf.add(tf.mul(running[of], 1 - share), tf.mul(batch[of], part)))
+    return { mean: next('mean', share), variance: next('variance', share * factor) }
+  })
 }
 
 /** Batch normalisation with given statistics, as in evaluation. mean, variance: [C]. Not differentiable in them. */

@@ -10,7 +10,17 @@ export type { ConvOptions, ConvTransposeOptions, PerAxis } from './convolution-g
 import './convolution-gradients.js'
 
 export * from './custom-gradient.js'
+export {
+  canDecode,
+  DecoderCache,
+  type DecoderLayer,
+  type DecoderNorm,
+  type DecoderProduct,
+  type DecoderWeights,
+  decode,
+} from './decode.js'
 export * from './detach.js'
+export { type DrawOptions, drawTokens } from './draw-tokens.js'
 export * from './ema-update.js'
 export { embedding } from './embedding.js'
 export { estimatorGradientTensors } from './estimator-gradient.js'

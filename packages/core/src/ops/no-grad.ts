@@ -11,3 +11,9 @@ export function noGrad<T>(f: () => T): T {
     state.kernelDepth--
   }
 }
+
+/** Whether what is computed now is recorded for gradients. */
+export function recording(): boolean {
+  const { gradientDepth, kernelDepth } = tf.engine().state
+  return gradientDepth > 0 && kernelDepth === 0
+}

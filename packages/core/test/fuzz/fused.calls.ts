@@ -1,5 +1,5 @@
 import type { Call, Fuzz, FuzzTable } from './call.js'
-import { type Rng, sizeOf } from './rng.js'
+import { type Rng, sizeOf, type Values } from './rng.js'
 
 /** Our own fused kernels. Their answers are compared elsewhere; here no call of them may do harm. */
 
@@ -155,6 +155,57 @@ export const fused: FuzzTable = {
         dcn: r.tensor([batch, hidden]),
       },
       attrs: { reverse, bias: r.chance(0.5) },
+    }
+  }),
+  VqDecode: fuzz(r => {
+    const [heads, layers, batch, tokens] = [r.int(1, 3), r.int(0, 2), r.size(), r.size()]
+    const [width, hidden, rows, outputs, held] = [
+      heads * r.int(1, 9),
+      r.int(1, 9),
+      r.int(1, 9),
+      r.size(),
+      r.int(0, 9),
+    ]
+    const room = Math.ceil((held + tokens) / 16) * 16
+    const each = <T>(make: () => T): T[] => Array.from({ length: layers }, make)
+    const [v, w] = [() => r.tensor([width]), (n: number) => r.tensor([width, n])]
+    const layer = (): Values[] => [
+      ...[v(), v(), w(3 * width), r.tensor([3 * width]), w(width), v(), v(), v()],
+      ...[w(hidden), r.tensor([hidden]), r.tensor([hidden, width]), v()],
+    ]
+    return {
+      inputs: {
+        ids: r.ints([batch, tokens], 0, rows - 1),
+        table: r.tensor([rows, width]),
+        places: r.tensor([held + tokens + r.int(0, 3), width]),
+        parameters: [...each(layer).flat(), v(), v(), w(outputs), r.tensor([outputs])],
+        keys: each(() => r.tensor([batch, heads, room / 16, width / heads, 16])),
+        values: each(() => r.tensor([batch, heads, room, width / heads])),
+      },
+      attrs: {
+        ...{ heads, activation: r.pick(['gelu', 'relu']), held, room, last: tokens > 0 && r.chance(0.5) },
+        epsilons: new Array<number>(2 * layers + 1).fill(1e-5),
+      },
+    }
+  }),
+  VqDrawTokens: fuzz(r => {
+    const [rows, classes, others] = [r.size(), r.int(1, 9), r.int(0, 3)]
+    const guidance = r.pick([1, 2.5])
+    const first = r.int(0, classes - 1)
+    return {
+      inputs: { logits: r.tensor([guidance === 1 ? rows : 2 * rows, classes]) },
+      attrs: {
+        ...{
+          guidance,
+          temperature: r.pick([0, 0.5, 1]),
+          topK: r.int(1, 9),
+          topP: r.pick([0.5, 1]),
+          copies: r.int(1, 2),
+        },
+        range: [first, r.int(first + 1, classes)],
+        also: Array.from({ length: others }, () => r.int(0, classes - 1)),
+        words: Int32Array.from({ length: 2 * rows }, () => r.int(0, 2 ** 31 - 1)),
+      },
     }
   }),
   VqEmbedding: fuzz(r => {

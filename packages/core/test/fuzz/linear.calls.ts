@@ -118,6 +118,26 @@ export const linear: FuzzTable = {
     },
     alone: oracle,
   },
+  VqBatchNormFollow: {
+    call: r => {
+      const c = r.int(1, 41)
+      const pair = (): { mean: Values; variance: Values } => ({
+        mean: r.tensor([c]),
+        variance: r.floats([c], 0.1, 2),
+      })
+      const { mean: batchMean, variance: batchVariance } = pair()
+      const attrs = { share: r.next(), factor: 1 + r.next() }
+      return { inputs: { ...pair(), batchMean, batchVariance }, attrs }
+    },
+    tolerance: 1e-5,
+    plain: ({ mean, variance, batchMean, batchVariance }, { share, factor }) => {
+      const kept = 1 - (share as number)
+      return [
+        tf.add(tf.mul(mean, kept), tf.mul(batchMean, share as number)),
+        tf.add(tf.mul(variance, kept), tf.mul(batchVariance, (share as number) * (factor as number))),
+      ]
+    },
+  },
   VqBatchNormInfer: {
     call: r => {
       const { x, gamma, beta, c } = normalised(r)

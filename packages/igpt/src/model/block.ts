@@ -1,9 +1,9 @@
-import { type Random, scaledDotProductAttention, tf } from '@vq/core'
+import { type DecoderLayer, type Random, scaledDotProductAttention, tf } from '@vq/core'
 import { Dropout, type KeyValueCache, LayerNorm, Linear, Module } from '@vq/core/nn'
 
 class FeedForward extends Module {
-  private readonly widen: Linear
-  private readonly narrow: Linear
+  readonly widen: Linear
+  readonly narrow: Linear
 
   constructor(width: number, random: { random?: Random }) {
     super()
@@ -36,6 +36,12 @@ export class Block extends Module {
     this.qkv = this.addModule('qkv', new Linear({ inFeatures: width, outFeatures: 3 * width, ...random }))
     this.out = this.addModule('out', new Linear({ inFeatures: width, outFeatures: width, ...random }))
     this.mlp = this.addModule('mlp', new FeedForward(width, random))
+  }
+
+  /** Its parameters as `decode` takes them. */
+  get decoder(): DecoderLayer {
+    const { ln1, qkv, out, ln2, mlp } = this
+    return { norm1: ln1, qkv, out, norm2: ln2, widen: mlp.widen, narrow: mlp.narrow }
   }
 
   /** With a cache x are the tokens behind those that it holds. */

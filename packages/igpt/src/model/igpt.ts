@@ -1,8 +1,19 @@
 // Chen et al. 2020, "Generative pretraining from pixels", https://proceedings.mlr.press/v119/chen20s.html, over tokens of images and
 // words: a pre-norm transformer with learned positions that foretells each token from those before it.
-import { expectShape, random as globalRandom, softmaxCrossEntropy, tf, VqShapeError } from '@vq/core'
-import { Embedding, init, KeyValueCache, LayerNorm, Linear, Module, ModuleList } from '@vq/core/nn'
+import {
+  canDecode,
+  type DecoderWeights,
+  decode,
+  expectShape,
+  random as globalRandom,
+  recording,
+  softmaxCrossEntropy,
+  tf,
+  VqShapeError,
+} from '@vq/core'
+import { Embedding, init, LayerNorm, Linear, Module, ModuleList } from '@vq/core/nn'
 import { Block } from './block.js'
+import { IGPTCache } from './cache.js'
 import { type IGPTOptions, type ResolvedIGPT, resolve } from './options.js'
 
 // Types, not interfaces: tf.tidy wants an index signature.
@@ -16,24 +27,6 @@ export type IGPTOutput = {
 
 /** What a token is part of. */
 export const part = { special: 0, image: 1, text: 2 } as const
-
-/** Keys and values of each layer for the tokens that were seen; `dispose` it when a batch of sequences is done. */
-export class IGPTCache {
-  readonly layers: readonly KeyValueCache[]
-
-  constructor(layers: number) {
-    this.layers = Array.from({ length: layers }, () => new KeyValueCache())
-  }
-
-  /** Tokens held. */
-  get length(): number {
-    return this.layers[0]?.length ?? 0
-  }
-
-  dispose(): void {
-    for (const layer of this.layers) layer.dispose()
-  }
-}
 
 /**
  * One transformer over tokens of images and text. State: `tok`, `pos`, `blocks.N` (`ln1`, `qkv`, `out`, `ln2`, `mlp.0`, `mlp.2`),
@@ -51,6 +44,7 @@ export class IGPT extends Module {
   private readonly blocks: ModuleList<Block>
   private readonly norm: LayerNorm
   private readonly head: Linear
+  private readonly decoder: DecoderWeights
 
   constructor(options: IGPTOptions) {
     super()
@@ -68,6 +62,15 @@ export class IGPT extends Module {
       'head',
       new Linear({ inFeatures: dModel, outFeatures: vocabSize, bias: false, ...generator }),
     )
+    this.decoder = {
+      table: this.tok.weight,
+      places: this.pos.weight,
+      heads: nHeads,
+      activation: 'gelu',
+      layers: blocks.map(block => block.decoder),
+      norm: this.norm,
+      head: this.head,
+    }
     this.start(options)
   }
 
@@ -83,8 +86,11 @@ export class IGPT extends Module {
     }
   }
 
-  /** Logits [B, T, vocabSize] of the token behind each of ids, int32 [B, T]; with a cache they go on behind what it holds. */
-  logits(ids: tf.Tensor, cache?: IGPTCache): tf.Tensor3D {
+  /**
+   * Logits [B, T, vocabSize] of the token behind each of ids, int32 [B, T]; with a cache they go on behind what it holds. `last`:
+   * those of the last token alone, [B, 1, vocabSize].
+   */
+  logits(ids: tf.Tensor, cache?: IGPTCache, { last = false }: { last?: boolean } = {}): tf.Tensor3D {
     const { contextLength } = this.options
     const held = cache?.length ?? 0
     expectShape(
@@ -102,10 +108,17 @@ export class IGPT extends Module {
         received: `${held + length}`,
         remedy: 'Make the model with a larger contextLength, or shorten the sequences.',
       })
+    const drops = this.training && this.options.dropout > 0
+    if (cache !== undefined && canDecode() && !recording() && !drops) {
+      const room = cache.inPlace(this.decoder, ids.shape[0] as number, contextLength)
+      if (room !== undefined) return decode(this.decoder, ids, room, { last })
+    }
+    const layers = cache?.apart()
     return tf.tidy(() => {
       const places = tf.slice(this.pos.weight, [held, 0], [length, -1])
       let x = tf.add(this.tok.forward(ids), places) as tf.Tensor3D
-      for (const [i, block] of this.blocks.modules.entries()) x = block.forward(x, cache?.layers[i])
+      for (const [i, block] of this.blocks.modules.entries()) x = block.forward(x, layers?.[i])
+      if (last) x = tf.slice(x, [0, length - 1, 0], [-1, 1, -1])
       return this.head.forward(this.norm.forward(x)) as tf.Tensor3D
     })
   }

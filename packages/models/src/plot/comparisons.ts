@@ -80,7 +80,11 @@ export function sensitivity(
     scale: { zero: false, nice: true },
     axis: { tickCount: 6, format: ',.12~g' },
   }
-  const color = colorOf(rows.map(row => row.series))
+  // Names are joined by no lines, so the legend shows points.
+  const color = colorOf(
+    rows.map(row => row.series),
+    named ? { symbolType: 'circle', symbolSize: 80 } : {},
+  )
   const several = rows.length > new Set(rows.map(row => `${row.series}\n${row.value}`)).size
   const layer: object[] = []
   if (several && !named)
@@ -227,8 +231,14 @@ function legendOf(names: readonly string[]): object | null {
   return { title: null, orient: 'top', direction: 'horizontal', offset: 6, columns }
 }
 
-function colorOf(names: readonly string[]): object {
+function colorOf(names: readonly string[], symbols: object = {}): object {
   const domain = [...new Set(names)]
   const range = domain.map((_, i) => categories[i % categories.length])
-  return { field: 'series', type: 'nominal', scale: { domain, range }, legend: legendOf(domain) }
+  const legend = legendOf(domain)
+  return {
+    field: 'series',
+    type: 'nominal',
+    scale: { domain, range },
+    legend: legend && { ...legend, ...symbols },
+  }
 }

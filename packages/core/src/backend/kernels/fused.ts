@@ -49,6 +49,12 @@ export const fused: KernelTable = {
     const inputs = { x, gamma, beta, mean, variance, dy }
     return trainedGradient(backend, inputs, { epsilon, relu: true }, y)
   },
+  VqBatchNormFollow: ({ mean, variance, batchMean, batchVariance }, { share, factor }, backend) => {
+    const next = [mean, variance].map(({ shape }) => backend.allocate(shape, 'float32'))
+    const numbers = [sizeOf(mean.shape), share as number, factor as number]
+    backend.run('BatchNormFollow', ...numbers, mean, variance, batchMean, batchVariance, ...next)
+    return next
+  },
   VqBatchNormInfer: ({ x, gamma, beta, mean, variance }, { epsilon, relu }, backend) => {
     const channels = gamma.shape[0]
     const y = backend.allocate(x.shape, 'float32')

@@ -5,6 +5,7 @@ import { codes } from './codes.js'
 import { complex, overParts } from './complex.js'
 import { convolution } from './convolution.js'
 import { convolution3d } from './convolution-3d.js'
+import { decoder } from './decoder.js'
 import { dilation } from './dilation.js'
 import { einsums } from './einsum.js'
 import { elementwise } from './elementwise.js'
@@ -41,6 +42,7 @@ const numeric: KernelTable = {
   ...softmax,
   ...convolution,
   ...convolution3d,
+  ...decoder,
   ...dilation,
   ...blocks,
   ...codes,
