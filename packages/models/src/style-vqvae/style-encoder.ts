@@ -3,12 +3,14 @@ import { Layer, Linear, ReLU, Sequential } from '@vq/core/nn'
 import type { StyleVQVAEArchitecture } from './options.js'
 
 const width = 32
-// Scores of a new layer are small: so that heads differ from the start, and soon look at one kind of pixels each.
+// Scores of a new layer are small: so that heads differ from the start, and soon have one kind of pixels each.
 const sharpness = 10
 
 /**
- * What an image looks like wherever things stand: for each head the mean pixel, weighted by a softmax over all pixels of scores
- * that a small network gives each of them, as a vector of its own. [B, H, W, C] twice → [B, heads · styleDim]
+ * What an image looks like wherever things stand: heads share its pixels among each other, by a softmax over the heads of scores that
+ * a small network gives each pixel, and each has the mean of its share, as a vector of its own. [B, H, W, C] twice →
+ * [B, heads · styleDim]. That heads compete is of Locatello et al. 2020, "Object-centric learning with slot attention",
+ * https://arxiv.org/abs/2006.15055, algorithm 1 lines 7 and 8, with scores that are learned at once instead of found by turns.
  */
 export class StyleEncoder extends Layer {
   private readonly scores: Sequential
@@ -35,8 +37,9 @@ export class StyleEncoder extends Layer {
     const [b, h, w, c] = x.shape as [number, number, number, number]
     const pixels = tf.reshape(x, [b, h * w, c])
     const seen = tf.concat([pixels, tf.reshape(normal, [b, h * w, c])], 2)
-    const scores = tf.transpose(this.scores.forward(seen), [0, 2, 1]) // [B, heads, HW]
-    const means = tf.matMul(tf.softmax(tf.mul(scores, sharpness)), pixels) // [B, heads, C]
+    const shares = tf.softmax(tf.mul(this.scores.forward(seen), sharpness)) // [B, HW, heads]
+    const weights = tf.div(shares, tf.add(tf.sum(shares, 1, true), 1e-6))
+    const means = tf.matMul(weights, pixels, true) // [B, heads, C]
     return tf.reshape(this.embed.forward(means), [b, -1])
   }
 }
