@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
 import { codes, rqvae, secondHalf, vqvae, vqvaeSeeds } from './cifar10.mjs'
+import { coloredMnistPairs } from './colored-mnist.mjs'
 import { load, missing } from './data.mjs'
 import { igpt } from './igpt.mjs'
 import * as mnistVae from './mnist-vae.mjs'
@@ -22,6 +23,7 @@ const jobs = {
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,
   'mnist-vae': mnistVae,
+  'colored-mnist': coloredMnistPairs,
   igpt,
   'agnews-ids': agNews,
   'cifar10-ids': cifarProbe,
@@ -101,7 +103,9 @@ clipped at norm 1; MNIST is binarised at one half, in batches of 128, not clippe
 clipped at norm 1. AG News is its 7,600 test texts, title and description; semantic IDs of it and of CIFAR-10 are of the pipeline's
 templates, which see no labels. The pets are the 305 of \`pets/index.csv\` that are faithful, every fifth of them held out, at 128
 pixels; pet, background and border are three classes, and the weights are the last ones, which the held-out images had no part in
-choosing. Times are as they came, with whatever else the machine did.
+choosing. Times are as they came, with whatever else the machine did. Coloured MNIST is trained by
+\`packages/igpt/configs/colored-mnist.json\` into \`runs/colored-mnist\`; what it draws is judged by
+\`test/oracle/colored-digits.py\`, a CNN of real MNIST for the digits and the table of colours for the rest.
 
 ${parts.join('\n')}`
 }
