@@ -9,6 +9,7 @@
 #include <string>
 
 #include "convolution_part.h"
+#include "convolution_phases.h"
 #include "dnnl_compat.h"
 #include "signal_shield.h"
 #include "vq/error.h"
@@ -304,7 +305,13 @@ void convolve(Context& c, const Convolution& s, const float* x, const float* w, 
   }
   // oneDNN 2 would add while it stores, but in a convolution that takes longer than this pass besides.
   const Activation now = added ? Activation::kNone : act;
-  if (winograd_fits(s)) winograd_forward(c, s, x, w, bias, now, y);
+  if (splits_into_phases(s)) {
+    const Convolution phases = phases_of(s);
+    Scratch<float> in(s.input_size()), out(s.output_size());
+    take_phases(s, s.in_c, x, in.data(), c.threads);
+    winograd_forward(c, phases, in.data(), w, bias, now, out.data());
+    put_phases(s, s.out_c, out.data(), y, c.threads);
+  } else if (winograd_fits(s)) winograd_forward(c, s, x, w, bias, now, y);
   else run_forward(c, kForward, s, x, w, bias, now, y);
   if (added) finish(c, s, nullptr, act, added, y);
 }
@@ -315,6 +322,12 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
     Scratch<float> in(part.input_size());
     if (part.input_size() > 0) convolve_backward_input(c, part, dy, w, in.data());
     return put_part(s, part, in.data(), dx, c.threads);
+  }
+  if (splits_into_phases(s)) {
+    Scratch<float> out(s.output_size()), in(s.input_size());
+    take_phases(s, s.out_c, dy, out.data(), c.threads);
+    winograd_backward_input(c, phases_of(s), out.data(), w, in.data());
+    return put_phases(s, s.in_c, in.data(), dx, c.threads);
   }
   if (winograd_fits(s)) return winograd_backward_input(c, s, dy, w, dx);
   if (runs_as_forward(s)) {
@@ -346,6 +359,12 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
     take_part(s, part, x, in.data(), c.threads);
     if (part.input_size() == 0) return std::fill(dw, dw + s.filter_size(), 0.0f);
     return convolve_backward_filter(c, part, in.data(), dy, dw);
+  }
+  if (splits_into_phases(s)) {
+    Scratch<float> in(s.input_size()), out(s.output_size());
+    take_phases(s, s.in_c, x, in.data(), c.threads);
+    take_phases(s, s.out_c, dy, out.data(), c.threads);
+    return winograd_backward_filter(c, phases_of(s), in.data(), out.data(), dw);
   }
   if (winograd_fits(s)) return winograd_backward_filter(c, s, x, dy, dw);
   if (filter_gradient_fits(s))

@@ -115,6 +115,50 @@ test.each([
   })
 })
 
+test.each([
+  { size: [28, 28], channels: [32, 48], dilation: [2, 2], batch: 2 },
+  { size: [28, 56], channels: [64, 32], dilation: [4, 4], batch: 1 },
+  { size: [24, 28], channels: [32, 32], dilation: [1, 2], batch: 3 },
+  { size: [30, 28], channels: [32, 32], dilation: [3, 2], batch: 2 },
+])('dilated convolution equals the one whose filter has the gaps written out, $dilation', g => {
+  tf.setBackend('vq-cpu')
+  const [inputs, outputs] = g.channels as [number, number]
+  const [dh, dw] = g.dilation as [number, number]
+  const tensor = (shape: number[], seed: number) =>
+    tf.tensor4d(drawn(shape, seed).data as number[], shape as [number, number, number, number])
+  tf.tidy(() => {
+    const x = tensor([g.batch, ...g.size, inputs], 1)
+    const w = tensor([3, 3, inputs, outputs], 2)
+    const wide = (filter: tf.Tensor4D): tf.Tensor4D => {
+      const rows = [0, 1, 2].map(i => {
+        const taps = [0, 1, 2].map(j => tf.slice(filter, [i, j, 0, 0], [1, 1, inputs, outputs]))
+        const gap = (n: number): tf.Tensor => tf.zeros([1, n, inputs, outputs])
+        return tf.concat(dw === 1 ? taps : [taps[0]!, gap(dw - 1), taps[1]!, gap(dw - 1), taps[2]!], 1)
+      })
+      const gap = tf.zeros([Math.max(0, dh - 1), 2 * dw + 1, inputs, outputs])
+      return tf.concat(dh === 1 ? rows : [rows[0]!, gap, rows[1]!, gap, rows[2]!], 0) as tf.Tensor4D
+    }
+    const padding = [
+      [dh, dh],
+      [dw, dw],
+    ]
+    const narrow = (x: tf.Tensor, w: tf.Tensor): tf.Tensor =>
+      conv2d(x as tf.Tensor4D, w as tf.Tensor4D, undefined, { dilation: g.dilation, padding } as never)
+    const plain = (x: tf.Tensor, w: tf.Tensor): tf.Tensor =>
+      conv2d(x as tf.Tensor4D, wide(w as tf.Tensor4D), undefined, { padding } as never)
+    const dy = tensor([g.batch, ...g.size, outputs], 3)
+    const gradients = (op: typeof narrow): tf.Tensor[] =>
+      tf.grads((x: tf.Tensor, w: tf.Tensor) => tf.sum(tf.mul(op(x, w), dy)))([x, w])
+    const [mine, theirs] = [narrow, plain].map(op => [op(x, w), ...gradients(op)])
+    for (const [i, t] of mine!.entries()) {
+      const other = theirs![i]!
+      expect(t.shape).toEqual(other.shape)
+      const size = Math.sqrt(tf.mean(tf.square(other)).dataSync()[0]!)
+      expect(tf.max(tf.abs(tf.sub(t, other))).dataSync()[0]! / size).toBeLessThan(1e-4)
+    }
+  })
+})
+
 const activations = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu']
 
 test('fused 2D convolution agrees with the plain backend for every activation', () => {

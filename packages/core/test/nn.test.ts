@@ -246,6 +246,20 @@ onBackends(() => {
       layer.dispose()
     })
 
+    it('Dropout with a generator of its own goes on from its state, plain JSON', () => {
+      tf.tidy(() => {
+        const x = tf.ones([40])
+        const [one, other] = [3, 8].map(seed => new Dropout({ rate: 0.5, random: new Random(seed) }))
+        one.forward(x)
+        const state = JSON.parse(JSON.stringify(one.extraState()))
+        const next = one.forward(x).dataSync()
+        expect(other.forward(x).dataSync()).not.toEqual(next)
+        other.loadExtraState(state)
+        expect(other.forward(x).dataSync()).toEqual(next)
+      })
+      expect(new Dropout({ rate: 0.5 }).extraState()).toBeUndefined()
+    })
+
     it('Dropout drops its share in training, scales the rest, and rests in evaluation', () => {
       const layer = new Dropout({ rate: 0.25, random: new Random(3) })
       tf.tidy(() => {

@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { VqFormatError } from '@vq/core'
-import { loadArtifact, saveArtifact, VQVAE } from '@vq/models'
+import { loadArtifact, saveArtifact } from '@vq/models'
+import type { SamplingOptions } from './generate/sample.js'
+import { type ImageModel, loadImageModel } from './images/image-model.js'
 import { IGPT, type IGPTOptions } from './model/index.js'
 import { TextTokenizer } from './tokens/text-tokenizer.js'
 import { Vocabulary, type VocabularyOptions } from './tokens/vocabulary.js'
@@ -8,39 +10,47 @@ import type { PairModel } from './train/two-stage.js'
 
 const folders = { images: 'vqvae_model', pairs: 'igpt_model' } as const
 
-/** Everything that draws and tells: the VQ-VAE, the transformer, words and ids. */
+/** Everything that draws and tells: the model of image tokens, the transformer, words and ids. */
 export interface Multimodal extends PairModel {
-  images: VQVAE
+  images: ImageModel
+  /** How images are best drawn from it, where that was chosen. */
+  sampling?: SamplingOptions
 }
 
 /** Writes `vqvae_model/` and `igpt_model/` into a folder: config.json and model.safetensors each. */
 export async function saveMultimodal(
   folder: string,
-  { images, model, tokenizer, vocabulary }: Multimodal,
+  { images, model, tokenizer, vocabulary, grid, sampling }: Multimodal,
 ): Promise<void> {
   await images.save(join(folder, folders.images))
-  const { codebookSizes, words, places, textLength, order } = vocabulary
+  const { codebookSizes, wholeSizes, words, places, textLength, order } = vocabulary
   const options = {
     model: model.options,
-    vocabulary: { codebookSizes, words, places, textLength, order },
+    vocabulary: { codebookSizes, wholeSizes, words, places, textLength, order },
     words: tokenizer.words,
+    ...(grid && { grid }),
+    ...(sampling && { sampling }),
   }
   await saveArtifact(join(folder, folders.pairs), { model: 'IGPT', options }, model.stateDict())
 }
 
 /** Reads what `saveMultimodal` wrote. Throws VqFormatError where something is missing or damaged. */
 export async function loadMultimodal(folder: string): Promise<Multimodal> {
-  const images = await VQVAE.load(join(folder, folders.images))
+  const images = await loadImageModel(join(folder, folders.images))
   const path = join(folder, folders.pairs)
   const { config, state } = await loadArtifact(path, 'IGPT')
   const {
     model: options,
     vocabulary,
     words,
+    grid,
+    sampling,
   } = config.options as {
     model: IGPTOptions
     vocabulary: VocabularyOptions
     words: string[]
+    grid?: readonly [number, number]
+    sampling?: SamplingOptions
   }
   if (!Array.isArray(words) || vocabulary?.words !== words.length)
     throw new VqFormatError({
@@ -56,5 +66,7 @@ export async function loadMultimodal(folder: string): Promise<Multimodal> {
     model: model.eval(),
     vocabulary: new Vocabulary(vocabulary),
     tokenizer: new TextTokenizer(words),
+    ...(grid && { grid }),
+    ...(sampling && { sampling }),
   }
 }

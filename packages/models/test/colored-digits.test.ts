@@ -1,9 +1,16 @@
 import { VqConfigError } from '@vq/core'
-import { coloredDigits } from '@vq/models/data'
+import {
+  ciede2000,
+  coloredDigits,
+  contrasting,
+  hues,
+  type Lab,
+  namedColors,
+  shades,
+  srgbToLab,
+} from '@vq/models/data'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ciede2000, type Lab, srgbToLab } from '../src/data/digits/ciede2000.js'
-import { contrasting, hues, namedColors, shades } from '../src/data/digits/colors.js'
 import { glyphs, polyline } from '../src/data/digits/strokes.js'
 
 const range = (n: number): Int32Array => Int32Array.from({ length: n }, (_, i) => i)
@@ -46,6 +53,14 @@ describe('colours', () => {
     expect(shades.length * hues.length).toBe(65)
     expect(new Set(namedColors.map(c => c.name)).size).toBe(65)
     expect(new Set(namedColors.map(c => c.rgb.join())).size).toBe(65)
+  })
+
+  test('any two are at least 5 apart, and the table says shade and colour of each', () => {
+    for (const [i, a] of namedColors.entries()) {
+      expect(a.name).toBe(`${a.shade} ${a.color}`)
+      expect([shades.includes(a.shade), hues.includes(a.color)]).toEqual([true, true])
+      for (const b of namedColors.slice(i + 1)) expect(ciede2000(a.lab, b.lab)).toBeGreaterThanOrEqual(5)
+    }
   })
 
   test('every colour has at least 30 backgrounds that it stands out from', () => {

@@ -1,4 +1,4 @@
-"""torchvision's encoders and transformers' BERT, driven over standard input and output as training.py is.
+"""torchvision's encoders and DeepLabV3, and transformers' BERT, driven over standard input and output as training.py is.
 
 {"do": "prepare", "name", "batch", "threads", "folder"} builds a model without its last layer, writes its random weights
 (`<name>.pth`), a batch (`<name>.f32`, NHWC) and what it makes of that (`<name>.out.f32`) into a folder; {"do": "time", "train"} times
@@ -18,6 +18,7 @@ except RuntimeError:
     pass
 import torchvision
 from torchvision.models import resnet50, vit_b_16
+from torchvision.models.segmentation import deeplabv3_resnet50
 
 out = sys.stdout
 sys.stdout = sys.stderr
@@ -27,6 +28,8 @@ job = {}
 
 def build(name):
     torch.manual_seed(0)
+    if name == 'deeplabv3':
+        return deeplabv3_resnet50(weights=None, weights_backbone=None, aux_loss=False)
     if name == 'resnet50':
         model = resnet50(weights=None)
         model.fc = torch.nn.Identity()
@@ -63,6 +66,8 @@ def answer(m):
         torch.save(model.state_dict(), f'{path}.pth')
         with torch.inference_mode():
             y = model(x)
+        # Segmentation answers with a dictionary, logits with channels first.
+        y = y['out'].permute(0, 2, 3, 1).contiguous() if isinstance(y, dict) else y
         x.permute(0, 2, 3, 1).contiguous().numpy().tofile(f'{path}.f32')
         y.numpy().tofile(f'{path}.out.f32')
         job.update(model=model, x=x)

@@ -20,6 +20,10 @@ const sets = {
     files: ['cifar10/jpeg'],
     read: async () => ({ path: `${folder}cifar10/jpeg` }),
   },
+  pets: {
+    files: ['pets/index.csv', 'pets/images', 'pets/trimaps'],
+    read: async () => ({ path: `${folder}pets` }),
+  },
   // What a job draws by itself.
   drawn: { files: [], read: async () => ({}) },
   agNews: {

@@ -32,4 +32,13 @@ export class Dropout extends Layer {
       ...(this.random ? { generator: this.random } : {}),
     })
   }
+
+  /** A generator of its own goes on where a checkpoint left it; the global one is kept by whoever trains. */
+  override extraState(): unknown {
+    return this.random === undefined || this.rate === 0 ? undefined : { random: this.random.state }
+  }
+
+  override loadExtraState(state: unknown): void {
+    if (this.random !== undefined) this.random.state = (state as { random: Random['state'] }).random
+  }
 }

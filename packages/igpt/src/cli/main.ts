@@ -2,15 +2,16 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { VqConfigError, VqError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
-import { coloredDigits, coloredMnist, type Dataset, imageFolder, splitDataset } from '@vq/models/data'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { loadMultimodal, saveMultimodal } from '../artifact.js'
-import { imagesForTexts, textsForImages, unconditional } from '../generate/generate.js'
+import { drawCurves, drawData, drawSamples } from '../figures.js'
 import type { SamplingOptions } from '../generate/sample.js'
-import { type Captioned, trainImageModel, trainPairModel } from '../train/two-stage.js'
-import { type IgptConfig, readConfig } from './config.js'
-import { drawCurves, drawn, drawSamples } from './figures.js'
+import { generateFromImage, generateFromText, generateUnconditional } from '../multimodal.js'
+import { trainImageModel, trainPairModel } from '../train/two-stage.js'
+import { readConfig } from './config.js'
+import { captionsOption, type DataOptions, dataOf, dataOption, imagesOption, type Split } from './data.js'
 import { readPixels, savePicture } from './pictures.js'
+import { imageStage, pairStage, samplingOf } from './stages.js'
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 
@@ -21,6 +22,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .version(version)
     .addCommand(trainCommand())
     .addCommand(sampleCommand())
+    .addCommand(dataCommand())
   for (const command of [program, ...program.commands]) command.exitOverride()
   try {
     await program.parseAsync([...argv])
@@ -36,11 +38,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-interface TrainOptions {
+interface ConfigOptions extends DataOptions {
   config?: string
   set?: string[]
-  data?: string
-  captions?: string
+}
+
+interface TrainOptions extends ConfigOptions {
   out: string
   resume?: boolean
 }
@@ -53,19 +56,14 @@ function trainCommand(): Command {
       'JSON with the keys vqvae_dim, vqvae_K, vqvae_D, vqvae_epochs, d_model, n_heads, igpt_epochs, batch_size …',
     )
     .option('--set <key=value...>', 'changes the configuration')
-    .option(
-      '--data <folder>',
-      "MNIST's files, or images with captions; without it digits that the program draws",
-    )
-    .option(
-      '--captions <txt|file.csv>',
-      "captions of --data: 'txt' files beside the images, or a CSV file of file and caption",
-    )
+    .option(...dataOption)
+    .option(...captionsOption)
+    .option(...imagesOption)
     .option('--out <folder>', 'where checkpoints/ and results/ go', '.')
     .option('--resume', 'go on where a stopped training was')
     .addHelpText(
       'after',
-      '\nExamples:\n  vq-igpt train --out runs/digits --set vqvae_epochs=5 igpt_epochs=10\n  vq-igpt train --data mnist --out runs/mnist\n  vq-igpt train --data photos --captions captions.csv --set image_size=32',
+      '\nExamples:\n  vq-igpt train --out runs/digits --set vqvae_epochs=5 igpt_epochs=10\n  vq-igpt train --data mnist --out runs/mnist\n  vq-igpt train --data photos --captions captions.csv --set image_size=32\n  vq-igpt train --data colored_mnist_with_text.pkl --images mnist_colored.pkl',
     )
     .action(train)
 }
@@ -73,41 +71,39 @@ function trainCommand(): Command {
 async function train(options: TrainOptions): Promise<void> {
   const { out, resume = false } = options
   const config = await readConfig(options.config, options.set ?? [])
-  const { train, test } = await dataOf(options, config)
+  const { images, pairs } = await dataOf(options, config)
+  const { train, test } = pairs
   const say = (line: string): void => {
     process.stdout.write(`${line}\n`)
   }
-  const stage = { batchSize: config.batch_size, seed: config.seed, resume }
   say(
     `${train.length.toLocaleString('en-US')} images to train on, ${test.length.toLocaleString('en-US')} held out`,
   )
   const checkpoints = join(out, 'checkpoints')
+  // About every five minutes of a small machine.
+  const checkpointEvery = 500
+  const results = join(out, 'results')
+  await drawSets(results, images, pairs)
+  say(`The data, as pictures: ${join(results, 'image_data.png')}, ${join(results, 'pair_data.png')}`)
   say('Stage 1: the VQ-VAE that makes image tokens')
-  const first = await trainImageModel(train, test, {
-    ...stage,
-    epochs: config.vqvae_epochs,
-    learningRate: config.vqvae_lr,
+  const first = await trainImageModel(images.train, images.test, {
+    ...imageStage(config),
+    resume,
+    checkpointEvery,
     out: join(checkpoints, 'vqvae_training'),
-    model: { hiddenDims: [config.vqvae_dim], embeddingDim: config.vqvae_D, numEmbeddings: config.vqvae_K },
   })
   say('Stage 2: the transformer')
   const second = await trainPairModel(first.model, train, test, {
-    ...stage,
-    epochs: config.igpt_epochs,
-    learningRate: config.igpt_lr,
+    ...pairStage(config),
+    resume,
+    checkpointEvery,
     out: join(checkpoints, 'igpt_training'),
-    model: {
-      dModel: config.d_model,
-      nHeads: config.n_heads,
-      nLayers: config.n_layers,
-      dropout: config.dropout,
-    },
   })
-  const all = { ...second, images: first.model }
+  const sampling = samplingOf(config)
+  const all = { ...second, images: first.model, sampling }
   await saveMultimodal(checkpoints, all)
-  const results = join(out, 'results')
   await drawCurves(join(results, 'training_curves.png'), { 'VQ-VAE': first, iGPT: second })
-  await drawSamples(results, all, test, { seed: config.seed })
+  await drawSamples(results, all, test, { ...sampling, seed: config.seed })
   const held = second.history.metrics.findLast(m => m.split === 'validation')
   const figures = {
     vqvae: { train: first.trainLosses, test: first.testLosses },
@@ -128,32 +124,34 @@ async function train(options: TrainOptions): Promise<void> {
   )
 }
 
-async function dataOf(
-  { data, captions }: TrainOptions,
-  config: IgptConfig,
-): Promise<{ train: Captioned; test: Captioned }> {
-  const { train_images: count, test_images: held, image_size: size, seed } = config
-  if (data === undefined) {
-    const digits = (n: number, offset: number): Captioned => coloredDigits({ count: n, size, seed, offset })
-    return { train: digits(count, 0), test: digits(held, count) }
-  }
-  if (captions === undefined)
-    return {
-      train: await coloredMnist({ folder: data, split: 'train', count, size, seed }),
-      test: await coloredMnist({ folder: data, split: 'test', count: held, size, seed, offset: count }),
-    }
-  const folder = await imageFolder(data, { size, captions })
-  const all = folder as Dataset
-  const known = folder.captions
-  if (known === undefined || known.some(c => typeof c !== 'string') || all.length < 2)
-    throw new VqConfigError({
-      operation: 'vq-igpt train',
-      expected: 'at least two images with a caption each',
-      received: `${known?.filter(c => typeof c === 'string').length ?? 0} captions of ${all.length} images`,
-      remedy: 'Add the missing captions.',
+/** Pictures of what both stages train on. */
+async function drawSets(folder: string, images: Split, pairs: Split): Promise<void> {
+  await drawData(join(folder, 'image_data.png'), images.train, { title: 'Images to train on' })
+  await drawData(join(folder, 'pair_data.png'), pairs.train, { title: 'Pairs to train on' })
+}
+
+function dataCommand(): Command {
+  return new Command('data')
+    .description('draw what train would train on: results/image_data.png and results/pair_data.png')
+    .option('--config <file>', 'JSON, as of train')
+    .option('--set <key=value...>', 'changes the configuration')
+    .option(...dataOption)
+    .option(...captionsOption)
+    .option(...imagesOption)
+    .option('--out <folder>', 'where results/ goes', '.')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vq-igpt data --data mnist --out runs/mnist\n  vq-igpt data --data colored_mnist_with_text.pkl --images mnist_colored.pkl',
+    )
+    .action(async (options: ConfigOptions & { out: string }) => {
+      const config = await readConfig(options.config, options.set ?? [])
+      const { images, pairs } = await dataOf(options, config)
+      const folder = join(options.out, 'results')
+      await drawSets(folder, images, pairs)
+      process.stdout.write(
+        `${pairs.train.length.toLocaleString('en-US')} pairs to train on, ${pairs.test.length.toLocaleString('en-US')} held out, figures in ${folder}\n`,
+      )
     })
-  const { train, heldOut } = splitDataset(all, { heldOut: Math.min(held, Math.ceil(all.length / 10)), seed })
-  return { train: train as Captioned, test: heldOut as Captioned }
 }
 
 interface SampleOptions extends SamplingOptions {
@@ -205,44 +203,27 @@ async function sample(options: SampleOptions): Promise<void> {
   const given = Object.entries({ temperature, topK, topP, guidance, seed }).filter(([, v]) => v !== undefined)
   const sampling = Object.fromEntries(given) as SamplingOptions
   const all = await loadMultimodal(folder)
-  const { images, model, vocabulary, tokenizer } = all
-  const edge = 4 * Math.round(Math.sqrt(vocabulary.places))
+  const { images, vocabulary } = all
   if (image !== undefined) {
-    const codes = await readPixels(image, images, edge)
-    const texts = textsForImages(
-      model,
-      vocabulary,
-      Array.from({ length: count }, () => codes),
-      sampling,
-    )
-    for (const words of texts) process.stdout.write(`${tokenizer.decode(words)}\n`)
+    const edge = images.stride * Math.round(Math.sqrt(vocabulary.places))
+    const values = await readPixels(image, edge)
+    const shape = [count, edge, edge, 3]
+    const copies = new Float32Array(count * values.length)
+    for (let i = 0; i < count; i++) copies.set(values, i * values.length)
+    const captions = await generateFromImage(all, { values: copies, shape }, { temperature: 1, ...sampling })
+    for (const caption of captions) process.stdout.write(`${caption}\n`)
     return
   }
   if (prompt !== undefined) {
-    const words = tokenizer.encode(prompt)
-    const made = drawn(
-      images,
-      imagesForTexts(
-        model,
-        vocabulary,
-        Array.from({ length: count }, () => words),
-        sampling,
-      ),
+    const made = generateFromText(
+      all,
+      Array.from({ length: count }, () => prompt),
+      sampling,
     )
-    await savePicture(
-      out,
-      made,
-      Array.from({ length: count }, () => ''),
-      prompt,
-    )
+    await savePicture(out, made, prompt)
   } else {
-    const pairs = unconditional(model, vocabulary, count, sampling)
-    await savePicture(
-      out,
-      drawn(images, pairs.codes),
-      pairs.words.map(w => tokenizer.decode(w)),
-      'Pairs that nobody asked for',
-    )
+    const { captions, ...made } = generateUnconditional(all, count, sampling)
+    await savePicture(out, made, 'Pairs that nobody asked for', captions)
   }
   process.stdout.write(`${out}\n`)
 }

@@ -1,10 +1,9 @@
-import { tf, VqFormatError } from '@vq/core'
-import type { VQVAE } from '@vq/models'
+import { VqFormatError } from '@vq/core'
 import { sampleGrid } from '@vq/models/plot'
 import sharp from 'sharp'
 
-/** The codes of an image file, scaled to cover a square of `edge` pixels. */
-export async function readPixels(file: string, images: VQVAE, edge: number): Promise<Int32Array> {
+/** The pixels of an image file, 0 to 1, scaled to cover a square of `edge` pixels. */
+export async function readPixels(file: string, edge: number): Promise<Float32Array> {
   let raw: Buffer
   try {
     raw = await sharp(file)
@@ -22,19 +21,15 @@ export async function readPixels(file: string, images: VQVAE, edge: number): Pro
       cause,
     })
   }
-  const values = Float32Array.from(raw, byte => byte / 127.5 - 1)
-  return tf.tidy(() =>
-    Int32Array.from(images.getTokens(tf.tensor4d(values, [1, edge, edge, 3])).dataSync()),
-  ) as unknown as Int32Array
+  return Float32Array.from(raw, byte => byte / 255)
 }
 
-/** A grid of images with captions below. */
+/** A grid of images, with captions below where there are some. */
 export async function savePicture(
   file: string,
   { values, shape }: { values: Float32Array; shape: number[] },
-  captions: readonly string[],
   title: string,
+  captions?: readonly string[],
 ): Promise<void> {
-  const said = captions.some(c => c !== '') ? { captions } : {}
-  await (await sampleGrid(values, { shape, title, ...said })).save(file)
+  await (await sampleGrid(values, { shape, title, ...(captions && { captions }) })).save(file)
 }

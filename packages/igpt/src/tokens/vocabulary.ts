@@ -3,6 +3,8 @@ import { expectInteger, expectShape, VqValueError } from '@vq/core'
 export interface VocabularyOptions {
   /** Codes of each level of an image's place: one entry for a plain codebook, several for residual levels. */
   codebookSizes: readonly number[]
+  /** Codebook sizes of the codes of an image as a whole, which come before those of its places. Default: none. */
+  wholeSizes?: readonly number[]
   /** Number of words. */
   words: number
   /** Places of an image, such as 49 of 7 × 7. */
@@ -20,6 +22,7 @@ export interface VocabularyOptions {
  */
 export class Vocabulary {
   readonly codebookSizes: readonly number[]
+  readonly wholeSizes: readonly number[]
   readonly words: number
   readonly places: number
   readonly textLength: number
@@ -36,22 +39,26 @@ export class Vocabulary {
   readonly blank: number
   /** Number of ids. */
   readonly size: number
-  private readonly firstOfLevel: readonly number[]
+  // First ids: of the codes of the whole, then of the levels of a place.
+  private readonly firsts: readonly number[]
   private readonly firstWord: number
 
-  constructor({ codebookSizes, words, places, textLength, order = 'depth' }: VocabularyOptions) {
+  constructor(options: VocabularyOptions) {
+    const { codebookSizes, wholeSizes = [], words, places, textLength, order = 'depth' } = options
     for (const size of codebookSizes) expectInteger('Vocabulary', 'codebookSizes', size, 1)
+    for (const size of wholeSizes) expectInteger('Vocabulary', 'wholeSizes', size, 1)
     expectInteger('Vocabulary', 'the number of codebookSizes', codebookSizes.length, 1)
     expectInteger('Vocabulary', 'words', words, 1)
     expectInteger('Vocabulary', 'places', places, 1)
     expectInteger('Vocabulary', 'textLength', textLength, 1)
     this.codebookSizes = [...codebookSizes]
+    this.wholeSizes = [...wholeSizes]
     this.words = words
     this.places = places
     this.textLength = textLength
     this.order = order
     let next = 0
-    this.firstOfLevel = codebookSizes.map(size => {
+    this.firsts = [...wholeSizes, ...codebookSizes].map(size => {
       const first = next
       next += size
       return first
@@ -68,7 +75,7 @@ export class Vocabulary {
 
   /** Tokens of an image. */
   get imageLength(): number {
-    return this.places * this.codebookSizes.length
+    return this.wholeSizes.length + this.places * this.codebookSizes.length
   }
 
   /** Tokens of a sequence: bos, two ends, an image and a text. */
@@ -79,8 +86,9 @@ export class Vocabulary {
   /** Ids that may stand at token `at` of an image: [first, last + 1). */
   imageRange(at: number): readonly [number, number] {
     const level = this.levelAt(at)
-    const first = this.firstOfLevel[level] as number
-    return [first, first + (this.codebookSizes[level] as number)]
+    const first = this.firsts[level] as number
+    const size = this.wholeSizes[level] ?? this.codebookSizes[level - this.wholeSizes.length]
+    return [first, first + (size as number)]
   }
 
   /** Ids of words: [first, last + 1); a text may also be filled up with `pad`. */
@@ -88,24 +96,27 @@ export class Vocabulary {
     return [this.firstWord, this.firstWord + this.words]
   }
 
-  /** Codes [places · levels], place by place, as ids in the order of sequences. Throws VqShapeError, VqValueError. */
+  /**
+   * Codes of an image as ids in the order of sequences: those of the whole, then [places · levels], place by place. Throws
+   * VqShapeError, VqValueError.
+   */
   imageIds(codes: ArrayLike<number>): Int32Array {
-    const levels = this.codebookSizes.length
+    const { imageLength, places } = this
+    const whole = this.wholeSizes.length
     expectShape(
-      codes.length === this.imageLength,
+      codes.length === imageLength,
       'Vocabulary.imageIds',
-      `${this.places} × ${levels} codes`,
+      `${whole > 0 ? `${whole} + ` : ''}${places} × ${this.codebookSizes.length} codes`,
       `${codes.length}`,
       'Pass the codes of one image, place by place.',
     )
-    return Int32Array.from({ length: this.imageLength }, (_, at) => {
+    return Int32Array.from({ length: imageLength }, (_, at) => {
       const code = codes[this.placeOf(at)] as number
-      const level = this.levelAt(at)
-      if (Number.isInteger(code) && code >= 0 && code < (this.codebookSizes[level] as number))
-        return (this.firstOfLevel[level] as number) + code
+      const [first, end] = this.imageRange(at)
+      if (Number.isInteger(code) && code >= 0 && code < end - first) return first + code
       throw new VqValueError({
         operation: 'Vocabulary.imageIds',
-        expected: `codes from 0 to ${(this.codebookSizes[level] as number) - 1} at level ${level}`,
+        expected: `codes from 0 to ${end - first - 1} at ${at < whole ? `code ${at} of the whole` : `level ${this.levelAt(at) - whole}`}`,
         received: String(code),
         remedy: 'Pass the codes of the quantizer that the vocabulary was made for.',
       })
@@ -116,7 +127,7 @@ export class Vocabulary {
   imageCodes(ids: ArrayLike<number>): Int32Array {
     const codes = new Int32Array(this.imageLength)
     for (let at = 0; at < this.imageLength; at++)
-      codes[this.placeOf(at)] = (ids[at] as number) - (this.firstOfLevel[this.levelAt(at)] as number)
+      codes[this.placeOf(at)] = (ids[at] as number) - (this.firsts[this.levelAt(at)] as number)
     return codes
   }
 
@@ -171,14 +182,21 @@ export class Vocabulary {
     return { ids, parts: Int32Array.from(parts) }
   }
 
+  // Which codebook token `at` is of, counted through those of the whole and the levels.
   private levelAt(at: number): number {
-    return this.order === 'depth' ? at % this.codebookSizes.length : Math.floor(at / this.places)
+    const whole = this.wholeSizes.length
+    if (at < whole) return at
+    const inside = at - whole
+    return (
+      whole + (this.order === 'depth' ? inside % this.codebookSizes.length : Math.floor(inside / this.places))
+    )
   }
 
   // Where the code of token `at` stands among codes place by place.
   private placeOf(at: number): number {
-    if (this.order === 'depth') return at
+    const inside = at - this.wholeSizes.length
+    if (this.order === 'depth' || inside < 0) return at
     const levels = this.codebookSizes.length
-    return (at % this.places) * levels + Math.floor(at / this.places)
+    return at - inside + (inside % this.places) * levels + Math.floor(inside / this.places)
   }
 }

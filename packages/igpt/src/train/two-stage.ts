@@ -1,12 +1,18 @@
 import { random, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
-import { VQVAE, type VQVAEOptions } from '@vq/models'
+import { type RQVAE, StyleVQVAE, type VQVAE } from '@vq/models'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, Trainer, type TrainerOptions } from '@vq/models/train'
+import {
+  codebooksOf,
+  type ImageModel,
+  type ImageModelOptions,
+  makeImageModel,
+} from '../images/image-model.js'
 import { IGPT, type IGPTOptions } from '../model/index.js'
 import { TextTokenizer } from '../tokens/text-tokenizer.js'
 import { Vocabulary } from '../tokens/vocabulary.js'
-import { type ImageTokens, imageTokens, pairSequences, signed } from './tokens.js'
+import { type ImageTokens, imageTokens, pairSequences, type SequenceOptions, signed } from './tokens.js'
 
 /** How a stage trains. */
 export interface StageOptions {
@@ -21,6 +27,8 @@ export interface StageOptions {
   /** Folder of checkpoints and metrics. */
   out?: string
   resume?: boolean
+  /** Steps between checkpoints in `out`. Default: one per epoch. */
+  checkpointEvery?: number
   signal?: AbortSignal
   progress?: TrainerOptions['progress']
 }
@@ -32,53 +40,96 @@ export interface StageResult {
   history: History
 }
 
+export interface ImageStageOptions<O extends ImageModelOptions> extends StageOptions {
+  /** `kind` 'vqvae' (default), 'rqvae' or 'style', and what the model takes. */
+  model?: O
+  /** 'cosine' goes down to 0 after a warm-up of 100 steps. Default 'constant'. */
+  schedule?: 'constant' | 'cosine'
+}
+
+/** The model of a kind. */
+export type ImageModelOf<O extends ImageModelOptions> = O extends { kind: 'style' }
+  ? StyleVQVAE
+  : O extends { kind: 'rqvae' }
+    ? RQVAE
+    : VQVAE
+
+export interface PairStageOptions
+  extends StageOptions,
+    Pick<SequenceOptions, 'blankEvery' | 'textWeight' | 'wholeWeight'> {
+  model?: Partial<IGPTOptions>
+  /** Default: 1,000, or a tenth of the steps where they are few. */
+  warmupSteps?: number
+}
+
 export interface Captioned extends Dataset {
   readonly captions: readonly string[]
 }
 
 // Values of 0 to 1 reach the model as −1 to 1.
 class SignedImages extends Module {
-  private readonly model: VQVAE
+  private readonly model: ImageModel
 
-  constructor(model: VQVAE) {
+  constructor(model: ImageModel) {
     super()
     this.model = this.addModule('model', model)
   }
 
   forward(x: tf.Tensor): { loss: tf.Scalar } & Record<string, tf.Tensor> {
     return tf.tidy(() => {
-      const { loss, reconstructionLoss, perplexity } = this.model.forward(signed(x) as tf.Tensor4D)
-      return { loss, reconstructionLoss, perplexity }
+      const { reconstructed: _, indices: __, ...results } = this.model.forward(signed(x))
+      const scalars = Object.entries(results).filter(
+        ([, value]) => value instanceof tf.Tensor && value.rank === 0,
+      )
+      return Object.fromEntries(scalars) as { loss: tf.Scalar }
     })
   }
 
   prepare(x: tf.Tensor): Promise<void> {
-    const images = tf.tidy(() => signed(x) as tf.Tensor4D)
+    const images = tf.tidy(() => signed(x))
     return this.model.prepare(images).finally(() => images.dispose())
   }
 }
 
-/** Stage 1: the VQ-VAE that makes image tokens, by default the 'igpt' architecture. Images are of values 0 to 1. */
-export async function trainImageModel(
+/** Stage 1: the model that makes image tokens, by default a VQ-VAE of the 'igpt' architecture. Images are of values 0 to 1. */
+export async function trainImageModel<O extends ImageModelOptions = { kind?: 'vqvae' }>(
   train: Dataset,
   test: Dataset,
-  { model: options = {}, ...stage }: StageOptions & { model?: VQVAEOptions } = {},
-): Promise<StageResult & { model: VQVAE }> {
+  { model: options, schedule = 'constant', ...stage }: ImageStageOptions<O> = {},
+): Promise<StageResult & { model: ImageModelOf<O> }> {
   random.seed(stage.seed ?? 0)
-  const model = new VQVAE({ architecture: 'igpt', ...options })
+  const model = makeImageModel(options ?? {})
+  const signedImages = new SignedImages(model)
   const { epochs, steps } = lengthOf(stage)
-  const result = await trained(new SignedImages(model), train, test, stage, {
+  if (model instanceof StyleVQVAE && !model.ready) await start(signedImages, train, model)
+  const result = await trained(signedImages, train, test, stage, {
     ...(epochs ? { epochs } : { steps: steps as number }),
+    schedule,
     clipNorm: 1,
+    ...(schedule === 'cosine' && { warmupSteps: 100 }),
   })
   model.eval()
-  return { ...result, model }
+  return { ...result, model: model as ImageModelOf<O> }
+}
+
+// A style is one vector of an image: k-means wants more of them than a batch has.
+async function start(images: SignedImages, train: Dataset, { architecture }: StyleVQVAE): Promise<void> {
+  const count = Math.min(4 * architecture.styleEmbeddings, train.length)
+  const values = await train.batch(Int32Array.from({ length: count }, (_, i) => i))
+  const x = tf.tensor(values, [count, ...train.shape])
+  try {
+    await images.prepare(x)
+  } finally {
+    x.dispose()
+  }
 }
 
 export interface PairModel {
   model: IGPT
   tokenizer: TextTokenizer
   vocabulary: Vocabulary
+  /** Rows and columns of an image's places. Default: a square. */
+  grid?: readonly [number, number]
 }
 
 /**
@@ -86,34 +137,36 @@ export interface PairModel {
  * warm-up of 1,000 steps, or a tenth of them where they are few.
  */
 export async function trainPairModel(
-  images: VQVAE,
+  images: ImageModel,
   train: Captioned,
   test: Captioned,
-  {
-    model: options = {},
-    blankEvery,
-    ...stage
-  }: StageOptions & { model?: Partial<IGPTOptions>; blankEvery?: number } = {},
+  { model: options = {}, blankEvery, textWeight, wholeWeight, warmupSteps, ...stage }: PairStageOptions = {},
 ): Promise<StageResult & PairModel & { tokens: { train: ImageTokens; test: ImageTokens } }> {
   const { signal } = stage
   const [own, held] = [
     await imageTokens(images, train, { pixels: 'signed', signal }),
     await imageTokens(images, test, { pixels: 'signed', signal }),
   ]
-  const tokenizer = new TextTokenizer([...train.captions, ...test.captions])
-  const textLength = Math.max(
-    ...[...train.captions, ...test.captions].map(text => tokenizer.encode(text).length),
-  )
+  const captions = [...train.captions, ...test.captions]
+  const tokenizer = new TextTokenizer(captions)
+  const textLength = captions.reduce((most, text) => Math.max(most, tokenizer.encode(text).length), 0)
+  const { whole, levels } = codebooksOf(images)
   const vocabulary = new Vocabulary({
-    codebookSizes: new Array<number>(own.levels).fill(images.quantizer.codebookSize),
+    codebookSizes: levels,
+    wholeSizes: whole,
     words: tokenizer.size,
     places: own.grid[0] * own.grid[1],
     textLength,
   })
   random.seed((stage.seed ?? 0) + 1)
   const model = new IGPT({ ...options, vocabSize: vocabulary.size, contextLength: vocabulary.sequenceLength })
-  const shared = { vocabulary, tokenizer, ...(blankEvery !== undefined && { blankEvery }) }
-  const sequences = pairSequences(own, train.captions, shared)
+  const shared = { vocabulary, tokenizer }
+  const sequences = pairSequences(own, train.captions, {
+    ...shared,
+    ...(blankEvery !== undefined && { blankEvery }),
+    ...(textWeight !== undefined && { textWeight }),
+    ...(wholeWeight !== undefined && { wholeWeight }),
+  })
   const batchSize = Math.min(stage.batchSize ?? 128, sequences.length)
   const { epochs, steps } = lengthOf(stage)
   const all = steps ?? (epochs as number) * Math.floor(sequences.length / batchSize)
@@ -125,12 +178,12 @@ export async function trainPairModel(
     {
       steps: all,
       schedule: 'cosine',
-      warmupSteps: Math.min(1000, Math.ceil(all / 10)),
+      warmupSteps: warmupSteps ?? Math.min(1000, Math.ceil(all / 10)),
       clipNorm: 1,
     },
   )
   model.eval()
-  return { ...result, model, tokenizer, vocabulary, tokens: { train: own, test: held } }
+  return { ...result, model, tokenizer, vocabulary, grid: own.grid, tokens: { train: own, test: held } }
 }
 
 function lengthOf({ epochs, steps }: StageOptions): {
@@ -144,11 +197,12 @@ async function trained(
   model: Module & { forward(x: tf.Tensor, extras?: Record<string, tf.Tensor>): { loss: tf.Scalar } },
   train: Dataset<Float32Array | Int32Array>,
   test: Dataset<Float32Array | Int32Array>,
-  { batchSize = 128, learningRate = 1e-3, seed = 0, out, resume = false, signal, progress }: StageOptions,
+  { batchSize = 128, learningRate = 1e-3, seed = 0, out, resume = false, ...rest }: StageOptions,
   own: TrainerOptions,
 ): Promise<StageResult> {
   const loader = new DataLoader(train, { batchSize: Math.min(batchSize, train.length), seed })
   const validation = new DataLoader(test, { batchSize: Math.min(batchSize, test.length), shuffle: false })
+  const { checkpointEvery, signal, progress } = rest
   const trainer = new Trainer({
     ...own,
     learningRate,
@@ -156,6 +210,7 @@ async function trained(
     ...(out !== undefined && { out, resume, overwrite: !resume }),
     ...(signal && { signal, handleSignals: false }),
     ...(progress !== undefined && { progress }),
+    ...(checkpointEvery !== undefined && { checkpointEvery }),
   })
   const history = await trainer.fit(model, loader, { validation })
   return {

@@ -22,6 +22,21 @@ export abstract class SegmentationBackbone extends Module {
   /** features: [B, h, w, featureDim] → logits [B, h′, w′, numClasses]. */
   protected abstract head(features: tf.Tensor4D): tf.Tensor4D
 
+  /**
+   * The part that `head` runs, which is what learns behind frozen features. Default: the whole network; features can then
+   * only be kept where a subclass says which part that is.
+   */
+  get headModule(): Module {
+    return this
+  }
+
+  /** Keeps all but the head as it is, also the statistics of its normalisations; `headModule` goes on learning. */
+  freezeFeatures(): this {
+    this.freeze().eval()
+    this.headModule.freeze(false)
+    return this
+  }
+
   /** images: float32 [B, H, W, inChannels] → [B, h, w, featureDim]. Throws VqShapeError for others. */
   extractFeatures(images: tf.Tensor, options: FeatureOptions = {}): tf.Tensor4D {
     this.expectChannels('extractFeatures', images, this.inChannels, 'images')

@@ -3,7 +3,18 @@ import { expectIndices } from '../dataset.js'
 import { type LabeledDataset, labeled } from '../images/byte-images.js'
 import { caption, choose, draw } from './draw.js'
 
+export { ciede2000, type Lab, srgbToLab } from './ciede2000.js'
 export { type ColoredMnist, type ColoredMnistOptions, coloredMnist } from './colored-mnist.js'
+export {
+  contrasting,
+  hues,
+  leastDifference,
+  type NamedColor,
+  namedColors,
+  type Rgb,
+  type Shade,
+  shades,
+} from './colors.js'
 
 export interface ColoredDigitsOptions {
   count: number

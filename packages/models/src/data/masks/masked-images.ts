@@ -105,7 +105,9 @@ export async function maskedImages(
         await decodePair(source, item)
         return undefined
       } catch (error) {
-        return error instanceof VqFormatError ? error.received : decodeReason(error)
+        return error instanceof VqFormatError
+          ? `expected ${error.expected}, received ${error.received}`
+          : decodeReason(error)
       }
     })
     kept = items.filter((_, i) => reasons[i] === undefined)
