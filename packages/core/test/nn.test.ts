@@ -11,7 +11,9 @@ import {
   init,
   LayerNorm,
   Linear,
+  LSTM,
   Module,
+  MultiHeadAttention,
   ReLU,
   Sequential,
   Sigmoid,
@@ -246,17 +248,35 @@ onBackends(() => {
       layer.dispose()
     })
 
-    it('Dropout with a generator of its own goes on from its state, plain JSON', () => {
+    it.each<[string, (random: Random) => Dropout | MultiHeadAttention | LSTM, number[]]>([
+      ['Dropout', random => new Dropout({ rate: 0.5, random }), [40]],
+      [
+        'MultiHeadAttention',
+        random => new MultiHeadAttention({ embedDim: 8, numHeads: 2, dropout: 0.5, random }),
+        [2, 9, 8],
+      ],
+      [
+        'LSTM',
+        random => new LSTM({ inputSize: 8, hiddenSize: 8, numLayers: 2, dropout: 0.5, random }),
+        [2, 9, 8],
+      ],
+    ])('%s with a generator of its own goes on from its state, plain JSON', (_, make, shape) => {
+      const [one, other] = [3, 8].map(seed => make(new Random(seed))) as unknown as [Dropout, Dropout]
+      other.loadStateDict(one.stateDict())
       tf.tidy(() => {
-        const x = tf.ones([40])
-        const [one, other] = [3, 8].map(seed => new Dropout({ rate: 0.5, random: new Random(seed) }))
-        one.forward(x)
+        const x = tf.ones(shape)
+        const values = (module: Dropout): Float32Array => {
+          const y = module.forward(x) as tf.Tensor | { output: tf.Tensor }
+          return (y instanceof tf.Tensor ? y : y.output).dataSync() as Float32Array
+        }
+        values(one)
         const state = JSON.parse(JSON.stringify(one.extraState()))
-        const next = one.forward(x).dataSync()
-        expect(other.forward(x).dataSync()).not.toEqual(next)
+        const next = values(one)
+        expect(values(other)).not.toEqual(next)
         other.loadExtraState(state)
-        expect(other.forward(x).dataSync()).toEqual(next)
+        expect(values(other)).toEqual(next)
       })
+      for (const module of [one, other]) module.dispose()
       expect(new Dropout({ rate: 0.5 }).extraState()).toBeUndefined()
     })
 

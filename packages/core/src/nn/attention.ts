@@ -4,6 +4,7 @@ import { scaledDotProductAttention } from '../ops/attention.js'
 import { linear } from '../ops/linear.js'
 import type { Random } from '../random.js'
 import { attentionMask } from './attention-mask.js'
+import { generatorState, loadGeneratorState } from './generator-state.js'
 import { expectTensor, optionsOf } from './given.js'
 import { xavierUniform } from './init.js'
 import type { KeyValueCache } from './key-value-cache.js'
@@ -183,5 +184,14 @@ export class MultiHeadAttention extends Layer {
     if (count === 1) return [tf.transpose(tf.reshape(x, [b, t, numHeads, size]), [0, 2, 1, 3]) as tf.Tensor4D]
     const apart = tf.transpose(tf.reshape(x, [b, t, count, numHeads, size]), [2, 0, 3, 1, 4])
     return tf.unstack(apart) as tf.Tensor4D[]
+  }
+
+  /** A generator of its own goes on where a checkpoint left it. */
+  override extraState(): unknown {
+    return generatorState(this.random, this.dropout)
+  }
+
+  override loadExtraState(state: unknown): void {
+    loadGeneratorState(this.random, state)
   }
 }

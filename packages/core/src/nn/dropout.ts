@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core'
 import { expectNumber } from '../check.js'
 import { dropout } from '../ops/random.js'
 import type { Random } from '../random.js'
+import { generatorState, loadGeneratorState } from './generator-state.js'
 import { expectTensor, optionsOf } from './given.js'
 import { Layer } from './layer.js'
 
@@ -33,12 +34,12 @@ export class Dropout extends Layer {
     })
   }
 
-  /** A generator of its own goes on where a checkpoint left it; the global one is kept by whoever trains. */
+  /** A generator of its own goes on where a checkpoint left it. */
   override extraState(): unknown {
-    return this.random === undefined || this.rate === 0 ? undefined : { random: this.random.state }
+    return generatorState(this.random, this.rate)
   }
 
   override loadExtraState(state: unknown): void {
-    if (this.random !== undefined) this.random.state = (state as { random: Random['state'] }).random
+    loadGeneratorState(this.random, state)
   }
 }

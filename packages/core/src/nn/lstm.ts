@@ -3,6 +3,7 @@ import { expectConfig, expectInteger, expectNumber, expectShape } from '../check
 import { type LstmState, type LstmWeights, lstm } from '../ops/lstm.js'
 import { dropout } from '../ops/random.js'
 import type { Random } from '../random.js'
+import { generatorState, loadGeneratorState } from './generator-state.js'
 import { expectTensor, optionsOf } from './given.js'
 import { linearLayout } from './layout.js'
 import { Module } from './module.js'
@@ -148,6 +149,15 @@ export class LSTM extends Module {
       }
       return { output: y, h: tf.concat(h, 0), c: tf.concat(c, 0) }
     })
+  }
+
+  /** A generator of its own goes on where a checkpoint left it. */
+  override extraState(): unknown {
+    return generatorState(this.random, this.dropout)
+  }
+
+  override loadExtraState(state: unknown): void {
+    loadGeneratorState(this.random, state)
   }
 }
 

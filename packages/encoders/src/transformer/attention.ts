@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, type Random, scaledDotProductAttention, tf } from '@vq/core'
-import { Linear, Module } from '@vq/core/nn'
+import { generatorState, Linear, loadGeneratorState, Module } from '@vq/core/nn'
 
 export interface SelfAttentionOptions {
   /** Length of the vectors, a multiple of numHeads. */
@@ -68,5 +68,14 @@ export class SelfAttention extends Module {
       const joined = tf.reshape(tf.transpose(attended, [0, 2, 1, 3]), [b, t, embedDim])
       return this.proj.forward(joined) as tf.Tensor3D
     })
+  }
+
+  /** A generator of its own goes on where a checkpoint left it. */
+  override extraState(): unknown {
+    return generatorState(this.random, this.dropout)
+  }
+
+  override loadExtraState(state: unknown): void {
+    loadGeneratorState(this.random, state)
   }
 }
