@@ -159,7 +159,7 @@ interface SampleOptions extends SamplingOptions {
   prompt?: string
   image?: string
   unconditional?: boolean
-  count: number
+  count?: number
   out: string
 }
 
@@ -175,7 +175,7 @@ function sampleCommand(): Command {
     .option('--prompt <text>', 'a caption: draws images')
     .option('--image <file>', 'an image: tells what it shows')
     .option('--unconditional', 'pairs that nobody asked for')
-    .option('--count <n>', 'how many', number, 8)
+    .option('--count <n>', 'how many (default: 8; of an image 1)', number)
     .option('--out <file>', 'a PNG file', 'sample.png')
     .option('--temperature <t>', 'divides the logits; 0 takes the likeliest token', number)
     .option('--top-k <n>', 'among so many of the likeliest tokens', number)
@@ -190,7 +190,7 @@ function sampleCommand(): Command {
 }
 
 async function sample(options: SampleOptions): Promise<void> {
-  const { model: folder, prompt, image, out, count, ...rest } = options
+  const { model: folder, prompt, image, out, count = image === undefined ? 8 : 1, ...rest } = options
   const ways = [prompt, image, options.unconditional].filter(way => way !== undefined)
   if (ways.length !== 1)
     throw new VqConfigError({
