@@ -6,6 +6,7 @@ import { tf } from '@vq/core'
 import { imagesForTexts, loadMultimodal } from '@vq/igpt'
 import sharp from 'sharp'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
+import { runCommand } from '../../../test/contract/command.js'
 import { readConfig } from '../src/cli/config.js'
 import { main } from '../src/cli/main.js'
 
@@ -13,20 +14,7 @@ const folder = mkdtempSync(join(tmpdir(), 'vq-igpt-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 afterEach(() => vi.restoreAllMocks())
 
-async function command(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: '', err: '' }
-  for (const [stream, name] of [
-    [process.stdout, 'out'],
-    [process.stderr, 'err'],
-  ] as const)
-    vi.spyOn(stream, 'write').mockImplementation(text => {
-      written[name] += text
-      return true
-    })
-  const code = await main(['node', 'vq-igpt', ...words])
-  vi.restoreAllMocks()
-  return { code, ...written }
-}
+const command = (...words: string[]) => runCommand(main, ['vq-igpt', ...words])
 
 const tiny = ['vqvae_dim=8', 'vqvae_D=8', 'vqvae_K=16', 'vqvae_epochs=1', 'igpt_epochs=1', 'd_model=16', 'n_layers=1', 'train_images=48', 'test_images=16', 'image_size=16', 'batch_size=16'] // biome-ignore format: one line
 

@@ -6,6 +6,7 @@ import { loadSafetensors } from '@vq/core/io'
 import { loadSharp } from '@vq/models/readers'
 import { loadSegmentation, OxfordPetDataModule } from '@vq/segmentation'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { runCommand } from '../../../test/contract/command.js'
 import { main } from '../src/cli/main.js'
 import { grey, writeMasks, writePets } from './tiny-data.js'
 
@@ -22,20 +23,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 afterEach(() => vi.restoreAllMocks())
 
-async function command(...words: (string | number)[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: '', err: '' }
-  for (const [stream, name] of [
-    [process.stdout, 'out'],
-    [process.stderr, 'err'],
-  ] as const)
-    vi.spyOn(stream, 'write').mockImplementation(text => {
-      written[name] += text
-      return true
-    })
-  const code = await main(['node', 'vq-segment', ...words.map(String)])
-  vi.restoreAllMocks()
-  return { code, ...written }
-}
+const command = (...words: (string | number)[]) => runCommand(main, ['vq-segment', ...words.map(String)])
 
 const data = ['--data-path', pets, '--image-size', 32, '--model', 'small', '--output-dir', outputs, '--head-width', 8] // biome-ignore format: one line
 const backbone = join(outputs, 'backbone')

@@ -1,5 +1,12 @@
 export { type AugmentOptions, augment } from './augment.js'
-export { BaseDataset, type Dataset, type Extras, type Field, type Values } from './dataset.js'
+export {
+  BaseDataset,
+  type Dataset,
+  type Extras,
+  expectIndices,
+  type Field,
+  type Values,
+} from './dataset.js'
 export * from './digits/index.js'
 export * from './download/index.js'
 export { mapBounded } from './files/bounded.js'

@@ -2,7 +2,7 @@ export { listCheckpoints } from './checkpoint/folder.js'
 export { type LoadWeightsOptions, loadBest, loadWeights } from './checkpoint/load.js'
 export { evaluateModel } from './evaluate.js'
 export { EventFile } from './events/event-file.js'
-export { type Signal, TrainingInterrupted } from './interrupt.js'
+export { type Interruption, interruptible, type Signal, TrainingInterrupted } from './interrupt.js'
 export type { EarlyStoppingOptions, Mode, MonitorOptions } from './monitor.js'
 export { NonFiniteError, type NonFiniteReport } from './non-finite.js'
 export type {

@@ -47,3 +47,33 @@ export class Interrupts {
     this.listeners.clear()
   }
 }
+
+/** What `interruptible` watches. */
+export interface Interruption {
+  /** Aborts with the first signal. */
+  signal: AbortSignal
+  /** What the program should exit with once a signal came: 130 after SIGINT, 143 after SIGTERM. */
+  code(): number | undefined
+  /** Listens no more. */
+  stop(): void
+}
+
+/** For commands: turns the first Ctrl-C or SIGTERM into an abort, so that work can be saved; the second one ends the process at once. */
+export function interruptible(): Interruption {
+  const controller = new AbortController()
+  let code: number | undefined
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (code !== undefined) process.exit(code)
+    code = codes[name as Signal]
+    process.stderr.write('\nStopping after this step; once more to quit at once.\n')
+    controller.abort(name)
+  }
+  for (const name of Object.keys(codes)) process.on(name, onSignal)
+  return {
+    signal: controller.signal,
+    code: () => code,
+    stop: () => {
+      for (const name of Object.keys(codes)) process.off(name, onSignal)
+    },
+  }
+}

@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { interruptible } from '@vq/models/train'
 import { Command, InvalidArgumentError } from 'commander'
 import { type DemoReport, runDemo } from '../demo/run.js'
 import type { DemoOptions } from '../demo/settings.js'
-import { exitCode, explain, interruptible } from './exit.js'
+import { exitCode, explain } from './exit.js'
 
 export function demoCommand(setExitCode: (code: number) => void): Command {
   return new Command('demo')

@@ -1,4 +1,5 @@
-import { exitCode, explain, interruptible } from './exit.js'
+import { interruptible } from '@vq/models/train'
+import { exitCode, explain } from './exit.js'
 
 /** What a command has to talk with. */
 export interface Console {

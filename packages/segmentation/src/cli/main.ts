@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
+import { interruptible } from '@vq/models/train'
 import { Command, CommanderError } from 'commander'
 import { compareCommand } from './compare.js'
 import { exitCode, explain } from './exit.js'
-import { interruptible } from './interruption.js'
 import { baselineCommand, squeezeCommand } from './train.js'
 import { visualizeCommand } from './visualize.js'
 

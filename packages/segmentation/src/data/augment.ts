@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, expectNumber, Random } from '@vq/core'
-import { type Dataset, type Extras, expectIndices } from './dataset.js'
+import { type Dataset, type Extras, expectIndices } from '@vq/models/data'
 
 export interface AugmentMaskedOptions {
   /** Edge of the square results in pixels. Default: the source's. */
