@@ -1,5 +1,7 @@
 // Whether the CUDA library can be built on this machine, and for which architectures.
 import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 
 /**
  * { nvcc, version, architectures } or { reason }. VQ_CUDA_ARCHITECTURES is CMake's list, for example "80-real;90a-real", or
@@ -32,4 +34,30 @@ function architectures({ VQ_CUDA_ARCHITECTURES: wanted }) {
   if (found === null) return '90a-real'
   const number = `${found[1]}${found[2]}`
   return number === '90' ? '90a-real' : `${number}-real`
+}
+
+/** The agreement under which the toolkit of `nvcc` gives out its runtime, a text file; undefined where it has none. */
+export function runtimeAgreement(nvcc) {
+  const { stderr } = spawnSync(nvcc, ['--dryrun', '-x', 'cu', '/dev/null', '-o', '/dev/null'], {
+    encoding: 'utf8',
+  })
+  const top = /^#\$ TOP=(.*?)\s*$/m.exec(stderr)?.[1]
+  const inside = (folder, prefix, ...rest) =>
+    existsSync(folder)
+      ? readdirSync(folder)
+          .filter(name => name.startsWith(prefix))
+          .map(name => join(folder, name, ...rest))
+      : []
+  // NVIDIA's installer; packages of pip; Debian packages.
+  const candidates = [
+    ...(top === undefined
+      ? []
+      : [
+          join(top, 'EULA.txt'),
+          ...inside(join(top, 'dist-info'), 'nvidia_cuda_runtime', 'licenses', 'License.txt'),
+        ]),
+    ...inside('/usr/share/doc', 'cuda-cudart-', 'copyright'),
+    '/usr/share/doc/nvidia-cuda-toolkit/copyright',
+  ]
+  return candidates.find(path => existsSync(path))
 }

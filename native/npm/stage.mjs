@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { cudaSettings, runtimeAgreement } from '../cuda/toolkit.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const carried = ['libdnnl', 'libhwy', 'libgomp', 'libOpenCL']
@@ -30,7 +31,14 @@ export function stage() {
   const library = join(here, '..', 'cuda', 'build', 'libvq_cuda.so')
   clear(cuda)
   if (!existsSync(library)) return [core]
+  const { nvcc } = cudaSettings()
+  const agreement = nvcc === undefined ? undefined : runtimeAgreement(nvcc)
+  if (agreement === undefined) {
+    console.warn('@vq/core-cuda-linux-x64 is left out: no licence of the CUDA runtime was found beside nvcc.')
+    return [core]
+  }
   put(library, join(cuda, 'libvq_cuda.so'))
+  keep(agreement, join(cuda, 'licenses', 'cuda-runtime.txt'))
   return [core, cuda]
 }
 
@@ -59,6 +67,10 @@ function licence(library, to) {
   const text = owner && `/usr/share/doc/${owner}/copyright`
   if (!text || !existsSync(text))
     throw new Error(`No licence of ${basename(library)} was found: it cannot be carried.`)
+  keep(text, to)
+}
+
+function keep(text, to) {
   mkdirSync(dirname(to), { recursive: true })
   copyFileSync(text, to)
 }
