@@ -160,6 +160,7 @@ describe('vq-segment', () => {
         1,
         /4096 feature vectors/,
       ],
+      [['squeeze', ...data, ...fresh, '--codebook-size', 2 ** 24], 1, /at most 50000 codes/],
       [['squeeze', ...data, '--experiment-name', '../out'], 1, /--experiment-name/],
       [['squeeze', ...data, ...fresh, '--resume', '--overwrite'], 1, /one of --resume and --overwrite/],
       [['squeeze', ...data, ...fresh, '--use-clearml'], 1, /CLEARML_API_HOST/],

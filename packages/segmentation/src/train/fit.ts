@@ -44,7 +44,7 @@ export interface Fitted {
 }
 
 /** At most so many feature vectors start a codebook. */
-const mostStartVectors = 50_000
+export const mostStartVectors = 50_000
 const vectorsPerCode = 8
 
 export async function fitSegmentation(
