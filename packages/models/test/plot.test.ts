@@ -278,6 +278,22 @@ describe('comparisons', () => {
     )
     const symbols = legend.svg.split('role-legend-symbol').slice(1)
     expect(symbols.map(text => /fill="(#\w+)"/.exec(text)?.[1])).toEqual(['#0072b2', '#d55e00'])
+    // Close to one another, the first is named, and what lies apart is too; single points have points in the legend, in one line.
+    const rates = await sensitivity(
+      [8, 7.9, 8, 32, 4096].map((value, i) => ({ value, result: 1 + i, series: `q${i}` })),
+      { parameter: 'bits', result: 'IoU' },
+    )
+    const named7 = /class="mark-text role-axis-label"[\s\S]*?<\/g>/.exec(rates.svg)![0]
+    const shown = [...named7.matchAll(/<text[^>]*?>([^<]+)</g)].filter(m => !/opacity="0"/.test(m[0]))
+    expect(shown.map(m => m[1])).toEqual(['7.9', '32', '4096'])
+    expect(
+      rates.svg
+        .split('role-legend-symbol')
+        .slice(1)
+        .every(text => /fill="#\w+"/.test(text)),
+    ).toBe(true)
+    const lines = [...rates.svg.matchAll(/translate\([\d.]+,([\d.]+)\)"[^>]*>q\d</g)].map(m => m[1])
+    expect([lines.length, new Set(lines).size]).toEqual([5, 1])
     expect(() => sensitivity([{ value: 1, result: Number.NaN }], { parameter: 'a', result: 'b' })).toThrow(
       VqShapeError,
     )

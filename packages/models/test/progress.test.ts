@@ -1,7 +1,7 @@
 import { afterEach, expect, it, vi } from 'vitest'
 import { clock, reporter } from '../src/train/progress.js'
 
-const event = { step: 3, totalSteps: 10, epoch: 0, loss: 0.5, imagesPerSecond: 250, secondsLeft: 75 }
+const event = { step: 3, totalSteps: 10, epoch: 0, totalEpochs: 4, loss: 0.5, imagesPerSecond: 250, secondsLeft: 75 } // biome-ignore format: one line
 const tty = process.stderr.isTTY
 afterEach(() => {
   vi.restoreAllMocks()
@@ -18,7 +18,7 @@ it('writes a line every ten seconds where there is no terminal', () => {
     report(event)
   }
   stop()
-  const line = 'step 3/10, epoch 1, loss 0.5000, 250 images/s, 1:15 left\n'
+  const line = 'step 3/10, epoch 1/4, loss 0.5000, 250 images/s, 1:15 left\n'
   expect(written.mock.calls.map(call => call[0])).toEqual([line, line])
 })
 

@@ -37,6 +37,26 @@ describe('a step', () => {
     for (const m of [ours, bare]) m.dispose()
   })
 
+  it('belongs to the part of a pass that counts as its epoch, also where parts are no whole steps', async () => {
+    const m = new Small()
+    const told: string[] = []
+    const ended: number[] = []
+    const { steps, metrics, epochs } = await new Trainer({
+      ...{ epochs: 4, epochsPerPass: 4, logEvery: 1, learningRate: 0.1, optimizer: sgd },
+      progress: ({ step, totalSteps, epoch, totalEpochs }) =>
+        told.push(`${step}/${totalSteps} ${epoch}/${totalEpochs}`),
+      onEpoch: ({ step }) => {
+        ended.push(step)
+      },
+    }).fit(m, rows(12, { batchSize: 2 }))
+    // 6 steps make 4 epochs, which end with steps 1.5, 3, 4.5 and 6.
+    expect([steps, ended]).toEqual([6, [2, 3, 5, 6]])
+    expect(told).toEqual(['1/6 0/4', '2/6 0/4', '3/6 1/4', '4/6 2/4', '5/6 2/4', '6/6 3/4'])
+    expect(metrics.map(line => line.epoch)).toEqual([0, 0, 1, 2, 2, 3])
+    expect(epochs.map(e => e.epoch)).toEqual([0, 1, 2, 3])
+    m.dispose()
+  })
+
   it('of several batches is that of one large batch, also where the last one is smaller', async () => {
     // 10 samples in batches of 4, 4 and 2 make one step per epoch.
     for (const clipNorm of [null, 0.05]) {

@@ -17,6 +17,10 @@ class StandIn {
   /** Endpoints that fail, with what they answer. */
   readonly failing: Record<string, number> = {}
   projects: { id: string; name: string }[] = []
+  /** Endpoints that never answer. */
+  readonly silent = new Set<string>()
+  /** Answers in place of its own. */
+  readonly instead: Record<string, string> = {}
   private readonly server: Server
 
   constructor() {
@@ -24,11 +28,19 @@ class StandIn {
       const endpoint = (request.url ?? '').slice(1)
       const { authorization, 'content-type': type } = request.headers
       this.calls.push({ endpoint, authorization, type, body: await textOf(request) })
-      const status = this.failing[endpoint] ?? 200
+      if (this.silent.has(endpoint)) return
+      if (this.instead[endpoint] !== undefined) return void response.end(this.instead[endpoint])
+      const status = this.failing[endpoint] ?? this.status(endpoint, type)
       const meta = { result_code: status, result_msg: status === 200 ? 'OK' : 'refused' }
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(JSON.stringify({ meta, data: status === 200 ? this.answer(endpoint) : {} }))
     })
+  }
+
+  // As the server's handler of requests: several events are read of this type alone.
+  private status(endpoint: string, type: string | undefined): number {
+    const wanted = endpoint === 'events.add_batch' ? 'application/json-lines' : 'application/json'
+    return type === wanted ? 200 : 400
   }
 
   private answer(endpoint: string): object {
@@ -103,6 +115,7 @@ test('a server that fails during training loses nothing and throws nothing: poin
   const task = await ClearMLTask.connect({
     ...keys,
     host: await standIn.open(),
+    retryAfter: 0,
     onWarning: m => warnings.push(m),
   })
   standIn.failing['events.add_batch'] = 503
@@ -117,14 +130,63 @@ test('a server that fails during training loses nothing and throws nothing: poin
   await standIn.close()
   await task.scalars(4, 'train', { loss: 1 })
   await task.finish('failed')
-  expect(warnings).toHaveLength(2)
+  expect(warnings).toHaveLength(3)
+  expect(warnings[2]).toMatch(/lacks 1 points/)
+})
+
+test('a server that hangs holds training up for a second, not for its timeout at every point', async () => {
+  standIn = new StandIn()
+  const warnings: string[] = []
+  const options = { ...keys, timeout: 2000, onWarning: (m: string) => warnings.push(m) }
+  const task = await ClearMLTask.connect({ ...options, host: await standIn.open() })
+  standIn.silent.add('events.add_batch')
+  const started = performance.now()
+  for (let step = 1; step <= 5; step++) {
+    await task.scalars(step, 'train', { loss: step })
+    // A step of training, long enough for the timeout to come.
+    await new Promise(done => setTimeout(done, 500))
+  }
+  expect(performance.now() - started).toBeLessThan(5 * 500 + 4000)
+  expect(standIn.calls.filter(c => c.endpoint === 'events.add_batch')).toHaveLength(1)
+  expect(warnings).toHaveLength(1)
+  standIn.silent.clear()
+  await task.finish('completed')
+  expect(standIn.calls.at(-2)!.body.trim().split('\n')).toHaveLength(5)
+  expect(warnings).toHaveLength(1)
+})
+
+test('logs in again where its token has run out', async () => {
+  standIn = new StandIn()
+  const task = await ClearMLTask.connect({ ...keys, host: await standIn.open() })
+  standIn.failing['events.add_batch'] = 401
+  await task.scalars(1, 'train', { loss: 1 })
+  const names = standIn.calls.slice(-3).map(c => c.endpoint)
+  expect(names).toEqual(['events.add_batch', 'auth.login', 'events.add_batch'])
+})
+
+test.each([
+  ['auth.login', '{"data":{}}', /no token/],
+  ['auth.login', '{"data":null}', /auth\.login.*200/],
+  ['auth.login', 'null', /auth\.login.*200/],
+  ['auth.login', '<html>a proxy</html>', /200: <html>a proxy/],
+  ['projects.create', '{"data":{"id":5}}', /projects\.create.*no id/],
+  ['tasks.create', '{"data":{"id":""}}', /tasks\.create.*no id/],
+])('an answer of %s that is none (%s) is an error before training', async (endpoint, answer, message) => {
+  standIn = new StandIn()
+  const host = await standIn.open()
+  standIn.instead[endpoint] = answer
+  const error = await ClearMLTask.connect({ ...keys, host }).catch(e => e)
+  expect(error).toBeInstanceOf(VqDeviceError)
+  expect(error.message).toMatch(message)
 })
 
 test('says before training what is missing, wrong or not there', async () => {
   standIn = new StandIn()
   const host = await standIn.open()
   await expect(ClearMLTask.connect({ ...keys, host, accessKey: '' })).rejects.toThrow(VqConfigError)
-  await expect(ClearMLTask.connect({ ...keys, host: 'nowhere' })).rejects.toThrow(VqConfigError)
+  for (const other of ['nowhere', 'localhost:8008', 'ftp://localhost'])
+    await expect(ClearMLTask.connect({ ...keys, host: other })).rejects.toThrow(VqConfigError)
+  await expect(ClearMLTask.connect(undefined as never)).rejects.toThrow(VqConfigError)
   standIn.failing['auth.login'] = 401
   const refused = await ClearMLTask.connect({ ...keys, host }).catch(error => error)
   expect([refused instanceof VqDeviceError, /401: refused/.test(refused.message)]).toEqual([true, true])

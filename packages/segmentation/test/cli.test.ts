@@ -77,6 +77,16 @@ describe('vq-segment', () => {
     // 24 versions in batches of 4: evaluations after 6, 12 and 18 steps, the first of them by the run before.
     expect(steps.filter(m => m.split === 'validation').map(m => m.step)).toEqual([6, 12, 18])
 
+    // What is thrown away is gone before anything can fail, and is not gone on from with other flags.
+    const blocked = join(folder, 'a-file')
+    writeFileSync(blocked, '')
+    const stopped = await command(...squeeze, '--epochs', 1, '--lr', 2e-4, '--overwrite', '--cache-dir', join(blocked, 'cache')) // biome-ignore format: one line
+    expect([stopped.code, stopped.err.includes('unexpected')]).toEqual([1, false])
+    expect(existsSync(join(outputs, 'vq_squeeze/results.json'))).toBe(false)
+    expect((await command(...squeeze, '--epochs', 1, '--lr', 2e-4, '--resume')).code).toBe(0)
+    const anew = readFileSync(join(outputs, 'vq_squeeze/metrics.jsonl'), 'utf8').trim().split('\n')
+    expect(anew.map(line => JSON.parse(line)).filter(m => m.split === 'validation').map(m => m.step)).toEqual([6]) // biome-ignore format: one line
+
     const pictures = join(folder, 'pictures')
     const drawn = await command('visualize', '--vq-checkpoint', join(outputs, 'vq_squeeze'), '--baseline-checkpoint', join(backbone, 'last.safetensors'), '--data-path', pets, '--output-dir', pictures, '--n-best', 2, '--n-worst', 1) // biome-ignore format: one line
     expect(drawn.code).toBe(0)
@@ -101,6 +111,7 @@ describe('vq-segment', () => {
     expect(compared.code).toBe(0)
     const runs = json('comparison', 'comparison.json')
     expect(runs.map((r: { name: string }) => r.name)).toEqual(['vq', 'fsq', 'lfq', 'rvq', 'none'])
+    expect(runs.every((r: { result: { featureDim: number } }) => r.result.featureDim === 128)).toBe(true)
     const bits = runs.map((r: { result: { evaluation: { codes?: { bits: { nominal: number } } } } }) => r.result.evaluation.codes?.bits.nominal) // biome-ignore format: one line
     // fsqLevels(16) is 4 × 4.
     expect(bits).toEqual([4, 4, 4, 8, undefined])
@@ -149,10 +160,12 @@ describe('vq-segment', () => {
         1,
         /4096 feature vectors/,
       ],
+      [['squeeze', ...data, ...fresh, '--codebook-size', 2 ** 24], 1, /at most 50000 codes/],
       [['squeeze', ...data, '--experiment-name', '../out'], 1, /--experiment-name/],
       [['squeeze', ...data, ...fresh, '--resume', '--overwrite'], 1, /one of --resume and --overwrite/],
       [['squeeze', ...data, ...fresh, '--use-clearml'], 1, /CLEARML_API_HOST/],
       [['compare', ...data], 1, /--weights/],
+      [['compare', ...data, '--weights', backbone, '--experiment-name', '../out'], 1, /--experiment-name/],
       [['visualize', '--vq-checkpoint', file, '--baseline-checkpoint', file], 1, /text\.safetensors/],
       [['visualize', '--vq-checkpoint', folder, '--baseline-checkpoint', file], 1, /best\.safetensors/],
     ]

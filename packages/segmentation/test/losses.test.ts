@@ -71,9 +71,48 @@ describe('losses', () => {
       )
   })
 
+  test.each([0, 0.5, 1, 2])(
+    'the focal loss with γ = %d has a finite gradient where a pixel is surely right',
+    focalGamma => {
+      // 100 ahead is a probability of 1 in float32; the other pixel is surely wrong: its gradient is that of −log p.
+      const logits = tf.variable(tf.tensor4d([100, 0, 0, 100], [1, 1, 2, 2]))
+      const labels = tf.tensor3d([0, 0], [1, 1, 2], 'int32')
+      const { value: loss, gradients } = valueAndGradients(
+        () => focalLoss(logits as tf.Tensor4D, labels, { focalGamma }),
+        [logits],
+      )
+      expect(value(loss)).toBeCloseTo(50, 4)
+      const gradient = [...gradients[0]!.dataSync()].map(v => Math.round(v * 1e5) / 1e5 + 0)
+      expect(gradient).toEqual([0, 0, -0.5, 0.5])
+    },
+  )
+
+  test('the Dice loss of no pixel that counts is 0 without smoothing too', () => {
+    const logits = tf.variable(tf.ones([1, 2, 2, 3]))
+    const none = tf.fill([1, 2, 2], -1, 'int32') as tf.Tensor3D
+    const { value: loss, gradients } = valueAndGradients(
+      () => diceLoss(logits as tf.Tensor4D, none, { diceSmooth: 0 }),
+      [logits],
+    )
+    expect([value(loss), value(tf.max(tf.abs(gradients[0]!)))]).toEqual([0, 0])
+  })
+
   test('refuse what does not fit', () => {
     const logits = tf.zeros([1, 2, 2, 2]) as tf.Tensor4D
     const labels = tf.tensor3d([0, 0, 0, 2], [1, 2, 2], 'int32')
+    for (const type of lossTypes) {
+      expect(() => segmentationLoss(type, logits, labels), type).toThrow(VqValueError)
+      const wrong: [unknown, unknown][] = [
+        [undefined, labels],
+        [logits, [[[0, 1]]]],
+        [logits, tf.cast(labels, 'float32')],
+        [tf.zeros([1, 2, 2, 1]), tf.zeros([1, 2, 2], 'int32')],
+      ]
+      for (const [x, y] of wrong)
+        expect(() => segmentationLoss(type, x as tf.Tensor4D, y as tf.Tensor3D), type).toThrow(VqShapeError)
+    }
+    const below = tf.tensor3d([0, 0, 0, -2], [1, 2, 2], 'int32')
+    expect(() => diceLoss(logits, below)).toThrow(/received -2/)
     expect(() => crossEntropyLoss(logits, labels)).toThrow(VqValueError)
     expect(() => diceLoss(logits, tf.zeros([1, 2, 3], 'int32') as tf.Tensor3D)).toThrow(VqShapeError)
     expect(() => segmentationLoss('huber' as 'ce', logits, labels)).toThrow(VqConfigError)

@@ -62,9 +62,32 @@ test.each([
   const { history, features: others } = await fitSegmentation(resumed, data, again, quiet)
   await Promise.all([...features, ...others].map(file => file.close()))
   expect(history.resumedFrom).toBe(3)
+  expect(history.epochs.map(e => e.epoch)).toEqual([0, 1])
   const [a, b] = [whole.stateDict(), resumed.stateDict()]
   const other = Object.keys(a).filter(key => `${b[key]!.data}` !== `${a[key]!.data}`)
   expect(other).toEqual([])
+})
+
+test('a frozen backbone says every ten seconds how far its features are', async () => {
+  const data = new OxfordPetDataModule({ dataPath: pets, imageSize: 32, batchSize: 3 })
+  await data.setup()
+  const lines: string[] = []
+  let now = 0
+  const model = make(true)
+  const cut = new AbortController()
+  vi.spyOn(performance, 'now').mockImplementation(() => {
+    now += 4000
+    return now
+  })
+  const own = { ...settings('told'), cache: join(folder, 'told-cache') }
+  await fitSegmentation(model, data, own, {
+    ...{ progress: false, signal: cut.signal, onStep: () => cut.abort() },
+    say: line => lines.push(line),
+  }).catch(() => {})
+  vi.restoreAllMocks()
+  expect(lines.filter(line => /^features of [1-8]\/8 images, \d+ s left$/.test(line)).length).toBeGreaterThan(
+    0,
+  )
 })
 
 test('the command logs to a ClearML server from its first step to its last', async () => {

@@ -70,7 +70,7 @@ export function sensitivity(
         // The values that were measured, as long as there is room for their names.
         axis:
           measured.length <= 12
-            ? { values: measured, format: '~g', labelOverlap: true }
+            ? { values: measured, format: '~g', labelOverlap: 'greedy' }
             : { format: ',.9~g', tickCount: 8 },
       }
   const resultTitle = axisTitle(result, height)
@@ -80,10 +80,12 @@ export function sensitivity(
     scale: { zero: false, nice: true },
     axis: { tickCount: 6, format: ',.12~g' },
   }
-  // Names are joined by no lines, so the legend shows points.
+  // Where no lines join the values, the legend shows points.
+  const single =
+    new Set(rows.map(row => `${row.series}\n${row.value}`)).size === new Set(rows.map(row => row.series)).size
   const color = colorOf(
     rows.map(row => row.series),
-    named ? { symbolType: 'circle', symbolSize: 80 } : {},
+    named || single ? { symbolType: 'circle', symbolSize: 80 } : {},
   )
   const several = rows.length > new Set(rows.map(row => `${row.series}\n${row.value}`)).size
   const layer: object[] = []
@@ -227,7 +229,7 @@ function legendOf(names: readonly string[]): object | null {
   if (new Set(names).size < 2) return null
   // As many beside each other as the chart is wide.
   const widest = Math.max(...names.map(name => textWidth(name, 12)))
-  const columns = Math.min(4, Math.max(1, Math.floor(width / (widest + 50))))
+  const columns = Math.min(6, Math.max(1, Math.floor(width / (widest + 50))))
   return { title: null, orient: 'top', direction: 'horizontal', offset: 6, columns }
 }
 

@@ -19,7 +19,9 @@ export interface Trainable extends Module {
 export interface ProgressEvent {
   step: number
   totalSteps: number
+  /** From 0. */
   epoch: number
+  totalEpochs: number
   loss: number
   /** Samples per second, of this process. */
   imagesPerSecond: number
@@ -60,6 +62,8 @@ export interface TrainerOptions {
   epochs?: number
   /** Number of training steps; or give `epochs`. */
   steps?: number
+  /** As how many epochs one pass over the data counts, such as over several versions of each sample. Default 1. */
+  epochsPerPass?: number
   /** Default 1e-3. */
   learningRate?: number
   /** 'constant', 'cosine' down to 0 at the last step, or a rate for each step from 1. Default 'constant'. */

@@ -8,6 +8,8 @@ import type { FitOptions, Trainable, TrainerOptions } from './options.js'
 
 export interface Plan {
   totalSteps: number
+  /** Steps of an epoch; a fraction where epochs are parts of a pass over the data. */
+  stepsPerEpoch: number
   schedule: Schedule
   optimizer: Optimizer
   /** Decides what is best. */
@@ -19,7 +21,7 @@ export interface Plan {
 /** Works out what depends on model and data; `batches`: per epoch. */
 export function plan(options: TrainerOptions, model: Trainable, batches: number): Plan {
   const { epochs, steps, learningRate = 1e-3, schedule = 'constant', warmupSteps = 0 } = options
-  const { accumulate = 1, earlyStopping } = options
+  const { accumulate = 1, epochsPerPass = 1, earlyStopping } = options
   expectConfig(
     (epochs === undefined) !== (steps === undefined),
     'Trainer',
@@ -27,7 +29,8 @@ export function plan(options: TrainerOptions, model: Trainable, batches: number)
     epochs === undefined ? undefined : 'both',
     'Pass one of the two.',
   )
-  const totalSteps = steps ?? epochs! * Math.ceil(batches / accumulate)
+  const pass = Math.ceil(batches / accumulate)
+  const totalSteps = steps ?? Math.ceil((epochs! * pass) / epochsPerPass)
   const optimizer =
     options.optimizer === undefined
       ? new Adam(model, { learningRate })
@@ -44,7 +47,7 @@ export function plan(options: TrainerOptions, model: Trainable, batches: number)
     monitor: new Monitor({ ...options.monitor, ...earlyStopping }, earlyStopping.minDelta),
     patience: earlyStopping.patience,
   }
-  return { totalSteps, optimizer, schedule: rates, monitor, stopping }
+  return { totalSteps, stepsPerEpoch: pass / epochsPerPass, optimizer, schedule: rates, monitor, stopping }
 }
 
 /** Checks what needs no model. */
@@ -61,6 +64,7 @@ export function checkOptions(options: TrainerOptions): void {
   const wholes = [
     'epochs',
     'steps',
+    'epochsPerPass',
     'accumulate',
     'validateEvery',
     'checkpointEvery',
@@ -86,7 +90,15 @@ export function checkOptions(options: TrainerOptions): void {
 }
 
 const known: Readonly<Record<keyof TrainerOptions, true>> = {
-  ...{ epochs: true, steps: true, learningRate: true, schedule: true, warmupSteps: true, clipNorm: true },
+  ...{
+    epochs: true,
+    steps: true,
+    epochsPerPass: true,
+    learningRate: true,
+    schedule: true,
+    warmupSteps: true,
+    clipNorm: true,
+  },
   ...{ optimizer: true, accumulate: true, averageDecay: true, validateEvery: true, monitor: true },
   ...{
     earlyStopping: true,

@@ -33,12 +33,12 @@ function bar(): Reporter {
 function lines(): Reporter {
   let last = performance.now()
   return {
-    report: ({ step, totalSteps, epoch, loss, imagesPerSecond, secondsLeft }) => {
+    report: ({ step, totalSteps, epoch, totalEpochs, loss, imagesPerSecond, secondsLeft }) => {
       if (performance.now() - last < secondsBetweenLines * 1000) return
       last = performance.now()
       const rate = `${imagesPerSecond.toFixed(0)} images/s`
       process.stderr.write(
-        `step ${step}/${totalSteps}, epoch ${epoch + 1}, loss ${loss.toFixed(4)}, ${rate}, ${clock(secondsLeft)} left\n`,
+        `step ${step}/${totalSteps}, epoch ${epoch + 1}/${totalEpochs}, loss ${loss.toFixed(4)}, ${rate}, ${clock(secondsLeft)} left\n`,
       )
     },
     stop: () => {},

@@ -136,7 +136,7 @@ export class TrainingRun {
   private async step(step: number, pace: Pace): Promise<Step> {
     const { model } = this.training
     try {
-      return await takeStep(step, {
+      const done = await takeStep(step, {
         ...this.training,
         ...this.plan,
         options: this.options,
@@ -144,6 +144,7 @@ export class TrainingRun {
         drawing: this.drawing,
         pace,
       })
+      return { ...done, ...this.placeOf(done) }
     } catch (error) {
       if (error instanceof NonFiniteError && firstBroken(model.namedBuffers()) !== undefined)
         await this.folder.load().catch(() => undefined)
@@ -151,15 +152,25 @@ export class TrainingRun {
     }
   }
 
+  // The epoch of a step, and whether it ends with it: the data's own, unless these are parts of a pass.
+  private placeOf({ step, epoch, last }: Step): Pick<Step, 'epoch' | 'last'> {
+    if ((this.options.epochsPerPass ?? 1) === 1) return { epoch, last }
+    const { stepsPerEpoch, totalSteps } = this.plan
+    // Rounding may lead past the end of the last one.
+    const at = (steps: number): number => Math.floor(steps / stepsPerEpoch + 1e-9)
+    return { epoch: at(step - 1), last: at(step) > at(step - 1) || step === totalSteps }
+  }
+
   // What follows a step: progress, metrics, evaluation, checkpoints, callbacks.
   private async after(done: Step, pace: Pace): Promise<void> {
     const { logEvery = 10, onStep, onEpoch } = this.options
-    const { totalSteps } = this.plan
+    const { totalSteps, stepsPerEpoch } = this.plan
+    const totalEpochs = Math.ceil(totalSteps / stepsPerEpoch - 1e-9)
     const { model, validation } = this.training
     const { step, epoch, learningRate, gradientNorm, scalars, last } = done
     const { loss } = scalars
     const estimate = pace.estimate(step, totalSteps)
-    this.report.report({ step, totalSteps, epoch, loss, ...estimate })
+    this.report.report({ step, totalSteps, epoch, totalEpochs, loss, ...estimate })
     this.means.add(scalars, done.samples)
     if (step % logEvery === 0 || step === totalSteps) {
       const speed = { imagesPerSecond: estimate.imagesPerSecond, dataWait: pace.takeDataWait() }

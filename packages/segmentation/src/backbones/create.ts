@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '../options.js'
 import type { SegmentationBackbone } from './base.js'
 import { DeepLabV3SegmentationBackbone } from './deeplab.js'
 import { ResNetSegmentationBackbone, ViTSegmentationBackbone } from './encoder-backbone.js'
@@ -59,7 +60,9 @@ const resnet = (depths: readonly number[], bottleneck: boolean): ResNetShape => 
  * 'vit': ViT-B/32; 'deeplab': DeepLabV3-ResNet50; 'resnet': ResNet-18 with steps of 8 pixels; 'small': DeepLabV3 of 1.6 million
  * parameters on a thin ResNet-18, for training from scratch on few images.
  */
-export function presetOf({ model, numClasses, imageSize = 224, headWidth }: BackboneRequest): BackboneConfig {
+export function presetOf(request: BackboneRequest): BackboneConfig {
+  expectOptions('presetOf', request, "{ model: 'small', numClasses: 3 }")
+  const { model, numClasses, imageSize = 224, headWidth } = request
   expectOneOf('createBackbone', 'model', model, modelNames)
   expectInteger('createBackbone', 'numClasses', numClasses, 1)
   const width = headWidth ?? (model === 'small' ? 64 : 256)
@@ -77,6 +80,7 @@ export function presetOf({ model, numClasses, imageSize = 224, headWidth }: Back
 
 /** The network of a configuration with random weights. Throws VqConfigError. */
 export function createBackbone(config: BackboneConfig, random?: Random): SegmentationBackbone {
+  expectOptions('createBackbone', config, "presetOf({ model: 'small', numClasses: 3 })")
   const { numClasses, headWidth, vit, resnet, rates } = config
   const shared = { numClasses, headWidth, ...(random && { random }) }
   if (vit !== undefined) {

@@ -1,6 +1,7 @@
 import { expectConfig, type tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
 import { DeepLabV3Encoder, type DeepLabV3Options } from '@vq/encoders'
+import { expectOptions } from '../options.js'
 import { SegmentationBackbone } from './base.js'
 
 export interface DeepLabV3SegmentationOptions extends Partial<DeepLabV3Options> {
@@ -25,6 +26,7 @@ export class DeepLabV3SegmentationBackbone extends SegmentationBackbone {
 
   constructor(options: DeepLabV3SegmentationOptions | { network: DeepLabV3Encoder }) {
     super()
+    expectOptions('DeepLabV3SegmentationBackbone', options, '{ numClasses: 3 }')
     const given = 'network' in options ? options.network : undefined
     expectConfig(
       given === undefined || (given instanceof DeepLabV3Encoder && given.numClasses !== undefined),

@@ -7,6 +7,7 @@ import {
   VisionTransformerEncoder,
   type VisionTransformerOptions,
 } from '@vq/encoders'
+import { expectOptions } from '../options.js'
 import { SegmentationBackbone } from './base.js'
 import { ConvHead } from './conv-head.js'
 
@@ -75,7 +76,9 @@ export interface ViTSegmentationOptions extends HeadOptions, Partial<VisionTrans
  * const pretrained = new ViTSegmentationBackbone({ numClasses: 3, encoder: await fromPretrained('vit_b_32.pth') })
  */
 export class ViTSegmentationBackbone extends EncoderSegmentationBackbone {
-  constructor({ numClasses, headWidth, encoder, ...network }: ViTSegmentationOptions) {
+  constructor(options: ViTSegmentationOptions) {
+    expectOptions('ViTSegmentationBackbone', options, '{ numClasses: 3 }')
+    const { numClasses, headWidth, encoder, ...network } = options
     const { random } = network
     expectConfig(
       encoder === undefined || encoder instanceof VisionTransformerEncoder,
@@ -102,7 +105,9 @@ export interface ResNetSegmentationOptions extends HeadOptions, Partial<Omit<Res
 
 /** A dilated residual network and a head of two convolutions; by default ResNet-18, [B, H/8, W/8, 512]. */
 export class ResNetSegmentationBackbone extends EncoderSegmentationBackbone {
-  constructor({ numClasses, headWidth, encoder, ...network }: ResNetSegmentationOptions) {
+  constructor(options: ResNetSegmentationOptions) {
+    expectOptions('ResNetSegmentationBackbone', options, '{ numClasses: 3 }')
+    const { numClasses, headWidth, encoder, ...network } = options
     const { random } = network
     expectConfig(
       encoder === undefined || encoder instanceof ResNetEncoder,

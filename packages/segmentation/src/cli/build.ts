@@ -7,6 +7,7 @@ import { pretrainedBackbone } from '../backbones/pretrained.js'
 import { checkpointFile, readSegmentation, type SegmentationConfig } from '../model/checkpoint.js'
 import { SqueezeModule } from '../model/squeeze-module.js'
 import { createQuantizer, type QuantizerSettings } from '../quantizers/create.js'
+import { mostStartVectors } from '../train/fit.js'
 import type { QuantizerFlags, TrainFlags } from './flags.js'
 
 export interface Built {
@@ -26,6 +27,14 @@ export function quantizerSettings(flags: QuantizerFlags, say: (line: string) => 
       remedy: 'Leave it out.',
     })
   if (type === 'none') return { type }
+  // Said before gigabytes are asked for.
+  if ((type === 'vq' || type === 'rvq') && codebookSize > mostStartVectors)
+    throw new VqConfigError({
+      operation: `--codebook-size with ${type}`,
+      expected: `at most ${mostStartVectors} codes, since so many feature vectors start them`,
+      received: `${codebookSize}`,
+      remedy: 'Use a smaller codebook, or more levels with rvq.',
+    })
   if (type === 'vq') return { type, codebookSize, bottleneckDim, decay, commitmentWeight }
   if (type === 'rvq') return { type, codebookSize, bottleneckDim, numQuantizers, decay, commitmentWeight }
   if (type === 'lfq') return { type, codebookSize, entropyLossWeight, diversityGamma, spherical }

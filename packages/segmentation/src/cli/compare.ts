@@ -9,6 +9,7 @@ import { isFrozen, quantizerSettings } from './build.js'
 import { addQuantizerFlags, addTrainFlags, type QuantizerFlags, type TrainFlags } from './flags.js'
 import { openData } from './open-data.js'
 import { comparisonTable } from './report.js'
+import { runFolder } from './run-folder.js'
 import { say } from './train.js'
 import { type RunResult, trainRun } from './train-run.js'
 
@@ -47,7 +48,7 @@ export async function compare(
       received: flags.trainBackbone ? '--train-backbone' : 'no --weights',
       remedy: 'Train one first: vq-segment baseline --model small --experiment-name backbone.',
     })
-  const out = join(outputDir, experimentName)
+  const out = runFolder(flags)
   const data = await openData(flags, say)
   const runs: { name: QuantizerType; result: RunResult }[] = []
   for (const name of new Set(names)) {
@@ -74,7 +75,7 @@ export async function compare(
   const figure = await sensitivity(
     runs.map(({ name, result }) => ({
       // Features that are not quantized are float32 numbers; the axis names every value, so these are short.
-      value: Math.round(10 * (result.evaluation.codes?.bits.nominal ?? 32 * featureDimOf(runs))) / 10,
+      value: Math.round(10 * (result.evaluation.codes?.bits.nominal ?? 32 * result.featureDim)) / 10,
       result: result.evaluation.meanIou,
       series: name,
     })),
@@ -88,9 +89,4 @@ export async function compare(
   await figure.save(join(out, 'rate_quality.png'))
   say(`\n${table}\n${out}: comparison.md, comparison.json, rate_quality.png`)
   return runs
-}
-
-function featureDimOf(runs: readonly { result: RunResult }[]): number {
-  const codes = runs.map(({ result }) => result.evaluation.codes).find(found => found !== undefined)
-  return codes === undefined ? 1 : Math.round((codes.bits.nominal * codes.compression.nominal) / 32)
 }

@@ -1,6 +1,5 @@
 // One run of squeeze or baseline: data, network, training, what is written.
 import { join } from 'node:path'
-import { VqConfigError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import { trainingCurves } from '@vq/models/plot'
 import type { StepEvent, ValidationEvent } from '@vq/models/train'
@@ -15,7 +14,7 @@ import { buildFrom, isFrozen } from './build.js'
 import type { TrainFlags } from './flags.js'
 import { openData } from './open-data.js'
 import { summary } from './report.js'
-import { claimFolder } from './run-folder.js'
+import { claimFolder, expectFolder, runFolder } from './run-folder.js'
 
 export interface RunResult {
   out: string
@@ -25,6 +24,8 @@ export interface RunResult {
   last: Evaluation
   latency: Latency
   parameters: number
+  /** Channels of the features. */
+  featureDim: number
   epochs: number
   bestStep: number
   /** Of this call. */
@@ -45,18 +46,12 @@ export interface RunOptions {
 export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<RunResult> {
   const { quantizer, say, signal } = options
   const started = { wall: performance.now(), cpu: process.cpuUsage() }
-  const out = join(flags.outputDir, flags.experimentName)
-  if (flags.experimentName.split(/[\\/]/).some(part => part === '..' || part === ''))
-    throw new VqConfigError({
-      operation: '--experiment-name',
-      expected: 'the name of a folder in --output-dir',
-      received: `'${flags.experimentName}'`,
-      remedy: 'Leave out .. and empty parts.',
-    })
+  const out = runFolder(flags)
   const frozen = isFrozen(flags)
   const data = options.data ?? (await openData(flags, say))
   const { model, config } = await buildFrom(flags, quantizer, data.classes, say)
-  await claimFolder(out, { ...flags, quantizer } as TrainFlags, frozen)
+  const claimed = { ...flags, quantizer } as TrainFlags
+  await expectFolder(out, claimed, frozen)
   const task = flags.useClearml
     ? await ClearMLTask.connect({
         project: flags.projectName,
@@ -66,6 +61,7 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
     : undefined
   let features: readonly FeatureData[] = []
   try {
+    await claimFolder(out, claimed)
     const fitted = await fitSegmentation(
       model,
       data,
@@ -96,6 +92,7 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
       ...{ out, evaluation, last, bestStep, epochs: flags.epochs },
       latency: latencyOf(model, flags.imageSize),
       parameters: model.parameterCount(),
+      featureDim: model.backbone.featureDim,
       wallSeconds: (performance.now() - started.wall) / 1000,
       cpuSeconds: (cpu.user + cpu.system) / 1e6,
       ...(train &&

@@ -65,6 +65,13 @@ async function visualize(flags: VisualizeFlags, signal: AbortSignal): Promise<vo
       classes: config.classes.length,
       ...{ batchSize, signal },
     })
+    if (compared.images.length === 0)
+      throw new VqConfigError({
+        operation: 'vq-segment visualize',
+        expected: 'images with pixels that count',
+        received: `${images.length} without`,
+        remedy: 'Check the masks, or train with another --border.',
+      })
     const ranked = [...compared.images].sort((a, b) => b.squeezed - a.squeezed || a.index - b.index)
     const folder = join(outputDir, config.backbone.model)
     for (const [kind, chosen] of [

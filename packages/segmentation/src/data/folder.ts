@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { VqConfigError } from '@vq/core'
+import { expectConfig, VqConfigError } from '@vq/core'
 import { imageMaskFolder, type MaskedImages } from '@vq/models/data'
 import { MaskDataModule, type MaskDataOptions } from './module.js'
 
@@ -18,6 +18,8 @@ export class ImageMaskDataModule extends MaskDataModule {
 
   constructor(options: ImageMaskDataOptions) {
     super(options)
+    const { classes } = options
+    if (classes !== undefined) expectNames('ImageMaskDataModule', classes)
     this.given = options.classes
   }
 
@@ -34,7 +36,10 @@ export class ImageMaskDataModule extends MaskDataModule {
       .split(/\r?\n/)
       .map(line => line.trim())
       .filter(line => line !== '')
-    if (names.length > 0) return names
+    if (names.length > 0) {
+      expectNames(path, names)
+      return names
+    }
     throw new VqConfigError({
       operation: 'ImageMaskDataModule',
       expected: `names of the classes, one a line, in ${path}`,
@@ -42,4 +47,16 @@ export class ImageMaskDataModule extends MaskDataModule {
       remedy: 'Write the file, or pass --classes background,pet (classes: […]).',
     })
   }
+}
+
+function expectNames(operation: string, names: readonly string[]): void {
+  expectConfig(
+    Array.isArray(names) &&
+      names.every(name => typeof name === 'string' && name !== '') &&
+      new Set(names).size === names.length,
+    operation,
+    'classes to be different names',
+    Array.isArray(names) ? names.join(', ') : names,
+    "Name each class once, such as ['background', 'pet'].",
+  )
 }

@@ -1,5 +1,6 @@
-import { expectConfig, expectInteger, VqConfigError, VqFormatError } from '@vq/core'
+import { expectConfig, expectInteger, expectOneOf, VqConfigError, VqFormatError } from '@vq/core'
 import { DataLoader, type Dataset, type MaskedImages, subset } from '@vq/models/data'
+import { expectOptions } from '../options.js'
 
 export type Split = 'train' | 'val' | 'test'
 export const splits: readonly Split[] = ['train', 'val', 'test']
@@ -66,6 +67,7 @@ export abstract class MaskDataModule extends BaseDataModule {
   constructor(options: MaskDataOptions) {
     super()
     const name = new.target.name
+    expectOptions(name, options, "{ dataPath: './data' }")
     const { dataPath, imageSize = 224, batchSize = 4, subsetSize, seed = 0, damaged = 'throw' } = options
     expectConfig(
       typeof dataPath === 'string' && dataPath !== '',
@@ -74,6 +76,7 @@ export abstract class MaskDataModule extends BaseDataModule {
       dataPath,
       'Name a folder.',
     )
+    expectOneOf(name, 'damaged', damaged, ['throw', 'skip'])
     expectInteger(name, 'imageSize', imageSize, 8, 4096)
     expectInteger(name, 'batchSize', batchSize, 1)
     expectInteger(name, 'seed', seed, 0)

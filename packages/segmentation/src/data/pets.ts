@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { VqConfigError } from '@vq/core'
+import { expectOneOf, VqConfigError } from '@vq/core'
 import {
   type Border,
   downloadDataset,
@@ -36,7 +36,9 @@ export class OxfordPetDataModule extends MaskDataModule {
 
   constructor(options: OxfordPetDataOptions) {
     super(options)
-    this.border = options.border ?? 'class'
+    const { border = 'class' } = options
+    expectOneOf('OxfordPetDataModule', 'border', border, ['class', 'ignore', 'pet', 'background'])
+    this.border = border
     this.download = options.download ?? false
   }
 
@@ -60,8 +62,12 @@ export class OxfordPetDataModule extends MaskDataModule {
   }
 
   private async found(): Promise<string | undefined> {
-    for (const folder of [this.dataPath, join(this.dataPath, 'oxford-iiit-pet')])
-      for (const name of ['index.csv', 'annotations']) if (await isThere(join(folder, name))) return folder
+    for (const folder of [this.dataPath, join(this.dataPath, 'oxford-iiit-pet')]) {
+      if (await isThere(join(folder, 'index.csv'))) return folder
+      // One of the two archives alone: the other is fetched.
+      const needed = this.download ? ['annotations', 'images'] : ['annotations']
+      if ((await Promise.all(needed.map(name => isThere(join(folder, name))))).every(Boolean)) return folder
+    }
     return undefined
   }
 }

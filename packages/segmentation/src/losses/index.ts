@@ -1,5 +1,14 @@
 // Losses of logits [B, H, W, C] against labels int32 [B, H, W]; pixels with the label −1 count in none of them.
-import { expectNumber, expectOneOf, expectShape, noGrad, softmaxCrossEntropy, tf } from '@vq/core'
+import {
+  describe,
+  expectNumber,
+  expectOneOf,
+  expectShape,
+  noGrad,
+  softmaxCrossEntropy,
+  tf,
+  VqValueError,
+} from '@vq/core'
 
 export const lossTypes = ['ce', 'dice', 'focal', 'combined'] as const
 export type LossType = (typeof lossTypes)[number]
@@ -15,8 +24,12 @@ export interface LossOptions {
 
 /** Mean cross-entropy over the pixels that count; 0 where none does. */
 export function crossEntropyLoss(logits: tf.Tensor4D, labels: tf.Tensor3D): tf.Scalar {
+  expectLabels('crossEntropyLoss', logits, labels)
   return tf.tidy(() => overCounted(softmaxCrossEntropy(logits, labels, { reduction: 'none' }), labels))
 }
+
+// Where no pixel counts and nothing is added, the coefficient is 0 / 0; with this it is 1.
+const leastSmooth = 1e-12
 
 /**
  * 1 − the mean over classes of (2·Σ p·t + s) / (Σ p + Σ t + s), with the probabilities p, the truth t, and sums over all pixels
@@ -26,8 +39,10 @@ export function diceLoss(logits: tf.Tensor4D, labels: tf.Tensor3D, options: Loss
   const { diceSmooth = 1 } = options
   expectNumber('diceLoss', 'diceSmooth', diceSmooth, 0, 1e6)
   expectLabels('diceLoss', logits, labels)
+  const classes = logits.shape[3]
+  expectClasses('diceLoss', labels, classes)
+  const smooth = Math.max(diceSmooth, leastSmooth)
   return tf.tidy(() => {
-    const classes = logits.shape[3]
     const { counted, truth } = noGrad(() => {
       const counted = tf.cast(tf.greaterEqual(labels, 0), 'float32')
       const hot = tf.oneHot(tf.maximum(labels, tf.scalar(0, 'int32')) as tf.Tensor3D, classes)
@@ -37,10 +52,13 @@ export function diceLoss(logits: tf.Tensor4D, labels: tf.Tensor3D, options: Loss
     const chances = tf.mul(tf.softmax(logits), counted)
     const both = tf.sum(tf.mul(chances, truth), [0, 1, 2]) // [C]
     const all = tf.add(tf.sum(chances, [0, 1, 2]), tf.sum(truth, [0, 1, 2]))
-    const overlap = tf.div(tf.add(tf.mul(both, 2), diceSmooth), tf.add(all, diceSmooth))
+    const overlap = tf.div(tf.add(tf.mul(both, 2), smooth), tf.add(all, smooth))
     return tf.sub(1, tf.mean(overlap)) as tf.Scalar
   })
 }
+
+// Below the distance of 1 to the next float32.
+const leastMissed = 1e-8
 
 /**
  * The mean over the pixels that count of (1 − p)^γ·(−log p), p the probability of the true class; 0 where none does.
@@ -49,10 +67,11 @@ export function diceLoss(logits: tf.Tensor4D, labels: tf.Tensor3D, options: Loss
 export function focalLoss(logits: tf.Tensor4D, labels: tf.Tensor3D, options: LossOptions = {}): tf.Scalar {
   const { focalGamma = 2 } = options
   expectNumber('focalLoss', 'focalGamma', focalGamma, 0, 100)
+  expectLabels('focalLoss', logits, labels)
   return tf.tidy(() => {
     const own = softmaxCrossEntropy(logits, labels, { reduction: 'none' })
-    // Rounding may take −log p below 0, and 1 − p with it.
-    const missed = tf.maximum(tf.sub(1, tf.exp(tf.neg(own))), 0)
+    // Rounding may take 1 − p to 0 and below, where its powers below 1 have no finite gradient.
+    const missed = tf.maximum(tf.sub(1, tf.exp(tf.neg(own))), leastMissed)
     return overCounted(tf.mul(tf.pow(missed, focalGamma), own), labels)
   })
 }
@@ -88,11 +107,32 @@ function overCounted(each: tf.Tensor, labels: tf.Tensor): tf.Scalar {
 }
 
 function expectLabels(operation: string, logits: tf.Tensor, labels: tf.Tensor): void {
+  const shown = (x: unknown): string =>
+    x instanceof tf.Tensor ? `[${x.shape.join(', ')}] of ${x.dtype}` : describe(x)
   expectShape(
-    logits.rank === 4 && tf.util.arraysEqual(logits.shape.slice(0, 3), labels.shape),
+    logits instanceof tf.Tensor &&
+      labels instanceof tf.Tensor &&
+      logits.rank === 4 &&
+      logits.shape[3]! > 1 &&
+      labels.dtype === 'int32' &&
+      tf.util.arraysEqual(logits.shape.slice(0, 3), labels.shape),
     operation,
-    'logits [B, H, W, C] and labels [B, H, W]',
-    `logits [${logits.shape}], labels [${labels.shape}]`,
+    'logits [B, H, W, C] of at least two classes and int32 labels [B, H, W]',
+    `logits ${shown(logits)}, labels ${shown(labels)}`,
     'Classes are the last axis of the logits; labels have one axis less.',
   )
+}
+
+// As the cross-entropy refuses them: a one-hot vector would silently leave them out.
+function expectClasses(operation: string, labels: tf.Tensor, classes: number): void {
+  const range = tf.tidy(() => noGrad(() => tf.stack([tf.min(labels), tf.max(labels)])))
+  const [least, most] = range.dataSync<'int32'>() as unknown as [number, number]
+  range.dispose()
+  if (least >= -1 && most < classes) return
+  throw new VqValueError({
+    operation,
+    expected: `labels from 0 to ${classes - 1}, or −1 for pixels that do not count`,
+    received: `${least < -1 ? least : most}`,
+    remedy: 'Pass masks of the classes that the network has.',
+  })
 }

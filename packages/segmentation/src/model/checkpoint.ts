@@ -1,7 +1,7 @@
 // A trained network in one file: weights in safetensors under PyTorch's names, and in its header all that it takes to build it.
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Random, VqConfigError, VqFormatError } from '@vq/core'
+import { expectConfig, type Random, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSafetensors, type StateDict, saveSafetensors } from '@vq/core/io'
 import { type BackboneConfig, createBackbone } from '../backbones/create.js'
 import type { LossType } from '../losses/index.js'
@@ -51,6 +51,13 @@ export async function saveSegmentation(
 
 /** A checkpoint's file: itself, or `best.safetensors` or `last.safetensors` in a folder. Throws VqConfigError. */
 export async function checkpointFile(path: string): Promise<string> {
+  expectConfig(
+    typeof path === 'string' && path !== '',
+    'opening a checkpoint',
+    'the path of a checkpoint',
+    path,
+    'Pass what vq-segment squeeze or baseline wrote.',
+  )
   const info = await stat(path).catch(() => undefined)
   if (info?.isFile()) return path
   for (const name of ['best.safetensors', 'last.safetensors']) {

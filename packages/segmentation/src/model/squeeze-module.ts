@@ -1,8 +1,9 @@
 import { expectConfig, expectNumber, expectOneOf, expectShape, noGrad, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
-import type { BaseQuantizer } from '@vq/quantizers'
-import type { SegmentationBackbone } from '../backbones/base.js'
+import { BaseQuantizer } from '@vq/quantizers'
+import { SegmentationBackbone } from '../backbones/base.js'
 import { type LossOptions, type LossType, lossTypes, segmentationLoss } from '../losses/index.js'
+import { expectOptions } from '../options.js'
 import { startQuantizer } from '../quantizers/start.js'
 import { type Normalization, normalizations } from './normalization.js'
 
@@ -56,7 +57,22 @@ export class SqueezeModule extends Module {
   constructor(options: SqueezeModuleOptions) {
     super()
     const name = new.target.name
+    expectOptions(name, options, '{ backbone, quantizer }')
     const { backbone, quantizer, lossType = 'ce', vqLossWeight = 0.1, normalization = 'imagenet' } = options
+    expectConfig(
+      backbone instanceof SegmentationBackbone && backbone.numClasses > 1,
+      name,
+      'backbone to be a SegmentationBackbone of at least two classes',
+      backbone,
+      'Pass new ViTSegmentationBackbone({ numClasses: 3 }) or another.',
+    )
+    expectConfig(
+      quantizer === undefined || quantizer instanceof BaseQuantizer,
+      name,
+      'quantizer to be one of @vq/quantizers',
+      quantizer,
+      'Pass new VQWithProjection({ inputDim: backbone.featureDim }), or leave it out.',
+    )
     expectOneOf(name, 'lossType', lossType, lossTypes)
     expectOneOf(name, 'normalization', normalization, Object.keys(normalizations) as Normalization[])
     expectNumber(name, 'vqLossWeight', vqLossWeight, 0, 1e6)

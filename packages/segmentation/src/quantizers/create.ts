@@ -1,5 +1,6 @@
 import { expectConfig, expectOneOf, type Random } from '@vq/core'
 import { type BaseQuantizer, ResidualVQ } from '@vq/quantizers'
+import { expectOptions } from '../options.js'
 import {
   FSQWithProjection,
   LFQWithProjection,
@@ -30,6 +31,7 @@ export function createQuantizer(
   inputDim: number,
   random?: Random,
 ): BaseQuantizer | undefined {
+  expectOptions('createQuantizer', settings, "{ type: 'vq' }")
   const { type, codebookSize, bottleneckDim, numQuantizers, levels } = settings
   const { decay, commitmentWeight, entropyLossWeight, diversityGamma, spherical } = settings
   expectOneOf('createQuantizer', 'quantizer type', type, quantizerTypes)

@@ -1,6 +1,7 @@
 // Quantizers between two linear layers, from features to a bottleneck and back, under the names of the published study.
-import type { Random } from '@vq/core'
+import { expectInteger, type Random } from '@vq/core'
 import { FSQ, fsqLevels, LFQ, ResidualVQ, VectorQuantizer } from '@vq/quantizers'
+import { expectOptions } from '../options.js'
 
 interface Shared {
   /** Channels of the features. */
@@ -21,6 +22,12 @@ interface Learned extends Shared {
 }
 
 export type VQWithProjectionOptions = Learned
+
+// Without inputDim a quantizer would be one of its own length, without projections.
+function expectInput(name: string, options: Shared): void {
+  expectOptions(name, options, '{ inputDim: backbone.featureDim }')
+  expectInteger(name, 'inputDim', options.inputDim, 1)
+}
 
 function learned({ inputDim, codebookSize = 512, bottleneckDim = 64, ...rest }: Learned) {
   const { decay = 0.99, commitmentWeight = 0.25, random } = rest
@@ -43,6 +50,7 @@ function learned({ inputDim, codebookSize = 512, bottleneckDim = 64, ...rest }: 
  */
 export class VQWithProjection extends VectorQuantizer {
   constructor(options: VQWithProjectionOptions) {
+    expectInput('VQWithProjection', options)
     super(learned(options))
   }
 }
@@ -54,8 +62,10 @@ export interface ResidualVQWithProjectionOptions extends Learned {
 
 /** The same with `numQuantizers` codes, each for what the ones before leave; `codebookSize` is that of each level. */
 export class ResidualVQWithProjection extends ResidualVQ {
-  constructor({ numQuantizers = 4, ...options }: ResidualVQWithProjectionOptions) {
-    super({ ...learned(options), numQuantizers })
+  constructor(options: ResidualVQWithProjectionOptions) {
+    expectInput('ResidualVQWithProjection', options)
+    const { numQuantizers = 4, ...rest } = options
+    super({ ...learned(rest), numQuantizers })
   }
 }
 
@@ -71,7 +81,9 @@ export interface FSQWithProjectionOptions extends Shared {
  * bottleneck before these.
  */
 export class FSQWithProjection extends FSQ {
-  constructor({ inputDim, codebookSize = 512, levels, random }: FSQWithProjectionOptions) {
+  constructor(options: FSQWithProjectionOptions) {
+    expectInput('FSQWithProjection', options)
+    const { inputDim, codebookSize = 512, levels, random } = options
     super({ levels: levels ?? fsqLevels(codebookSize), dim: inputDim, ...(random && { random }) })
   }
 }
@@ -89,7 +101,9 @@ export interface LFQWithProjectionOptions extends Shared {
 
 /** Lookup-free quantization of log2(codebookSize) signs; as with FSQ there is no bottleneck before these. */
 export class LFQWithProjection extends LFQ {
-  constructor({ inputDim, codebookSize = 512, random, ...rest }: LFQWithProjectionOptions) {
+  constructor(options: LFQWithProjectionOptions) {
+    expectInput('LFQWithProjection', options)
+    const { inputDim, codebookSize = 512, random, ...rest } = options
     const { entropyLossWeight = 0.1, diversityGamma = 0.1, spherical = false } = rest
     super({
       dim: inputDim,

@@ -44,7 +44,7 @@ export interface Fitted {
 }
 
 /** At most so many feature vectors start a codebook. */
-const mostStartVectors = 50_000
+export const mostStartVectors = 50_000
 const vectorsPerCode = 8
 
 export async function fitSegmentation(
@@ -68,13 +68,16 @@ async function fitFrozen(
 ): Promise<Fitted> {
   const { cache: folder, batchSize, seed, epochs, copies, augment } = settings
   const stop = callbacks.signal ? { signal: callbacks.signal } : {}
+  const onProgress = told(say)
   const train = await featureData(model, data.dataset('train'), {
-    ...{ folder, batchSize, copies, ...stop },
+    ...{ folder, batchSize, copies, onProgress, ...stop },
     augment: { ...augment, seed },
   })
   const features = [train]
   try {
-    const validation = await featureData(model, data.dataset('val'), { folder, batchSize, ...stop })
+    const validation = await featureData(model, data.dataset('val'), {
+      ...{ folder, batchSize, onProgress, ...stop },
+    })
     features.push(validation)
     say(savings(features, epochs))
     const stage = new FeatureStage(model, await sampleVectors(train.data, mostStartVectors))
@@ -111,7 +114,8 @@ async function fitWhole(
   const trainer = new Trainer({
     ...shared(settings),
     ...callbacks,
-    steps,
+    epochs,
+    epochsPerPass: epochs,
     validateEvery: Math.max(1, Math.floor(steps / epochs)),
     checkpointEvery: Math.max(1, Math.floor((5 * steps) / epochs)),
   })
@@ -165,6 +169,24 @@ function shared(settings: FitSettings): TrainerOptions {
     optimizer: (module: Module, rate: number) => new AdamW(module, { learningRate: rate, weightDecay }),
     monitor: { metric: 'meanIou', mode: 'max' },
     ...(averageDecay !== undefined && { averageDecay, finalWeights: 'average' as const }),
+  }
+}
+
+const secondsBetweenLines = 10
+
+/** Says every ten seconds how far the features are. */
+function told(say: (line: string) => void): (done: number, total: number) => void {
+  let begun = performance.now()
+  let last = begun
+  return (done, total) => {
+    const now = performance.now()
+    if (now - last >= secondsBetweenLines * 1000) {
+      last = now
+      const left = Math.round(((now - begun) / 1000 / done) * (total - done))
+      say(`features of ${done}/${total} images, ${left} s left`)
+    }
+    // The next ones are of other images.
+    if (done === total) begun = last = now
   }
 }
 

@@ -3,7 +3,7 @@ import { type Figure, imageGrid } from '@vq/models/plot'
 import type { SqueezeModule } from '../model/squeeze-module.js'
 import { type ImageResult, predictions } from './per-image.js'
 
-// Colours that people with any colour vision tell apart (Okabe and Ito 2008); the second is left as the image is.
+// Colours that people with any colour vision tell apart (Okabe and Ito 2008); the second, mostly the background, is darkened.
 const palette = [
   [230, 159, 0],
   [0, 0, 0],
@@ -25,11 +25,13 @@ export async function resultsFigure(
 ): Promise<Figure> {
   const [height, width] = data.shape as [number, number, number]
   const rows = []
+  let ignored = false
   for (const { index, id, baseline, squeezed } of results) {
     const at = Int32Array.of(index)
     const image = await data.batch(at)
     const mask = (await data.extras!(at)).mask!.values as Int32Array
     const shape = [1, height, width, 3]
+    ignored ||= mask.some(own => own < 0)
     const maps = [
       mask,
       predictions(models.baseline, image, shape),
@@ -39,7 +41,7 @@ export async function resultsFigure(
     images.set(image)
     for (const [n, map] of maps.entries()) images.set(painted(image, map), (n + 1) * image.length)
     rows.push({
-      label: `${id}, IoU ${squeezed.toFixed(3)}`,
+      label: id,
       images,
       captions: ['', '', `IoU ${baseline.toFixed(3)}`, `IoU ${squeezed.toFixed(3)}`],
     })
@@ -50,7 +52,7 @@ export async function resultsFigure(
     columns: 4,
     columnLabels: ['input', 'truth', 'baseline', 'VQ'],
     title,
-    subtitle: `${legend}; grey counts nowhere`,
+    subtitle: `${legend}${ignored ? '; grey counts nowhere' : ''}. IoU: mean over the classes of the image`,
   })
 }
 

@@ -19,7 +19,7 @@ export interface Compared {
   squeezed: Confusion
 }
 
-/** What two networks make of every image of data with masks. */
+/** What two networks make of every image of data with masks; an image in which nothing counts is left out of `images`. */
 export async function compareOnImages(
   models: { baseline: SqueezeModule; squeezed: SqueezeModule },
   data: Dataset,
@@ -45,6 +45,7 @@ export async function compareOnImages(
         all[name].add(part(truth), part(predicted[name]))
         return new Confusion(classes).add(part(truth), part(predicted[name])).scores.meanIou
       })
+      if (iou.some(Number.isNaN)) continue
       images.push({ index, id: data.ids?.[index] ?? String(index), baseline: iou[0]!, squeezed: iou[1]! })
     }
   }
