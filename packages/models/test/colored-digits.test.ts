@@ -3,6 +3,7 @@ import {
   ciede2000,
   coloredDigits,
   contrasting,
+  grayDigits,
   hues,
   type Lab,
   namedColors,
@@ -151,4 +152,22 @@ describe('coloredDigits', () => {
       /numbers of samples from 0 to 1, received 2/,
     )
   })
+})
+
+test('grey digits are the coloured ones without their colours', async () => {
+  const options = { count: 20, size: 24, seed: 3, offset: 5 }
+  const [colored, gray] = [coloredDigits(options), grayDigits(options)]
+  expect(gray.shape).toEqual([24, 24, 1])
+  expect(gray.labels).toEqual(colored.labels)
+  const [colors, cover] = [await colored.batch(range(20)), await gray.batch(range(20))]
+  for (let i = 0; i < 20; i++) {
+    const [front, back] = colored.captions[i]!.split(/ \d on /).map(
+      name => namedColors.find(c => c.name === name)!.rgb,
+    )
+    for (let p = 0; p < 24 * 24; p++)
+      for (let c = 0; c < 3; c++) {
+        const mixed = back![c]! + (front![c]! - back![c]!) * cover[i * 576 + p]!
+        expect(Math.abs(255 * colors[(i * 576 + p) * 3 + c]! - mixed)).toBeLessThan(1.001)
+      }
+  }
 })

@@ -26,9 +26,8 @@ export function caption(choice: Choice): string {
 }
 
 /**
- * Draws one image into `out` at `start`, `[size, size, 3]`, values k/255: the strokes of a random variant, slanted,
- * turned, scaled, bent and shifted, `distance` being scratch space of size² numbers. Coverage of a pixel is one minus
- * its distance beyond the stroke's edge, so edges are smooth.
+ * Draws one image into `out` at `start`, `[size, size, 3]`, values k/255: a digit in one colour on another. `distance` is
+ * scratch space of size² numbers.
  */
 export function draw(
   random: Random,
@@ -38,6 +37,36 @@ export function draw(
   distance: Float32Array,
 ): void {
   const { digit, ink, paper } = choose(random)
+  const coverage = drawStrokes(random, digit, size, distance)
+  const front = namedColors[ink]!.rgb
+  const back = namedColors[paper]!.rgb
+  for (let p = 0; p < size * size; p++)
+    for (let c = 0; c < 3; c++)
+      out[start + 3 * p + c] = Math.round(back[c]! + (front[c]! - back[c]!) * coverage(p)) / 255
+}
+
+/** The same digit without its colours: white on black, `[size, size, 1]`, values k/255. */
+export function drawGray(
+  random: Random,
+  size: number,
+  out: Float32Array,
+  start: number,
+  distance: Float32Array,
+): void {
+  const coverage = drawStrokes(random, choose(random).digit, size, distance)
+  for (let p = 0; p < size * size; p++) out[start + p] = Math.round(255 * coverage(p)) / 255
+}
+
+/**
+ * How much of pixel p the strokes of a random variant cover, 0 to 1: slanted, turned, scaled, bent and shifted. Coverage is one
+ * minus the pixel's distance beyond the stroke's edge, so edges are smooth.
+ */
+function drawStrokes(
+  random: Random,
+  digit: number,
+  size: number,
+  distance: Float32Array,
+): (p: number) => number {
   const variants = lines[digit]!
   const variant = variants[random.integer(variants.length)]!
   const height = size * random.uniform(0.56, 0.76)
@@ -72,13 +101,7 @@ export function draw(
     }
   }
 
-  const front = namedColors[ink]!.rgb
-  const back = namedColors[paper]!.rgb
-  for (let p = 0; p < size * size; p++) {
-    const cover = Math.min(1, Math.max(0, radius + 0.5 - Math.sqrt(distance[p]!)))
-    for (let c = 0; c < 3; c++)
-      out[start + 3 * p + c] = Math.round(back[c]! + (front[c]! - back[c]!) * cover) / 255
-  }
+  return p => Math.min(1, Math.max(0, radius + 0.5 - Math.sqrt(distance[p]!)))
 }
 
 // Squared distance of each pixel centre near the segment, kept where it is the least so far.

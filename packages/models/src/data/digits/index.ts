@@ -1,7 +1,7 @@
 import { expectInteger, Random } from '@vq/core'
 import { expectIndices } from '../dataset.js'
 import { type LabeledDataset, labeled } from '../images/byte-images.js'
-import { caption, choose, draw } from './draw.js'
+import { type Choice, caption, choose, draw, drawGray } from './draw.js'
 
 export { ciede2000, type Lab, srgbToLab } from './ciede2000.js'
 export { type ColoredMnist, type ColoredMnistOptions, coloredMnist } from './colored-mnist.js'
@@ -38,30 +38,51 @@ export interface ColoredDigits extends LabeledDataset {
  * the images survive an 8-bit file unchanged.
  */
 export function coloredDigits(options: ColoredDigitsOptions): ColoredDigits {
+  const { choices, ...digits } = drawnDigits('coloredDigits', 3, draw, options)
+  return { ...digits, captions: choices.map(caption) }
+}
+
+/** The classes are the digits. */
+export interface GrayDigits extends LabeledDataset {
+  readonly ids: readonly string[]
+}
+
+/** The digits of `coloredDigits` without their colours: white on black, [size, size, 1]. */
+export function grayDigits(options: ColoredDigitsOptions): GrayDigits {
+  const { choices, ...digits } = drawnDigits('grayDigits', 1, drawGray, options)
+  return digits
+}
+
+function drawnDigits(
+  name: string,
+  channels: number,
+  drawInto: typeof draw,
+  options: ColoredDigitsOptions,
+): GrayDigits & { choices: Choice[] } {
   const { count, size = 32, seed = 0, offset = 0 } = options
-  expectInteger('coloredDigits', 'count', count, 1, 1e9)
-  expectInteger('coloredDigits', 'size', size, 8, 1024)
-  expectInteger('coloredDigits', 'offset', offset, 0)
+  expectInteger(name, 'count', count, 1, 1e9)
+  expectInteger(name, 'size', size, 8, 1024)
+  expectInteger(name, 'offset', offset, 0)
   const random = new Random(seed)
   const numbers = Array.from({ length: count }, (_, i) => offset + i)
   const choices = numbers.map(number => choose(random.seed(seed, number)))
   const distance = new Float32Array(size * size)
-  const bytes = size * size * 3
+  const length = size * size * channels
   return {
     length: count,
-    shape: [size, size, 3],
+    shape: [size, size, channels],
     ids: numbers.map(number => `digit-${String(number).padStart(6, '0')}`),
-    captions: choices.map(caption),
+    choices,
     ...labeled(
-      'coloredDigits',
+      name,
       Int32Array.from(choices, choice => choice.digit),
       Array.from('0123456789'),
     ),
     batch: indices => {
-      expectIndices('coloredDigits.batch', { length: count }, indices)
-      const out = new Float32Array(indices.length * bytes)
+      expectIndices(`${name}.batch`, { length: count }, indices)
+      const out = new Float32Array(indices.length * length)
       for (let n = 0; n < indices.length; n++) {
-        draw(random.seed(seed, offset + indices[n]!), size, out, n * bytes, distance)
+        drawInto(random.seed(seed, offset + indices[n]!), size, out, n * length, distance)
       }
       return out
     },
