@@ -291,6 +291,65 @@ static void finish(const Context& c, const Convolution& s, const float* bias, Ac
   });
 }
 
+namespace {
+
+// The output places of one axis at which tap k meets the image, from first to last; none where last < first.
+struct Meeting {
+  int64_t first, last;
+  Meeting(int64_t in, int64_t out, int64_t stride, int64_t at)  // `at`: where the tap lies for output 0
+      : first(at >= 0 ? 0 : (-at + stride - 1) / stride), last(at >= in ? -1 : std::min(out - 1, (in - 1 - at) / stride)) {}
+  int64_t count() const { return std::max<int64_t>(0, last - first + 1); }
+};
+Meeting rows_of(const Convolution& s, int64_t k) { return {s.in_h, s.out_h, s.stride_h, k * s.dilation_h - s.pad_top}; }
+Meeting columns_of(const Convolution& s, int64_t k) { return {s.in_w, s.out_w, s.stride_w, k * s.dilation_w - s.pad_left}; }
+
+// Whether most multiplications would be with the zeros around the image, as where the dilation is nearly its size.
+bool mostly_padding(const Convolution& s) {
+  if (!s.planar || s.kernel_h * s.kernel_w == 1 || s.in_c < 64 || s.out_c < 64) return false;
+  int64_t down = 0, across = 0;
+  for (int64_t k = 0; k < s.kernel_h; ++k) down += rows_of(s, k).count();
+  for (int64_t k = 0; k < s.kernel_w; ++k) across += columns_of(s, k).count();
+  return 3.0 * down * across < static_cast<double>(s.out_h * s.kernel_h) * (s.out_w * s.kernel_w);
+}
+
+// Tap by tap: the places of the image that a tap meets, times its part of the filter, added to the outputs that it sends to.
+void by_taps(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act, const float* added,
+             float* y) {
+  const int threads = worthwhile(c, multiplications(s));
+  std::fill(y, y + s.output_size(), 0.0f);
+  for (int64_t i = 0; i < s.kernel_h; ++i)
+    for (int64_t j = 0; j < s.kernel_w; ++j) {
+      const Meeting down = rows_of(s, i), across = columns_of(s, j);
+      const int64_t high = down.count(), wide = across.count();
+      // A call of the product arranges the filter anew, so parts are large.
+      parallel_for(s.batch * high * wide, 96, threads, [&](int64_t begin, int64_t end) {
+        constexpr int64_t kMost = 1024;
+        for (int64_t first = begin; first < end; first += kMost) {
+          const int64_t n = std::min(kMost, end - first);
+          Scratch<float> in(n * s.in_c), out(n * s.out_c);
+          const auto place = [&](int64_t r, int64_t& image, int64_t& h, int64_t& v) {
+            r += first, image = r / (high * wide), h = down.first + r / wide % high, v = across.first + r % wide;
+          };
+          int64_t image, h, v;
+          for (int64_t r = 0; r < n; ++r) {
+            place(r, image, h, v);
+            const int64_t from = h * s.stride_h + i * s.dilation_h - s.pad_top, left = v * s.stride_w + j * s.dilation_w - s.pad_left;
+            std::memcpy(in.data() + r * s.in_c, x + ((image * s.in_h + from) * s.in_w + left) * s.in_c, s.in_c * sizeof(float));
+          }
+          matrix_product_alone(false, false, n, s.out_c, s.in_c, in.data(), w + (i * s.kernel_w + j) * s.in_c * s.out_c, 0.f, out.data());
+          for (int64_t r = 0; r < n; ++r) {
+            place(r, image, h, v);
+            float* to = y + ((image * s.out_h + h) * s.out_w + v) * s.out_c;
+            for (int64_t k = 0; k < s.out_c; ++k) to[k] += out[r * s.out_c + k];
+          }
+        }
+      });
+    }
+  if (bias || added || act != Activation::kNone) finish(c, s, bias, act, added, y);
+}
+
+}  // namespace
+
 void convolve(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act, float* y,
               const float* added) {
   if (s.input_size() == 0 || s.filter_size() == 0) {
@@ -303,6 +362,7 @@ void convolve(Context& c, const Convolution& s, const float* x, const float* w, 
     take_part(s, part, x, in.data(), c.threads);
     return convolve(c, part, in.data(), w, bias, act, y, added);
   }
+  if (mostly_padding(s)) return by_taps(c, s, x, w, bias, act, added, y);
   // oneDNN 2 would add while it stores, but in a convolution that takes longer than this pass besides.
   const Activation now = added ? Activation::kNone : act;
   if (splits_into_phases(s)) {

@@ -115,6 +115,10 @@ VQ_TEST(convolutions_agree_with_plain_loops_at_every_instruction_set) {
       {1, 9, 140, 3, 5, 140, 20, 3, 3, 1, 1, 2, 1, 0, 0, 1, 1},    // taller by dilation, wider than a pass
       {1, 3, 3, 2, 2, 2, 16, 2, 2, 9, 9, 1, 1, 4, 4, 4, 4},        // an output behind the edges alone
       {1, 5, 5, 16, 1, 1, 16, 2, 2, 9000, 9000, 1, 1, 0, 0, 0, 0}, // far steps
+      {2, 10, 9, 64, 10, 9, 80, 3, 3, 1, 1, 8, 7, 8, 8, 7, 7},        // most taps behind the edges
+      {3, 6, 7, 64, 3, 4, 72, 3, 2, 2, 2, 6, 7, 6, 4, 7, 6},          // the same with steps
+      {2, 5, 5, 64, 5, 5, 64, 3, 3, 1, 1, 9, 9, 9, 9, 9, 9},          // the middle tap alone
+      {2, 6, 6, 64, 6, 6, 64, 2, 2, 1, 1, 10, 10, 5, 5, 5, 5},        // no tap meets all of the image
       {1, 5, 5, 3, 2, 5, 16, 2, 2, 90000, 1, 1, 1, 0, 89999, 0, 1},
   };
   for (int64_t target : {static_cast<int64_t>(HWY_SCALAR), static_cast<int64_t>(HWY_AVX2), static_cast<int64_t>(HWY_AVX3)}) {
