@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { build } from 'vitepress'
 import { writeApi } from './steps/api.mjs'
-import { collectFigures } from './steps/figures.mjs'
+import { collectFigures, writeExamples } from './steps/figures.mjs'
 import { checkLinks } from './steps/links.mjs'
 import { writePipelinePages } from './steps/pipeline-pages.mjs'
 
@@ -19,7 +19,10 @@ const step = async (name, work) => {
 }
 
 await step('figures', () => collectFigures(join(generated, 'figures'), shown))
-await step('pages from schemas', () => writePipelinePages(generated))
+await step('pages made from sources', () => {
+  writeExamples(generated)
+  writePipelinePages(generated)
+})
 await step('guides', () => build(here))
 if (!process.argv.includes('--no-api')) {
   await step('API reference', () => writeApi(join(here, 'dist/api')))
