@@ -10,7 +10,7 @@ export default defineConfig({
   base,
   outDir: 'dist',
   cacheDir: 'node_modules/.vitepress',
-  srcExclude: ['generated/**'],
+  srcExclude: ['generated/**', 'steps/**'],
   // The reference is made beside the pages, by TypeDoc; steps/links.mjs checks links into it, and anchors.
   ignoreDeadLinks: [/^\/api\//],
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}icon.svg` }]],

@@ -24,17 +24,23 @@ function draw(source: string): string {
       shape: 'box',
       style: 'rounded',
       fontname: 'Arial',
-      fontsize: 12,
+      fontsize: 15,
       height: 0.4,
       margin: '0.14,0.08',
     },
-    edgeAttributes: { fontname: 'Arial', fontsize: 11, arrowsize: 0.7 },
+    edgeAttributes: { fontname: 'Arial', fontsize: 14, arrowsize: 0.7 },
   })
-  return svg
-    .slice(svg.indexOf('<svg'))
-    .replace(/<!--[\s\S]*?-->/g, '')
-    .replace(/<title>[\s\S]*?<\/title>/g, '')
-    .replace(/(stroke|fill)="black"/g, '$1="currentColor"')
-    .replace(/<text /g, '<text fill="currentColor" ')
-    .replace(/font-family="Arial[^"]*"/g, 'font-family="Arial, Helvetica, Liberation Sans, sans-serif"')
+  return (
+    svg
+      .slice(svg.indexOf('<svg'))
+      .replace(/<!--[\s\S]*?-->/g, '')
+      .replace(/<title>[\s\S]*?<\/title>/g, '')
+      .replace(/(stroke|fill)="black"/g, '$1="currentColor"')
+      .replace(/<text /g, '<text fill="currentColor" ')
+      // Laid out for larger letters than are drawn: readers' fonts may be wider than those that Graphviz knows.
+      .replace(
+        /font-family="Arial[^"]*" font-size="(\d+)\.00"/g,
+        (_, size) => `font-size="${Number(size) - 3}"`,
+      )
+  )
 }

@@ -4,7 +4,7 @@ import { LinkChecker, LinkState } from 'linkinator'
 /** Throws with the list of what is broken. */
 export async function checkLinks(folder) {
   const { links } = await new LinkChecker().check({
-    path: ['index.html', 'api/index.html'],
+    path: ['/'],
     serverRoot: folder,
     recurse: true,
     checkFragments: true,

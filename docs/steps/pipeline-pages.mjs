@@ -130,7 +130,7 @@ function diagram(values, towers, objective) {
   const d = towers[0].pretrained ? 'the model’s' : values.modality === 'vector' ? 'D' : values.embeddingDim
   const lines = ['digraph {']
   for (const [i, tower] of towers.entries()) {
-    lines.push(`x${i} [label=${quote(inputOf(tower))} shape=plain]`)
+    lines.push(`x${i} [label=${quote(inputOf(tower))} shape=plaintext]`)
     if (tower.encoderType === 'none') lines.push(`x${i} -> q`)
     else {
       lines.push(
@@ -142,14 +142,14 @@ function diagram(values, towers, objective) {
   }
   lines.push(
     `q [label=${quote(methodOf(values, k))} style="rounded,bold"]`,
-    `ids [label=${quote(idsOf(values))} shape=plain]`,
+    `ids [label=${quote(idsOf(values))} shape=plaintext]`,
     'q -> ids',
   )
   if (objective === 'reconstruction') {
     const modality = towers[0].modality
     lines.push(
       `d [label=${quote(`${modality} decoder`)}]`,
-      `y [label=${quote(modality === 'text' ? 'text' : `${modality} ${shapeOf(towers[0])}`)} shape=plain]`,
+      `y [label=${quote(modality === 'text' ? 'text' : `${modality} ${shapeOf(towers[0])}`)} shape=plaintext]`,
       'ids -> d -> y',
     )
   }
