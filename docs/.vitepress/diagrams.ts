@@ -19,16 +19,16 @@ export function diagrams(markdown: MarkdownRenderer): void {
 function draw(source: string): string {
   const svg = graphviz.renderString(source, {
     format: 'svg',
-    graphAttributes: { rankdir: 'LR', bgcolor: 'transparent', nodesep: 0.25, ranksep: 0.35, pad: 0.05 },
+    graphAttributes: { rankdir: 'LR', bgcolor: 'transparent', nodesep: 0.25, ranksep: 0.22, pad: 0.05 },
     nodeAttributes: {
       shape: 'box',
       style: 'rounded',
       fontname: 'Arial',
-      fontsize: 15,
+      fontsize: 11.5,
       height: 0.4,
-      margin: '0.14,0.08',
+      margin: '0.06,0.05',
     },
-    edgeAttributes: { fontname: 'Arial', fontsize: 14, arrowsize: 0.7 },
+    edgeAttributes: { fontname: 'Arial', fontsize: 10.5, arrowsize: 0.6 },
   })
   return (
     svg
@@ -39,8 +39,8 @@ function draw(source: string): string {
       .replace(/<text /g, '<text fill="currentColor" ')
       // Laid out for larger letters than are drawn: readers' fonts may be wider than those that Graphviz knows.
       .replace(
-        /font-family="Arial[^"]*" font-size="(\d+)\.00"/g,
-        (_, size) => `font-size="${Number(size) - 3}"`,
+        /font-family="Arial[^"]*" font-size="(\d+\.\d+)"/g,
+        (_, size) => `font-size="${Number(size) - 1.5}"`,
       )
   )
 }

@@ -148,8 +148,8 @@ function diagram(values, towers, objective) {
   if (objective === 'reconstruction') {
     const modality = towers[0].modality
     lines.push(
-      `d [label=${quote(`${modality} decoder`)}]`,
-      `y [label=${quote(modality === 'text' ? 'text' : `${modality} ${shapeOf(towers[0])}`)} shape=plaintext]`,
+      `d [label=${quote(`${modality}\\ndecoder`)}]`,
+      `y [label=${quote(modality === 'text' ? 'text' : `${modality}\\n${shapeOf(towers[0])}`)} shape=plaintext]`,
       'ids -> d -> y',
     )
   }
@@ -178,9 +178,9 @@ function inputOf(tower) {
 function encoderOf({ encoderType, encoderConfig: c, pretrained }) {
   if (pretrained) return `${encoderType}\\nfrozen`
   const facts = {
-    cnn: () => `CNN\\n${(c.hiddenDims ?? [64, 128, 256, 512]).join(', ')} channels`,
-    cnn3d: () => `3D CNN\\n${(c.hiddenDims ?? [64, 128, 256, 512]).join(', ')} channels`,
-    vit: () => `Vision Transformer\\npatches of ${c.patchSize ?? 16}, ${c.numLayers ?? 6} layers`,
+    cnn: () => `CNN\\n${(c.hiddenDims ?? [64, 128, 256, 512]).join(', ')}\\nchannels`,
+    cnn3d: () => `3D CNN\\n${(c.hiddenDims ?? [64, 128, 256, 512]).join(', ')}\\nchannels`,
+    vit: () => `Vision\\nTransformer,\\npatches of ${c.patchSize ?? 16},\\n${c.numLayers ?? 6} layers`,
     bert: () =>
       c.numLayers === 0
         ? 'bag of tokens\\na vector for each'
@@ -195,10 +195,10 @@ function methodOf({ vqMethod, vqConfig: c }, k) {
   const levels = c.numQuantizers ?? c.nStages ?? 4
   const facts = {
     basic_vq: `VQ\\n${k} codes`,
-    vq_vae: `256, 128 → VQ → 128, 256\\n${k} codes of 64`,
-    rq_vae: `256, 128 → RVQ → 128, 256\\n${levels} levels of ${k} codes`,
-    rvq: `RVQ\\n${levels} levels of ${k} codes`,
-    rq_kmeans: `residual k-means\\n${levels} stages of ${k} codes`,
+    vq_vae: `256, 128 →\\nVQ, ${k} codes\\n→ 128, 256`,
+    rq_vae: `256, 128 →\\nRVQ, ${levels} × ${k}\\n→ 128, 256`,
+    rvq: `RVQ\\n${levels} × ${k} codes`,
+    rq_kmeans: `residual k-means\\n${levels} × ${k} codes`,
     pq: `product quantizer\\n${k} codes a part`,
   }
   return facts[vqMethod] ?? vqMethod
