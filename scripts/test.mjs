@@ -14,6 +14,7 @@ const steps = [
   ['packages as published', process.execPath, ['scripts/check-packages.mjs']],
   ['tfjs-core op suite', process.execPath, ['test/tfjs/run.mjs']],
   ['tensorflow backend', process.execPath, ['test/tensorflow/run.mjs']],
+  ['documentation', process.execPath, ['docs/build.mjs']],
   ['units, contracts, oracles', 'node_modules/.bin/vitest', ['run']],
 ]
 

@@ -18,6 +18,7 @@ void pack(const float* codes, int64_t k, int64_t dim, int64_t first, bool half_n
   bias[0] = half_norm ? 0.5f * norm : 0.0f;
 }
 
+// #region nearest
 float score(const float* x, const float* e, float bias, int64_t dim) {
   float s = bias;
   for (int64_t d = 0; d < dim; ++d) s = std::fma(-x[d], e[d], s);
@@ -37,6 +38,7 @@ void assign(const float* x, int64_t n, int64_t dim, const float* packed, const f
     scores[i] = best;
   }
 }
+// #endregion nearest
 
 void top(const float* x, int64_t n, int64_t dim, const float* packed, const float* bias, int64_t panels, int most,
          float* scores, int32_t* codes, int32_t* counts) {

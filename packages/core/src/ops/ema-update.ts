@@ -87,6 +87,7 @@ function composed(x: tf.Tensor, indices: tf.Tensor, state: EmaVariables, options
   composedWarning('emaUpdateTensors')
   const { decay, epsilon } = options
   const [k, dim] = state.codebook.shape as [number, number]
+  // #region ema
   const hot = tf.cast(tf.oneHot(tf.reshape(indices, [-1]), k), 'float32') as tf.Tensor2D
   const rowSums = tf.matMul(hot, tf.reshape(x, [-1, dim]) as tf.Tensor2D, true, false)
   const counts = tf.add(tf.mul(state.counts, decay), tf.mul(tf.sum(hot, 0), 1 - decay))
@@ -101,5 +102,6 @@ function composed(x: tf.Tensor, indices: tf.Tensor, state: EmaVariables, options
     tf.div(sums, divisor),
     state.codebook,
   )
+  // #endregion ema
   return [moved, counts, sums]
 }

@@ -276,6 +276,6 @@ function problemsError(source: string, problems: readonly Problem[]): VqConfigEr
     operation: source,
     expected: 'a configuration of a pipeline',
     received: lines.join('\n  '),
-    remedy: '`vq templates` shows working ones; the package’s README lists every option.',
+    remedy: '`vq templates` shows working ones; the guide’s page “Every option” lists what there is.',
   })
 }

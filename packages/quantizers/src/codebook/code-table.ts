@@ -45,12 +45,14 @@ export class CodeTable {
     this.distributed = distributed
     const { codebookUpdate, initCodebook, deadCodeThreshold } = options
     const first = tf.keep(this.onSphere(this.firstCodes()))
+    // #region start
     if (codebookUpdate === 'ema') {
       this.weight = owner.buffer('codebook', tf.clone(first))
       // (1, the initial code): an unused code stays where it is.
       this.counts = owner.buffer('counts', this.firstCounts())
       this.sums = owner.buffer('sums', this.firstSums(first))
       first.dispose()
+      // #endregion start
     } else {
       this.weight = owner.parameter('weight', first)
       if (deadCodeThreshold > 0) this.counts = owner.buffer('counts', this.firstCounts())
@@ -263,6 +265,7 @@ export class CodeTable {
     })
   }
 
+  // #region revive
   private revive(rows: tf.Tensor2D): void {
     const { deadCodeThreshold, deadCodeReset, revivalInterval } = this.options
     const { counts } = this
@@ -275,6 +278,7 @@ export class CodeTable {
     setRows(this.weight, revived)
     if (this.sums !== undefined) setRows(this.sums, revived, deadCodeReset)
   }
+  // #endregion revive
 
   extraState(): unknown {
     if (this.options.deadCodeThreshold === 0) return undefined

@@ -2,6 +2,7 @@
 // over all elements. Both terms have one value and share one difference.
 import { customGradient, tf } from '@vq/core'
 
+// #region losses
 /** β·mean((z − sg(q))²), given the mean and difference = z − q [N, D]: moves z only. */
 export function commitmentLoss(
   z: tf.Tensor2D,
@@ -36,6 +37,7 @@ export function codebookLoss(
     (dy, [d, at]) => [tf.mul(tf.unsortedSegmentSum(d, at as tf.Tensor1D, count), tf.mul(dy, -2 / d.size))],
   )
 }
+// #endregion losses
 
 /** `quantized` [N, D] itself, its gradient also given to the codes [C, D] that were chosen. */
 export function passToCodes(quantized: tf.Tensor2D, codes: tf.Tensor2D, indices: tf.Tensor1D): tf.Tensor2D {

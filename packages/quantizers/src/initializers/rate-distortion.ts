@@ -10,6 +10,7 @@ import type { InitializerOptions } from './uniform.js'
  * and the mean (unbiased) variance of the vectors, [N, D] row by row. For data as spread in every direction; else
  * {@link waterFillingInit}. Throws VqConfigError for fewer than two vectors.
  */
+// #region rd-gaussian
 export function rdGaussianInit(vectors: Float32Array, options: InitializerOptions): Float32Array {
   const { numEmbeddings: k, embeddingDim: dim, random = globalRandom } = options
   expectVectors('rate-distortion start of a codebook', vectors, dim, 2)
@@ -20,6 +21,7 @@ export function rdGaussianInit(vectors: Float32Array, options: InitializerOption
   const codes = random.fillNormal(new Float32Array(k * dim))
   return codes.map((x, i) => mean[i % dim] + deviation * x)
 }
+// #endregion rd-gaussian
 
 /**
  * Theorem 10.3.3, reverse water-filling: along the eigenvectors of the vectors' covariance, with eigenvalues λ_i, the codes

@@ -150,12 +150,14 @@ export class ResidualVQ extends BaseQuantizer {
     }
   }
 
+  // #region level
   // What level l leaves of the rest, and the sum of codes up to it.
   private pass(l: number, { rest, total }: Passed): Required<Passed> {
     const words = this.codewords(l, this.tableOf(l).weight, total)
     const q = words.of(words.nearest(rest))
     return { rest: tf.sub(rest, q), total: total === undefined ? q : tf.add(total, q) }
   }
+  // #endregion level
 
   // What level l offers to vectors whose levels before sum up to `total`.
   private codewords(l: number, codes: tf.Tensor2D, total: tf.Tensor2D | undefined): Codewords {
