@@ -63,6 +63,8 @@ export async function writeApi(folder) {
     navigationLinks: { Guides: '../index.html' },
     includeVersion: false,
     hideGenerator: true,
+    // It lists what extends types that are not exported, and would link to entries that it leaves out.
+    includeHierarchySummary: false,
     githubPages: false,
     disableSources: true,
     excludeInternal: true,

@@ -110,7 +110,7 @@ function template([name, { description, config }]) {
     '',
     `${description[0].toUpperCase()}${description.slice(1)}.`,
     '',
-    '```dot The architecture of the template ' + name,
+    `\`\`\`dot The architecture of the template ${name}`,
     diagram(values, towers, objective),
     '```',
     '',

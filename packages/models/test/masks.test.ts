@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { VqConfigError, VqFormatError } from '@vq/core'
 import { ArrayDataset, augment, imageMaskFolder, oxfordPet, trimapMeaning } from '@vq/models/data'
@@ -117,12 +117,57 @@ describe('oxfordPet', () => {
     const root = join(folder, 'damaged')
     const lazy = await oxfordPet(root, { size: 8 })
     await expect(lazy.batch(Int32Array.of(0))).rejects.toThrow(/images\/a.jpg/)
-    await expect(lazy.extras(Int32Array.of(1))).rejects.toThrow(/18×16 as its image, received 16×16/)
+    await expect(lazy.extras(Int32Array.of(1))).rejects.toThrow(
+      /18×16 as its image is in .*b\.png, received 16×16/,
+    )
     await expect(lazy.extras(Int32Array.of(2))).rejects.toThrow(VqFormatError)
     const kept = await oxfordPet(root, { size: 8, damaged: 'skip' })
     expect(kept.ids).toEqual(['d'])
     expect(kept.skipped.map(s => s.file)).toEqual(['images/a.jpg', 'images/b.jpg', 'images/c.jpg'])
-    expect(kept.skipped[2].reason).toMatch(/values 1, 2, 3 in .*c\.png, received 7$/)
+    expect(kept.skipped[2].reason).toMatch(/^7 instead of values 1, 2, 3 in .*c\.png$/)
+  })
+
+  it('reads what a file holds whatever its name, passes over what a Mac left, and names files that are not there', async () => {
+    const at = (name: string): string => place('archives', name)
+    for (const name of names)
+      await drawPair(at(`images/${name}.jpg`), at(`annotations/trimaps/${name}.png`), 40, 30)
+    // As some of the original archive: a GIF and a PNG with transparency, both named .jpg.
+    const drawn = sharp(at(`images/${names[2]}.jpg`))
+    const before = await drawn.clone().raw().toBuffer()
+    writeFileSync(at(`images/${names[0]}.jpg`), await drawn.clone().gif().toBuffer())
+    writeFileSync(at(`images/${names[1]}.jpg`), await drawn.clone().ensureAlpha().png().toBuffer())
+    // JPEGs with bytes after their end, which decoders warn of, are whole.
+    const jpeg = readFileSync(at(`images/${names[2]}.jpg`))
+    writeFileSync(
+      at(`images/${names[2]}.jpg`),
+      Buffer.concat([jpeg.subarray(0, -2), Buffer.alloc(200), jpeg.subarray(-2)]),
+    )
+    for (const name of [`images/._${names[0]}.jpg`, `annotations/trimaps/._${names[0]}.png`, 'images/a.mat'])
+      writeFileSync(at(name), Buffer.from([0, 5, 22, 7]))
+    const lines = [...names, 'lost_1', 'lost_2'].map((name, i) => `${name} ${i + 1} 1 1`)
+    await drawPair(at('images/lost_1.jpg'), at('annotations/trimaps/other.png'), 40, 30)
+    await drawPair(at('images/other.jpg'), at('annotations/trimaps/lost_2.png'), 40, 30)
+    writeFileSync(at('annotations/list.txt'), lines.join('\n'))
+    const data = await oxfordPet(join(folder, 'archives'), { size: 30, damaged: 'skip' })
+    expect(data.ids).toEqual(names)
+    expect(data.skipped).toEqual([
+      {
+        file: 'images/lost_1.jpg',
+        reason:
+          'no such file instead of a grey mask of 8 bits that can be read in annotations/trimaps/lost_1.png',
+      },
+      {
+        file: 'images/lost_2.jpg',
+        reason: 'no such file instead of an image that can be used in images/lost_2.jpg',
+      },
+    ])
+    const values = await data.batch(upTo(3))
+    for (const n of [0, 1, 2])
+      for (let x = 0; x < 30; x += 7)
+        for (let c = 0; c < 3; c++)
+          expect(
+            Math.abs(values[((n * 30 + 15) * 30 + x) * 3 + c] - before[(15 * 40 + x + 5) * 3 + c] / 255),
+          ).toBeLessThan(0.05)
   })
 
   it('says what is missing, and takes no paths out of its lists', async () => {
@@ -169,6 +214,22 @@ describe('imageMaskFolder', () => {
     const { mask } = await data.extras(Int32Array.of(0))
     expect([mask.values[0], mask.values[10], mask.values[15]]).toEqual([1, -1, 2])
     expect(Object.keys(await data.extras(Int32Array.of(0)))).toEqual(['mask'])
+  })
+
+  it('leaves out an image without a mask where asked, and refuses two files of one name', async () => {
+    await drawPair(place('partly/images/a.jpg'), place('partly/masks/a.png'), 16, 16)
+    await drawPair(place('partly/images/b.jpg'), place('partly/masks/other.png'), 16, 16)
+    const options = { size: 8, maskClasses: ['a', 'b', 'c'], ignoreValue: 3 }
+    const data = await imageMaskFolder(join(folder, 'partly'), { ...options, damaged: 'skip' })
+    expect([data.ids, data.skipped]).toEqual([
+      ['a.jpg'],
+      [{ file: 'images/b.jpg', reason: 'no mask of it in masks' }],
+    ])
+    await drawPair(place('partly/images/a.png'), place('partly/masks/b.png'), 16, 16)
+    for (const damaged of ['throw', 'skip'] as const)
+      await expect(imageMaskFolder(join(folder, 'partly'), { ...options, damaged })).rejects.toThrow(
+        /images.*a\.jpg and a\.png/,
+      )
   })
 
   it('refuses images without a mask, and masks with a palette, whose numbers would be lost', async () => {

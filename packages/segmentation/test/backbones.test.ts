@@ -1,6 +1,8 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf, VqConfigError } from '@vq/core'
-import { loadSafetensors, type StateDict, toTensor } from '@vq/core/io'
+import { loadSafetensors, type StateDict, saveSafetensors, toTensor } from '@vq/core/io'
 import { backboneContract, runContract } from '@vq/core/testing'
 import { type DeepLabV3Encoder, fromPretrained, type VisionTransformerEncoder } from '@vq/encoders'
 import {
@@ -131,6 +133,39 @@ describe('pretrained weights', () => {
     const again = createBackbone(JSON.parse(JSON.stringify(config)), new Random(9))
     again.loadStateDict(backbone.stateDict())
     expect(largestDifference(again.eval().forward(x), backbone.forward(x))).toBe(0)
+  })
+
+  test('of a DeepLabV3 with an auxiliary head and other classes give its features and its head but for the last layer', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'vq-deeplab-'))
+    const file = join(folder, 'weights.safetensors')
+    const shape = { ...thin, depths: [1, 1, 1, 1], widths: [8, 8, 12, 12], outputStride: 8 } as const
+    const own = { ...shape, headWidth: 6, rates: [12, 24, 36], random: new Random(4) }
+    const theirs = new DeepLabV3SegmentationBackbone({ ...own, numClasses: 7 }).eval()
+    const state = theirs.stateDict()
+    const weight = state['classifier.4.weight']!
+    await saveSafetensors(file, { ...state, 'aux_classifier.4.weight': weight })
+    try {
+      for (const numClasses of [7, 3]) {
+        const request = { model: 'deeplab', numClasses } as const
+        const { backbone, config } = await pretrainedBackbone(file, request, new Random(5))
+        const x = tf.randomUniform([1, 64, 64, 3], 0, 1, 'float32', 1)
+        expect(largestDifference(backbone.eval().extractFeatures(x), theirs.extractFeatures(x))).toBe(0)
+        expect(config.headWidth).toBe(6)
+        const mine = backbone.stateDict()
+        const same = (name: string) => `${mine[name]!.data}` === `${state[name]!.data}`
+        expect([same('classifier.0.project.0.weight'), same('classifier.4.weight')]).toEqual([
+          true,
+          numClasses === 7,
+        ])
+        expect(backbone.forward(x).shape).toEqual([1, 64, 64, numClasses])
+      }
+      // A width that the head of the weights does not have would be passed over.
+      await expect(
+        pretrainedBackbone(file, { model: 'deeplab', numClasses: 3, headWidth: 9 }),
+      ).rejects.toThrow(/--head-width.*expected 6.*received (the number )?9/)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   test('of another kind than the model are refused by name', async () => {

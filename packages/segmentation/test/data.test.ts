@@ -160,6 +160,34 @@ describe('augmentMasked', () => {
     expect(Math.max(...one)).toBeLessThanOrEqual(1)
   })
 
+  test.each([
+    [17, 9],
+    [9, 17],
+    [13, 13],
+    [33, 8],
+    [1, 5],
+  ])('moves image and mask alike from %d pixels to %d', async (edge, size) => {
+    const data = augmentMasked(coordinates(edge), { copies: 40, size, color: 0, keepFirst: true, seed: 2 })
+    const at = Int32Array.from({ length: 40 }, (_, i) => i)
+    const image = await data.batch(at)
+    const { mask } = (await data.extras!(at)) as never as { mask: { values: Int32Array; shape: number[] } }
+    expect([data.shape, mask.shape]).toEqual([
+      [size, size, 3],
+      [40, size, size],
+    ])
+    let counted = 0
+    for (const [i, label] of mask.values.entries()) {
+      // Where no pixel of the image lies, there is neither colour nor class.
+      if (label === -1) expect([...image.subarray(3 * i, 3 * i + 3)]).toEqual([0, 0, 0])
+      else {
+        counted++
+        expect(Math.abs(image[3 * i]! * edge - Math.floor(label / edge))).toBeLessThan(0.5 + 1e-3)
+        expect(Math.abs(image[3 * i + 1]! * edge - (label % edge))).toBeLessThan(0.5 + 1e-3)
+      }
+    }
+    expect(counted).toBeGreaterThan(0.8 * mask.values.length)
+  })
+
   test('mirrors in half of the versions', async () => {
     const source = coordinates(8)
     const options = { copies: 200, minScale: 1, maxAspect: 1, rotation: 0, color: 0 }

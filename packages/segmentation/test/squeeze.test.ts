@@ -1,8 +1,17 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Random, tf, VqConfigError, VqFormatError, VqShapeError } from '@vq/core'
 import { loadSafetensors, saveSafetensors } from '@vq/core/io'
+import { valueAndGradients } from '@vq/core/optim'
 import { moduleContract, runContract } from '@vq/core/testing'
 import { ArrayDataset, DataLoader } from '@vq/models/data'
 import { linearCka } from '@vq/models/evaluate'
@@ -12,12 +21,14 @@ import {
   buildModel,
   codesPerVector,
   createQuantizer,
+  DeepLabV3SegmentationBackbone,
   evaluateSegmentation,
   FSQWithProjection,
   featureData,
   LFQWithProjection,
   latencyOf,
   loadSegmentation,
+  lossTypes,
   presetOf,
   type QuantizerSettings,
   quantizerTypes,
@@ -28,6 +39,7 @@ import {
   saveSegmentation,
   similarityOf,
   startQuantizer,
+  ViTSegmentationBackbone,
   VQWithProjection,
 } from '@vq/segmentation'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -138,6 +150,60 @@ describe('SqueezeModule', () => {
     expect(tf.getBackend()).toBe('vq-cpu')
   })
 
+  const backbones = {
+    ViT: (random: Random) =>
+      new ViTSegmentationBackbone({
+        ...{ numClasses: 2, headWidth: 8, inputDim: [32, 32, 3], patchSize: 8, hiddenDim: 12, numLayers: 1 },
+        ...{ numHeads: 2, mlpDim: 16, random },
+      }),
+    DeepLabV3: (random: Random) =>
+      new DeepLabV3SegmentationBackbone({
+        ...{ numClasses: 2, headWidth: 8, block: 'basic', depths: [1, 1], widths: [8, 12], stemWidth: 8 },
+        ...{ inputDim: [32, 32, 3], outputStride: 8, rates: [2, 4], random },
+      }),
+  }
+  const cases = Object.keys(backbones).flatMap(network =>
+    quantizerTypes.flatMap(type => lossTypes.map(loss => [network, type, loss] as const)),
+  )
+  test.each(cases)(
+    '%s with %s and the loss %s takes a step of finite loss and gradients',
+    async (network, type, lossType) => {
+      const random = new Random(5)
+      const own = backbones[network as keyof typeof backbones](random)
+      const model = new SqueezeModule({
+        ...{ backbone: own, lossType, freezeBackbone: false },
+        quantizer: createQuantizer(settings[type]!, own.featureDim, random),
+      })
+      const data = halves(4)
+      const at = Int32Array.of(0, 1, 2, 3)
+      const images = tf.tensor4d(await data.batch(at), [4, 32, 32, 3])
+      const { mask } = await data.extras!(at)
+      const extras = { mask: tf.tensor3d(mask!.values as Int32Array, [4, 32, 32], 'int32') }
+      await model.prepare(images)
+      model.train()
+      const parameters = model.namedParameters()
+      const { value, gradients } = valueAndGradients(
+        () => model.forward(images, extras).loss,
+        parameters.map(p => p.variable),
+      )
+      expect(Number.isFinite(value.dataSync()[0])).toBe(true)
+      for (const [i, gradient] of gradients.entries()) {
+        const sum = tf.sum(tf.abs(gradient!)).dataSync()[0]!
+        expect([parameters[i]!.name, Number.isFinite(sum)]).toEqual([parameters[i]!.name, true])
+      }
+      // The gradient goes through the quantizer to the first layer of the backbone.
+      const first = parameters.findIndex(p => /conv1\.weight$|patch_embed.*weight$/.test(p.name))
+      expect(tf.max(tf.abs(gradients[first]!)).dataSync()[0]).toBeGreaterThan(0)
+      await new Trainer({ epochs: 1, learningRate: 1e-3, progress: false }).fit(
+        model,
+        new DataLoader(data, { batchSize: 4 }),
+      )
+      const wrong = model.namedParameters().filter(p => !p.variable.dataSync().every(Number.isFinite))
+      expect(wrong.map(p => p.name)).toEqual([])
+      model.dispose()
+    },
+  )
+
   test('trains everything where nothing is frozen', async () => {
     const model = new SqueezeModule({ backbone: backbone(), freezeBackbone: false })
     const images = tf.tensor4d(await halves(2).batch(Int32Array.of(0, 1)), [2, 32, 32, 3])
@@ -200,6 +266,67 @@ describe('features that are computed once', () => {
     trunk.variable.assign(tf.mul(trunk.variable, 1.01))
     expect(await found(model, data, options)).toEqual([false, 5])
     for (const file of [first, again]) await file.close()
+  })
+
+  test('are others for the same weights in another structure, and for another batch', async () => {
+    const options = { folder: join(folder, 'structure'), batchSize: 2 }
+    const vit = (change: object) => {
+      const random = new Random(1)
+      const network = { ...{ patchSize: 8, hiddenDim: 16, numLayers: 1, numHeads: 2, mlpDim: 16 }, random }
+      const own = { ...network, ...{ numClasses: 2, headWidth: 8, inputDim: [32, 32, 3] }, ...change }
+      return new ViTSegmentationBackbone(own)
+    }
+    const resnet = (outputStride: 8 | 16) =>
+      new ResNetSegmentationBackbone({
+        ...{
+          numClasses: 2,
+          headWidth: 8,
+          block: 'basic',
+          depths: [1, 1, 1],
+          widths: [8, 8, 12],
+          stemWidth: 8,
+        },
+        ...{ inputDim: [32, 32, 3], outputStride, random: new Random(1) },
+      })
+    const seen = new Set<string>()
+    const networks = [vit({}), vit({ numHeads: 4 }), vit({ epsilon: 1e-5 }), resnet(8), resnet(16)]
+    for (const [to, from] of [
+      [1, 0],
+      [2, 0],
+      [4, 3],
+    ] as const)
+      networks[to]!.loadStateDict(networks[from]!.stateDict())
+    const weights = networks.map(network => `${Object.values(network.stateDict()).map(v => v.data)}`)
+    expect(new Set(weights).size).toBe(2)
+    for (const network of networks) {
+      const model = new SqueezeModule({ backbone: network })
+      for (const batchSize of [2, 3]) {
+        const file = await featureData(model, halves(3), { ...options, batchSize })
+        await file.close()
+        seen.add(file.path)
+        expect(file.reused).toBe(false)
+      }
+    }
+    expect(seen.size).toBe(10)
+  })
+
+  test('by two at once are whole, and found in a folder that cannot be written', async () => {
+    const options = { folder: join(folder, 'twice'), batchSize: 2 }
+    const data = halves(5)
+    const files = await Promise.all([1, 2].map(() => featureData(squeezed('none'), data, options)))
+    const rows = await Promise.all(files.map(file => file.data.batch(Int32Array.of(0, 1, 2, 3, 4))))
+    expect(rows[1]).toEqual(rows[0])
+    await Promise.all(files.map(file => file.close()))
+    expect(
+      readdirSync(options.folder)
+        .sort()
+        .map(name => name.replace(/^.*\./, '.')),
+    ).toEqual(['.json', '.npy'])
+    chmodSync(options.folder, 0o555)
+    const again = await featureData(squeezed('none'), data, options)
+    expect([again.reused, await again.data.batch(Int32Array.of(0, 1, 2, 3, 4))]).toEqual([true, rows[0]])
+    await again.close()
+    chmodSync(options.folder, 0o755)
   })
 
   test('that were aborted leave nothing behind', async () => {
@@ -275,6 +402,17 @@ describe('checkpoints', () => {
         /1073741824/,
       ],
       [JSON.stringify({ ...kind, ...config({ ...small, headWidth: 5 }) }), /headWidth|shape|\[/],
+      [
+        JSON.stringify({ ...kind, ...config({ ...small, model: '../../x' as 'vit' }) }),
+        /header\.safetensors/,
+      ],
+      [JSON.stringify({ ...kind, ...config(), classes: ['a', 'b', 'c'] }), /header\.safetensors/],
+      [JSON.stringify({ ...kind, ...config(), imageSize: 1e9 }), /header\.safetensors/],
+      [
+        JSON.stringify({ ...kind, ...config(), normalization: 'constructor' }),
+        /header\.safetensors.*constructor/,
+      ],
+      [JSON.stringify({ ...kind, ...config(), quantizer: { type: 'pq' } }), /header\.safetensors.*pq/],
     ] as const) {
       const file = join(folder, 'header.safetensors')
       await saveSafetensors(file, tensors, { config: text })

@@ -2,7 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { VqConfigError, VqDeviceError } from '@vq/core'
+import { VqConfigError, VqDeviceError, VqError } from '@vq/core'
+import * as segmentation from '@vq/segmentation'
 import {
   BaselineModule,
   createBackbone,
@@ -41,6 +42,19 @@ test('a quantizer is none without the length of its input, a network none of one
   const two = createBackbone(presetOf({ model: 'small', numClasses: 2, headWidth: 8 }))
   expect(() => new SqueezeModule({ backbone: two, quantizer: {} as never })).toThrow(/quantizer/)
   for (const model of [backbone, two]) model.dispose()
+})
+
+// Abstract bases and types of data have nothing to check.
+const unchecked = ['BaseDataModule', 'SegmentationBackbone']
+const callable = Object.entries(segmentation).filter(
+  ([name, made]) => typeof made === 'function' && !unchecked.includes(name),
+)
+
+test.each(callable)('%s called with nothing at all answers with an error of ours', async (_name, made) => {
+  const isClass = /^class /.test(Function.prototype.toString.call(made))
+  const call = async (): Promise<unknown> =>
+    isClass ? new (made as unknown as new () => unknown)() : (made as unknown as () => unknown)()
+  await expect(call()).rejects.toThrow(VqError)
 })
 
 test('functions that make parts refuse nothing at all', async () => {

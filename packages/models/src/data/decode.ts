@@ -10,6 +10,8 @@ export interface DecodeOptions {
   maxPixels: number
   /** Turn it as its EXIF orientation says. Default true. */
   autoOrient?: boolean
+  /** The first frame of a GIF too. Default false. */
+  gif?: boolean
 }
 
 /** A reason of our own, good enough to be shown as it is. */
@@ -41,11 +43,12 @@ export async function decodeImage(
   file: string | Uint8Array,
   options: DecodeOptions,
 ): Promise<Uint8Array> {
-  const { size, maxPixels, autoOrient = true } = options
+  const { size, maxPixels, autoOrient = true, gif = false } = options
   const [height, width] = typeof size === 'number' ? [size, size] : size
   const source = typeof file === 'string' ? sourceOf(file) : file
   if (source.length === 0) throw new Refused('empty file')
-  const known = isKnown(typeof source === 'string' ? startOf(source) : source)
+  const start = typeof source === 'string' ? startOf(source) : source
+  const known = isKnown(start) || (gif && isGif(start))
   try {
     // The content decides, not the name: an SVG named .png would otherwise be rendered.
     if (!known) throw new Refused('not an image that can be read')
@@ -85,6 +88,10 @@ function isKnown(bytes: Uint8Array): boolean {
   return (
     word(0) >>> 8 === 0xffd8ff || word(0) === 0x89504e47 || (word(0) === 0x52494646 && word(8) === 0x57454250)
   )
+}
+
+function isGif(bytes: Uint8Array): boolean {
+  return String.fromCharCode(...bytes.subarray(0, 4)) === 'GIF8'
 }
 
 // Looks closer at what failed.
@@ -129,7 +136,7 @@ export function decodeReason(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException
   if (error instanceof Refused) return message
   if (code === 'EACCES') return 'no permission to read it'
-  if (code === 'ENOENT') return 'it vanished'
+  if (code === 'ENOENT' || /^Input file is missing/.test(message)) return 'it vanished'
   if (/unsupported image format|no such loader|not a known/i.test(message))
     return 'not an image that can be read'
   if (/exceeds pixel limit/i.test(message)) return 'more pixels than maxPixels'

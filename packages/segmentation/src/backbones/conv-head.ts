@@ -1,5 +1,6 @@
 import { expectInteger, type Random, type tf } from '@vq/core'
 import { BatchNorm, Conv2d, Module } from '@vq/core/nn'
+import { expectOptions } from '../options.js'
 
 export interface ConvHeadOptions {
   inChannels: number
@@ -18,8 +19,11 @@ export class ConvHead extends Module {
   private readonly norm: BatchNorm
   private readonly last: Conv2d
 
-  constructor({ inChannels, numClasses, width = 256, random }: ConvHeadOptions) {
+  constructor(options: ConvHeadOptions) {
     super()
+    expectOptions('ConvHead', options, '{ inChannels: 512, numClasses: 3 }')
+    const { inChannels, numClasses, width = 256, random } = options
+    expectInteger('ConvHead', 'inChannels', inChannels, 1)
     expectInteger('ConvHead', 'numClasses', numClasses, 1)
     expectInteger('ConvHead', 'width', width, 1)
     const generator = random === undefined ? {} : { random }

@@ -1,4 +1,4 @@
-import { expectConfig, type Random, type tf } from '@vq/core'
+import { expectConfig, expectInteger, type Random, type tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
 import {
   type BaseEncoder,
@@ -38,6 +38,16 @@ export class EncoderSegmentationBackbone extends SegmentationBackbone {
 
   constructor(encoder: MapEncoder, featureDim: number, options: HeadOptions) {
     super()
+    const name = new.target.name
+    expectOptions(name, options, '{ numClasses: 3 }')
+    expectConfig(
+      typeof (encoder as { featureMap?: unknown } | undefined)?.featureMap === 'function',
+      name,
+      'an encoder with a feature map',
+      encoder,
+      'Pass a VisionTransformerEncoder or a ResNetEncoder.',
+    )
+    expectInteger(name, 'featureDim', featureDim, 1)
     const { numClasses, headWidth = 256, random } = options
     this.encoder = this.addModule('backbone', encoder)
     this.featureDim = featureDim

@@ -35,6 +35,14 @@ export async function pretrainedBackbone(
   )
   try {
     const { config, state } = described(encoder, wanted, weights)
+    const { headWidth = config.headWidth } = request
+    expectConfig(
+      headWidth === config.headWidth,
+      `--head-width with --weights ${weights}`,
+      `${config.headWidth}, as the head of the weights has`,
+      headWidth,
+      'Leave it out.',
+    )
     const backbone = createBackbone(config, random)
     const names = backbone.stateDict()
     const fits = (name: string): boolean => `${state[name]?.shape}` === `${names[name]?.shape}`

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { tf, VqAbortError } from '@vq/core'
+import { expectInteger, Random, tf, VqAbortError } from '@vq/core'
 import type { Dataset, Extras } from '@vq/models/data'
 import { type AugmentMaskedOptions, augmentMasked } from '../data/augment.js'
-import type { SqueezeModule } from '../model/squeeze-module.js'
+import { expectModel, type SqueezeModule } from '../model/squeeze-module.js'
+import { expectDataset, expectOptions, expectPath } from '../options.js'
 import { type FeatureFile, keyOf, openFeatures } from './feature-file.js'
 
 export interface FeatureDataOptions {
@@ -34,21 +35,22 @@ export async function featureData(
   images: Dataset,
   options: FeatureDataOptions,
 ): Promise<FeatureData> {
+  expectModel('featureData', model)
+  expectDataset('featureData', images)
+  expectOptions('featureData', options, "{ folder: 'outputs/cache' }")
+  expectPath('featureData', options.folder)
   const { folder, batchSize = 4, copies = 1, augment = {}, signal, onProgress } = options
   const all = copies > 1 ? augmentMasked(images, { ...augment, copies, keepFirst: true }) : images
   const how = JSON.stringify({
     size: images.shape,
     normalization: model.normalization,
+    // The last bits of a convolution follow the batch that it is part of, and a file has one set of sums.
+    batchSize,
     ...(copies > 1 && { copies, augment }),
   })
-  model.eval()
-  const key = keyOf([weightsDigest(model), how, await imagesDigest(images)])
   const [size, channels] = [images.shape[0]!, images.shape[2]!]
-  const shape = tf.tidy(() => model.features(tf.zeros([1, size, size, channels])).shape.slice(1)) as [
-    number,
-    number,
-    number,
-  ]
+  const { shape, digest } = probe(model, size, channels)
+  const key = keyOf([weightsDigest(model), digest, how, await imagesDigest(images)])
   const file = await openFeatures(
     { folder, key, count: all.length, shape },
     async (from, to) => {
@@ -76,7 +78,28 @@ export async function featureData(
   return { ...file, data }
 }
 
-function weightsDigest(model: SqueezeModule): string {
+/**
+ * The features of an image of noise: they tell what weights do not, such as a Transformer's heads, a normalisation's epsilon and
+ * the dilation of convolutions.
+ */
+function probe(
+  model: SqueezeModule,
+  size: number,
+  channels: number,
+): { shape: [number, number, number]; digest: string } {
+  model.eval()
+  const noise = new Random(0).fillUniform(new Float32Array(size * size * channels))
+  const features = tf.tidy(() => model.features(tf.tensor4d(noise, [1, size, size, channels])))
+  const values = features.dataSync<'float32'>()
+  const digest = createHash('sha256')
+    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .digest('hex')
+  features.dispose()
+  return { shape: features.shape.slice(1) as [number, number, number], digest }
+}
+
+/** Of all that features come from, the head left out. */
+export function weightsDigest(model: SqueezeModule): string {
   const hash = createHash('sha256')
   const head = new Set(model.backbone.headModule.namedParameters().map(p => p.variable))
   for (const [name, slot] of model.backbone.slotsToLoad()) {
@@ -102,6 +125,8 @@ async function imagesDigest(images: Dataset): Promise<string> {
 
 /** At most `most` feature vectors, evenly spread over all of them: [N, D] row by row. */
 export async function sampleVectors(data: Dataset, most: number): Promise<Float32Array> {
+  expectDataset('sampleVectors', data)
+  expectInteger('sampleVectors', 'most', most, 1)
   const [h, w, dim] = data.shape as [number, number, number]
   const places = h * w
   const perItem = Math.max(1, Math.min(places, Math.floor(most / data.length)))

@@ -47,7 +47,15 @@ export class ClearMLTask {
   private sending: Promise<void> | undefined
   private restUntil = 0
 
-  private constructor(id: string, server: Server, { onWarning, retryAfter = 30_000 }: ClearMLOptions) {
+  private constructor(id: string, server: Server, options: ClearMLOptions) {
+    expectConfig(
+      typeof options === 'object' && options !== null,
+      'ClearMLTask',
+      'to be made by connect',
+      options,
+      'await ClearMLTask.connect({ project, task }).',
+    )
+    const { onWarning, retryAfter = 30_000 } = options
     this.id = id
     this.server = server
     this.warn = onWarning ?? (message => process.stderr.write(`${message}\n`))

@@ -57,7 +57,7 @@ export async function buildFrom(
   const {
     backbone,
     config,
-    normalization = flags.normalization,
+    normalization = flags.normalization ?? 'imagenet',
   } = await backboneOf(flags, classes.length, random)
   const frozen = isFrozen(flags)
   say(
@@ -113,6 +113,17 @@ async function backboneOf(
       received: `one of ${trained.model}`,
       remedy: `Pass --model ${trained.model}.`,
     })
+  const refuse = (flag: string, expected: unknown, received: unknown): void => {
+    if (received === undefined || received === expected) return
+    throw new VqConfigError({
+      operation: `--${flag} with --weights ${file}`,
+      expected: `${expected}, as the checkpoint was trained with`,
+      received: `${received}`,
+      remedy: 'Leave it out.',
+    })
+  }
+  refuse('head-width', trained.headWidth, headWidth)
+  refuse('normalization', found.normalization, flags.normalization)
   // The head goes on from there where the classes are as many.
   const config = { ...trained, numClasses }
   const backbone = createBackbone(config, random)

@@ -20,7 +20,7 @@ export interface TrainFlags extends DataFlags {
   weights?: string
   trainBackbone?: boolean
   headWidth?: number
-  normalization: Normalization
+  normalization?: Normalization
   imageSize: number
   epochs: number
   lr: number
@@ -101,7 +101,12 @@ export function addTrainFlags(command: Command, name: string): Command {
     )
     .option('--train-backbone', 'train the backbone too, not the head and the quantizer alone')
     .option('--head-width <n>', 'channels inside the head (default: 256; small: 64)', whole(1))
-    .addOption(choice('--normalization <name>', 'of the images', ['imagenet', 'half', 'none'], 'imagenet'))
+    .addOption(
+      new Option(
+        '--normalization <name>',
+        'of the images (default: imagenet; with a checkpoint of vq-segment: its own)',
+      ).choices(['imagenet', 'half', 'none']),
+    )
     .option('--image-size <pixels>', 'edge of the images', whole(8, 4096), 224)
     .option('--epochs <n>', 'training epochs', whole(1), 10)
     .option('--lr <rate>', 'learning rate', real(0), 1e-4)

@@ -18,6 +18,13 @@ export async function openData(
       received: `--dataset ${dataset}`,
       remedy: 'Leave it out: Oxford-IIIT Pet has its own classes.',
     })
+  if (dataset === 'folder' && (flags.download || border !== 'class'))
+    throw new VqConfigError({
+      operation: flags.download ? '--download' : '--border',
+      expected: '--dataset oxford_pet',
+      received: '--dataset folder',
+      remedy: 'Leave it out: masks of a folder say 255 where a pixel does not count.',
+    })
   const data =
     dataset === 'folder'
       ? new ImageMaskDataModule({ ...options, classes: classes?.split(',').map(c => c.trim()) })

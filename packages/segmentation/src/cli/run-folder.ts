@@ -44,6 +44,12 @@ export async function expectFolder(out: string, flags: TrainFlags, frozen: boole
   const other = names.find(
     name => !(frozen && name === 'epochs') && JSON.stringify(before?.[name]) !== JSON.stringify(now[name]),
   )
+  if (before !== undefined && other === 'features')
+    throw wrong(
+      `the weights that the run in ${out} began with`,
+      `others in ${flags.weights}`,
+      'Bring the file back as it was, or start over with --overwrite.',
+    )
   if (before === undefined || other !== undefined)
     throw wrong(
       `the flags of the run in ${out}${other === undefined ? '' : `: ${flagOf(other)} ${shown(before?.[other])}`}`,
@@ -64,7 +70,8 @@ function relevant(flags: TrainFlags): Record<string, unknown> {
   return Object.fromEntries(kept.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`
+export const flagOf = (name: string): string =>
+  `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`
 const shown = (value: unknown): string =>
   value === undefined ? 'left out' : typeof value === 'object' ? JSON.stringify(value) : String(value)
 

@@ -1,9 +1,10 @@
 // One run of squeeze or baseline: data, network, training, what is written.
 import { join } from 'node:path'
+import { VqConfigError } from '@vq/core'
 import { writeFileAtomic } from '@vq/core/io'
 import { trainingCurves } from '@vq/models/plot'
 import type { StepEvent, ValidationEvent } from '@vq/models/train'
-import type { FeatureData } from '../cache/features.js'
+import { type FeatureData, weightsDigest } from '../cache/features.js'
 import { ClearMLTask } from '../clearml/clearml.js'
 import type { MaskDataModule } from '../data/module.js'
 import { type Evaluation, evaluateSegmentation, type Latency, latencyOf } from '../measure/index.js'
@@ -47,10 +48,12 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
   const { quantizer, say, signal } = options
   const started = { wall: performance.now(), cpu: process.cpuUsage() }
   const out = runFolder(flags)
+  expectUsed(flags)
   const frozen = isFrozen(flags)
   const data = options.data ?? (await openData(flags, say))
   const { model, config } = await buildFrom(flags, quantizer, data.classes, say)
-  const claimed = { ...flags, quantizer } as TrainFlags
+  // A path says too little: its file may have been trained again.
+  const claimed = { ...flags, quantizer, ...(frozen && { features: weightsDigest(model) }) } as TrainFlags
   await expectFolder(out, claimed, frozen)
   const task = flags.useClearml
     ? await ClearMLTask.connect({
@@ -122,6 +125,17 @@ export async function trainRun(flags: TrainFlags, options: RunOptions): Promise<
     await Promise.all(features.map(file => file.close()))
     model.dispose()
   }
+}
+
+/** Refuses what would change nothing. */
+function expectUsed(flags: TrainFlags): void {
+  if (flags.copies > 1 && !isFrozen(flags))
+    throw new VqConfigError({
+      operation: '--copies',
+      expected: 'a frozen backbone, whose features are kept',
+      received: flags.weights === undefined ? 'no --weights' : '--train-backbone',
+      remedy: 'Leave it out: every epoch sees other versions of the images.',
+    })
 }
 
 function watchedBy(task: ClearMLTask): {

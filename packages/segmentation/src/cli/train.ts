@@ -1,12 +1,28 @@
+import { VqConfigError } from '@vq/core'
 import { Command, Option } from 'commander'
-import { quantizerTypes } from '../quantizers/create.js'
+import { type QuantizerType, quantizerTypes } from '../quantizers/create.js'
 import { quantizerSettings } from './build.js'
 import { addQuantizerFlags, addTrainFlags, type QuantizerFlags, type TrainFlags } from './flags.js'
+import { flagOf } from './run-folder.js'
 import { trainRun } from './train-run.js'
 
 export const say = (line: string): void => {
   process.stdout.write(`${line}\n`)
 }
+
+// Which quantizers read what flag.
+const readers = {
+  codebookSize: ['vq', 'fsq', 'lfq', 'rvq'],
+  bottleneckDim: ['vq', 'rvq'],
+  numQuantizers: ['rvq'],
+  levels: ['fsq'],
+  decay: ['vq', 'rvq'],
+  commitmentWeight: ['vq', 'rvq'],
+  entropyLossWeight: ['lfq'],
+  diversityGamma: ['lfq'],
+  spherical: ['lfq'],
+  vqLossWeight: ['vq', 'lfq', 'rvq', 'fsq'],
+} satisfies { [name in keyof QuantizerFlags]?: QuantizerType[] } as Record<string, readonly QuantizerType[]>
 
 export function squeezeCommand(signal: AbortSignal): Command {
   const command = new Command('squeeze')
@@ -22,7 +38,19 @@ Examples:
   vq-segment squeeze --model deeplab --weights deeplabv3_resnet50_coco.pth --quantizer-type rvq --codebook-size 256
   vq-segment squeeze --model small --weights outputs/backbone --quantizer-type fsq --levels 8,5,5,5 --experiment-name fsq`,
     )
-    .action(async (flags: TrainFlags & QuantizerFlags) => {
+    .action(async (flags: TrainFlags & QuantizerFlags, self: Command) => {
+      const { quantizerType: type } = flags
+      const given = (Object.keys(readers) as (keyof typeof readers)[]).filter(
+        name => self.getOptionValueSource(name) === 'cli',
+      )
+      const idle = given.find(name => !readers[name].includes(type))
+      if (idle !== undefined)
+        throw new VqConfigError({
+          operation: flagOf(idle),
+          expected: `--quantizer-type ${readers[idle].join(' or ')}`,
+          received: type,
+          remedy: 'Leave it out.',
+        })
       const settings = quantizerSettings(flags, say)
       const { vqLossWeight } = flags
       await trainRun(flags, { quantizer: { ...settings, vqLossWeight }, say, signal })

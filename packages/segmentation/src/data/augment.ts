@@ -1,5 +1,6 @@
 import { expectConfig, expectInteger, expectNumber, Random } from '@vq/core'
 import { type Dataset, type Extras, expectIndices } from '@vq/models/data'
+import { expectDataset } from '../options.js'
 
 export interface AugmentMaskedOptions {
   /** Edge of the square results in pixels. Default: the source's. */
@@ -29,6 +30,7 @@ export interface AugmentMaskedOptions {
  */
 export function augmentMasked(source: Dataset, options: AugmentMaskedOptions = {}): Dataset {
   const operation = 'augmentMasked'
+  expectDataset(operation, source)
   const { copies = 1, minScale = 0.5, maxAspect = 1.25, rotation = 10, flip = true } = options
   const { color = 0.3, keepFirst = false, seed = 0 } = options
   const [height, width, channels] = source.shape as [number, number, number]

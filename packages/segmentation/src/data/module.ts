@@ -110,8 +110,8 @@ export abstract class MaskDataModule extends BaseDataModule {
     if (first !== undefined && this.damaged === 'throw')
       throw new VqFormatError({
         operation: `reading ${this.dataPath}`,
-        expected: `${first.file} and its mask to be usable`,
-        received: `${first.reason}${this.skipped.length > 1 ? `; so are ${this.skipped.length - 1} more` : ''}`,
+        expected: 'images and masks that can be used',
+        received: `${first.file}: ${first.reason}${this.skipped.length > 1 ? `; so are ${this.skipped.length - 1} more` : ''}`,
         remedy: "Repair or remove them, or pass damaged: 'skip' (--damaged skip).",
       })
     const used = this.some(all)

@@ -1,8 +1,9 @@
-import { tf, VqError } from '@vq/core'
+import { expectConfig, expectInteger, expectShape, tf, VqError } from '@vq/core'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { knnJaccard, linearCka, pwcca, rsa } from '@vq/models/evaluate'
 import { analyzeCodes, type BaseQuantizer, compressionOf, ResidualVQ, VectorQuantizer } from '@vq/quantizers'
-import type { SqueezeModule } from '../model/squeeze-module.js'
+import { expectModel, type SqueezeModule } from '../model/squeeze-module.js'
+import { expectDataset, expectOptions } from '../options.js'
 import { codesPerVector } from '../quantizers/create.js'
 import { principalAxes } from '../quantizers/principal-axes.js'
 import { Confusion } from './scores.js'
@@ -62,6 +63,17 @@ export async function evaluateSegmentation(
   data: Dataset,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
+  const operation = 'evaluateSegmentation'
+  expectModel(operation, model)
+  expectDataset(operation, data)
+  expectOptions(operation, options, '{ classes: data.classes }')
+  expectConfig(
+    Array.isArray(options.classes) && options.classes.length === model.backbone.numClasses,
+    operation,
+    `the names of ${model.backbone.numClasses} classes`,
+    options.classes,
+    'Pass { classes: data.classes }.',
+  )
   const { classes, batchSize = 4, fromFeatures = false, similarityVectors = 1000 } = options
   model.eval()
   const confusion = new Confusion(classes.length)
@@ -144,6 +156,15 @@ function codeFigures(
 
 /** CKA, RSA, PWCCA (on at most 64 principal axes) and kNN-Jaccard (10 neighbours) of features [N, dim], row by row. */
 export function similarityOf(before: readonly number[], after: readonly number[], dim: number): Similarity {
+  expectInteger('similarityOf', 'dim', dim, 1)
+  const rows = (x: unknown): number => (x as ArrayLike<number> | undefined)?.length ?? Number.NaN
+  expectShape(
+    rows(before) === rows(after) && rows(before) % dim === 0,
+    'similarityOf',
+    `as many numbers before as after, ${dim} of each vector`,
+    `${rows(before)} and ${rows(after)}`,
+    'Pass features row by row.',
+  )
   const n = before.length / dim
   const a = { features: Float32Array.from(before), dim }
   const b = { features: Float32Array.from(after), dim }

@@ -1,5 +1,5 @@
-import { tf } from '@vq/core'
-import type { SqueezeModule } from '../model/squeeze-module.js'
+import { expectInteger, tf } from '@vq/core'
+import { expectModel, type SqueezeModule } from '../model/squeeze-module.js'
 
 /** Milliseconds that one image takes, the least of several runs: in the backbone, in the quantizer, and in the head. */
 export interface Latency {
@@ -11,6 +11,8 @@ export interface Latency {
 const runs = 5
 
 export function latencyOf(model: SqueezeModule, imageSize: number): Latency {
+  expectModel('latencyOf', model)
+  expectInteger('latencyOf', 'imageSize', imageSize, 8, 4096)
   model.eval()
   const images = tf.zeros([1, imageSize, imageSize, model.backbone.inChannels])
   const features = model.features(images)

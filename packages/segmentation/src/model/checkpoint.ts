@@ -3,11 +3,12 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectConfig, type Random, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSafetensors, type StateDict, saveSafetensors } from '@vq/core/io'
-import { type BackboneConfig, createBackbone } from '../backbones/create.js'
+import { type BackboneConfig, createBackbone, modelNames } from '../backbones/create.js'
 import type { LossType } from '../losses/index.js'
+import { expectOptions, expectPath } from '../options.js'
 import { createQuantizer, type QuantizerSettings } from '../quantizers/create.js'
 import type { Normalization } from './normalization.js'
-import { SqueezeModule } from './squeeze-module.js'
+import { expectModel, SqueezeModule } from './squeeze-module.js'
 
 export const formatVersion = 1
 
@@ -31,6 +32,7 @@ export function buildModel(
   random?: Random,
   freezeBackbone = true,
 ): SqueezeModule {
+  expectOptions('buildModel', config, 'the config of loadSegmentation(path)')
   const backbone = createBackbone(config.backbone, random)
   const { normalization, lossType, vqLossWeight } = config
   return new SqueezeModule({
@@ -45,6 +47,9 @@ export async function saveSegmentation(
   model: SqueezeModule,
   config: SegmentationConfig,
 ): Promise<void> {
+  expectPath('saveSegmentation', path)
+  expectModel('saveSegmentation', model)
+  expectOptions('saveSegmentation', config, 'what buildModel takes')
   const text = JSON.stringify({ formatVersion, kind: 'segmentation', ...config })
   await saveSafetensors(path, model.stateDict(), { format: 'pt', config: text })
 }
@@ -88,7 +93,7 @@ export async function loadSegmentation(
   path: string,
 ): Promise<{ model: SqueezeModule; config: SegmentationConfig; file: string }> {
   const { file, config, state } = await readSegmentation(path)
-  const model = buildModel(config)
+  const model = built(file, config)
   try {
     model.loadStateDict(state)
   } catch (error) {
@@ -97,6 +102,18 @@ export async function loadSegmentation(
   }
   model.eval()
   return { model, config, file }
+}
+
+/** The network of a header, whose errors name the file that it stands in. */
+function built(file: string, config: SegmentationConfig): SqueezeModule {
+  try {
+    return buildModel(config)
+  } catch (cause) {
+    if (!(cause instanceof VqConfigError)) throw cause
+    const { expected, received } = cause
+    const remedy = 'The file is damaged: train again, or fetch it again.'
+    throw new VqFormatError({ operation: `reading ${file}`, expected, received, remedy, cause })
+  }
 }
 
 function configOf(file: string, text: string | undefined): SegmentationConfig {
@@ -111,12 +128,23 @@ function configOf(file: string, text: string | undefined): SegmentationConfig {
     value?.kind === 'segmentation' &&
     isObject(value.backbone) &&
     isObject(value.quantizer) &&
-    Array.isArray(value.classes)
+    Array.isArray(value.classes) &&
+    value.classes.every(name => typeof name === 'string') &&
+    value.classes.length === value.backbone.numClasses &&
+    modelNames.includes(value.backbone.model) &&
+    Number.isInteger(value.imageSize) &&
+    value.imageSize >= 8 &&
+    value.imageSize <= 4096
   if (whole && value?.formatVersion === formatVersion) return value
   throw new VqFormatError({
     operation: `reading ${file}`,
     expected: `a segmentation checkpoint of format version ${formatVersion}`,
-    received: value?.kind === 'segmentation' ? `version ${value.formatVersion}` : 'another file',
+    received:
+      value?.kind !== 'segmentation'
+        ? 'another file'
+        : value.formatVersion === formatVersion
+          ? 'a header that names no such network'
+          : `version ${value.formatVersion}`,
     remedy: 'Pass what vq-segment squeeze or baseline wrote.',
   })
 }

@@ -1,7 +1,7 @@
-import { tf } from '@vq/core'
+import { expectConfig, tf } from '@vq/core'
 import { Module } from '@vq/core/nn'
 import { startQuantizer } from '../quantizers/start.js'
-import type { SegmentationResults, SqueezeModule } from './squeeze-module.js'
+import { expectModel, type SegmentationResults, type SqueezeModule } from './squeeze-module.js'
 
 /**
  * What learns behind a frozen backbone, the head and the quantizer, as a model of features [B, h, w, D] that were computed before.
@@ -14,6 +14,15 @@ export class FeatureStage extends Module {
   /** vectors: features [N, D] row by row, from which the quantizer starts. */
   constructor(whole: SqueezeModule, vectors: Float32Array) {
     super()
+    expectModel('FeatureStage', whole)
+    const { featureDim } = whole.backbone
+    expectConfig(
+      vectors instanceof Float32Array && vectors.length % featureDim === 0,
+      'FeatureStage',
+      `vectors of ${featureDim} numbers each, a Float32Array`,
+      vectors instanceof Float32Array ? `${vectors.length} numbers` : vectors,
+      'Pass what sampleVectors gives.',
+    )
     this.whole = whole
     this.vectors = vectors
     this.addModule('classifier', whole.backbone.headModule)

@@ -183,6 +183,17 @@ export class SqueezeModule extends Module {
   }
 }
 
+/** Throws VqConfigError unless it is a SqueezeModule. */
+export function expectModel(operation: string, model: unknown): asserts model is SqueezeModule {
+  expectConfig(
+    model instanceof SqueezeModule,
+    operation,
+    'a SqueezeModule',
+    model,
+    'Pass new SqueezeModule({ backbone, quantizer }) or the model of loadSegmentation(path).',
+  )
+}
+
 /** The same without a quantizer: what a squeezed network is compared with. */
 export class BaselineModule extends SqueezeModule {
   constructor(options: Omit<SqueezeModuleOptions, 'quantizer' | 'vqLossWeight'>) {

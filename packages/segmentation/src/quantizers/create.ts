@@ -1,5 +1,5 @@
 import { expectConfig, expectOneOf, type Random } from '@vq/core'
-import { type BaseQuantizer, ResidualVQ } from '@vq/quantizers'
+import { BaseQuantizer, ResidualVQ } from '@vq/quantizers'
 import { expectOptions } from '../options.js'
 import {
   FSQWithProjection,
@@ -61,7 +61,14 @@ function given<T extends object>(options: T): Given<T> {
   return Object.fromEntries(Object.entries(options).filter(([, v]) => v !== undefined)) as Given<T>
 }
 
+/** Throws VqConfigError unless it is a quantizer. */
+export function expectQuantizer(operation: string, quantizer: unknown): asserts quantizer is BaseQuantizer {
+  const is = quantizer instanceof BaseQuantizer
+  expectConfig(is, operation, 'a quantizer', quantizer, "Pass createQuantizer({ type: 'vq' }, featureDim).")
+}
+
 /** Codes of a vector: 1, or as many as there are levels behind one another. */
 export function codesPerVector(quantizer: BaseQuantizer): number {
+  expectQuantizer('codesPerVector', quantizer)
   return quantizer instanceof ResidualVQ ? quantizer.options.numQuantizers : 1
 }

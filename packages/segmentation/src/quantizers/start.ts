@@ -1,6 +1,7 @@
-import { expectShape, type tf } from '@vq/core'
+import { expectShape, tf } from '@vq/core'
 import type { StateDict } from '@vq/core/io'
 import { type BaseQuantizer, ResidualVQ, VectorQuantizer } from '@vq/quantizers'
+import { expectQuantizer } from './create.js'
 import { principalAxes } from './principal-axes.js'
 
 /**
@@ -9,6 +10,14 @@ import { principalAxes } from './principal-axes.js'
  * what comes out. Does nothing for what a quantizer does not have. Throws VqShapeError for fewer vectors than codes.
  */
 export async function startQuantizer(quantizer: BaseQuantizer, vectors: tf.Tensor2D): Promise<void> {
+  expectQuantizer('startQuantizer', quantizer)
+  expectShape(
+    vectors instanceof tf.Tensor && vectors.rank === 2 && vectors.shape[1] === quantizer.dim,
+    'startQuantizer',
+    `feature vectors [N, ${quantizer.dim}]`,
+    vectors instanceof tf.Tensor ? `[${vectors.shape}]` : `${vectors}`,
+    'Pass a tensor of two axes.',
+  )
   const state = quantizer.stateDict()
   const into = state['project_in.weight'] // [codes, inputDim]
   const learned = quantizer instanceof VectorQuantizer || quantizer instanceof ResidualVQ

@@ -1,14 +1,15 @@
 // Training of the head and the quantizer behind features that were computed once, or of everything from scratch.
-import { tf } from '@vq/core'
+import { expectConfig, tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
 import { AdamW } from '@vq/core/optim'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
 import { type FeatureData, featureData, sampleVectors } from '../cache/features.js'
 import { type AugmentMaskedOptions, augmentMasked } from '../data/augment.js'
-import type { BaseDataModule } from '../data/module.js'
+import { BaseDataModule } from '../data/module.js'
 import { FeatureStage } from '../model/feature-stage.js'
-import type { SqueezeModule } from '../model/squeeze-module.js'
+import { expectModel, type SqueezeModule } from '../model/squeeze-module.js'
+import { expectOptions } from '../options.js'
 
 export interface FitSettings {
   epochs: number
@@ -53,6 +54,15 @@ export async function fitSegmentation(
   settings: FitSettings,
   callbacks: Callbacks & { say?: (line: string) => void } = {},
 ): Promise<Fitted> {
+  expectModel('fitSegmentation', model)
+  expectConfig(
+    data instanceof BaseDataModule,
+    'fitSegmentation',
+    'a BaseDataModule',
+    data,
+    'Pass new OxfordPetDataModule({ dataPath }) or another.',
+  )
+  expectOptions('fitSegmentation', settings, "{ epochs: 10, batchSize: 4, out: 'outputs/run', … }")
   const { say = () => {}, ...watched } = callbacks
   return model.frozenBackbone
     ? fitFrozen(model, data, settings, watched, say)

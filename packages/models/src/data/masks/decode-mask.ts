@@ -24,15 +24,15 @@ export async function decodeMask(
       cause,
     })
   const { values, width, height } = await readMask(sharp, folder, item, maxPixels).catch(cause => {
-    throw bad(`${item.mask} to be a grey mask of 8 bits that can be read`, decodeReason(cause), cause)
+    throw bad(`a grey mask of 8 bits that can be read in ${item.mask}`, maskReason(cause), cause)
   })
   const image = await sharp(join(folder, item.image), { limitInputPixels: maxPixels })
     .metadata()
     .catch(cause => {
-      throw bad(`${item.image} to be an image`, decodeReason(cause), cause)
+      throw bad(`an image in ${item.image}`, maskReason(cause), cause)
     })
   if (image.width !== width || image.height !== height)
-    throw bad(`${item.mask} to be ${image.width}×${image.height} as its image`, `${width}×${height}`)
+    throw bad(`${image.width}×${image.height} as its image is in ${item.mask}`, `${width}×${height}`)
   const out = new Int8Array(size * size)
   const [columns, rows] = coverNearest(width, height, size)
   for (let y = 0; y < size; y++)
@@ -44,6 +44,12 @@ export async function decodeMask(
       out[y * size + x] = id
     }
   return new Uint8Array(out.buffer)
+}
+
+/** In a few words; unlike files of a folder that was listed, those of a list may never have been there. */
+export function maskReason(error: unknown): string {
+  const reason = decodeReason(error)
+  return reason === 'it vanished' ? 'no such file' : reason
 }
 
 async function readMask(

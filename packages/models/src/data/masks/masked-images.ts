@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import { expectInteger, expectOneOf, VqAbortError, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSharp, type SharpFactory } from '../../image/sharp.js'
 import { type Dataset, type Extras, expectIndices } from '../dataset.js'
-import { decodeImage, decodeReason } from '../decode.js'
+import { decodeImage } from '../decode.js'
 import { mapBounded } from '../files/bounded.js'
 import { ByteCache } from '../files/byte-cache.js'
 import { Gate } from '../files/gate.js'
 import { copyScaled } from '../images/scale.js'
 import type { Skipped } from '../scan.js'
-import { decodeMask } from './decode-mask.js'
+import { decodeMask, maskReason } from './decode-mask.js'
 
 /** The class that no loss counts. */
 export const ignoredClass = -1
@@ -106,8 +106,8 @@ export async function maskedImages(
         return undefined
       } catch (error) {
         return error instanceof VqFormatError
-          ? `expected ${error.expected}, received ${error.received}`
-          : decodeReason(error)
+          ? `${error.received} instead of ${error.expected}`
+          : maskReason(error)
       }
     })
     kept = items.filter((_, i) => reasons[i] === undefined)
@@ -205,12 +205,14 @@ function dataset(source: Source, items: readonly MaskedItem[], skipped: readonly
 
 async function decodeOne(source: Source, item: MaskedItem): Promise<Uint8Array> {
   try {
-    return await decodeImage(source.sharp, join(source.folder, item.image), { ...source, autoOrient: false })
+    // Oxford-IIIT Pet has GIFs that are named .jpg.
+    const how = { ...source, autoOrient: false, gif: true }
+    return await decodeImage(source.sharp, join(source.folder, item.image), how)
   } catch (cause) {
     throw new VqFormatError({
       operation: 'maskedImages',
-      expected: `${item.image} to be an image that can be used`,
-      received: decodeReason(cause),
+      expected: `an image that can be used in ${item.image}`,
+      received: maskReason(cause),
       remedy: "Repair or remove it, or pass damaged: 'skip'.",
       cause,
     })
