@@ -108,7 +108,7 @@ const kinds: Record<string, Kind> = {
     data: tf.tensor(videos, [n, frames, size, size, 3]),
     label: 'background',
     labels: background,
-    // At three times this rate the transformer ends in one code for everything.
+    // At three times this rate the transformer ends in one code with three of the methods.
     config: {
       modality: 'video',
       objective: 'contrastive',
