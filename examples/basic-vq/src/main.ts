@@ -49,7 +49,7 @@ async function train(
 
   for (let step = 0; step <= steps; step++) {
     tf.tidy(() => {
-      if (step % Math.max(1, Math.floor(steps / 40)) === 0 || step === steps) look(step)
+      if (step % Math.max(1, Math.floor(steps / (quick ? 10 : 40))) === 0 || step === steps) look(step)
       const rows = Int32Array.from({ length: batchSize }, () => random.integer(points.length / 2))
       quantizer.forward(tf.gather(all, rows)) // in training mode each call moves the codes
     })
@@ -59,7 +59,7 @@ async function train(
   return trained
 }
 
-const steps = quick ? 80 : 400
+const steps = quick ? 40 : 400
 const { points } = pinwheel({ n, seed: 1 })
 const learned = await train(points, steps, { numEmbeddings: 24, deadCodeThreshold: 0.5, revivalInterval: 20 })
 const evolution = await codebookEvolution(learned.snapshots, {

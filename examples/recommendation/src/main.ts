@@ -49,7 +49,7 @@ const byKind = Array.from({ length: kinds }, (_, kind) =>
   Array.from(kindOf.keys()).filter(item => kindOf[item] === kind),
 )
 
-const [users, length] = [quick ? 600 : 4000, 8]
+const [users, length] = [quick ? 300 : 4000, 8]
 // The last of a history is what is to be foretold; there new items occur as well.
 function history(): Int32Array {
   const chosen: number[] = []
@@ -68,7 +68,7 @@ function history(): Int32Array {
   return Int32Array.from(chosen)
 }
 const histories = Array.from({ length: users }, history)
-const tested = histories.slice(0, quick ? 60 : 500)
+const tested = histories.slice(0, quick ? 30 : 500)
 const seen = histories.map(items => items.subarray(0, length - 1))
 
 // --- 2. Semantic IDs ---------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ const save = async (name: string, figure: Promise<Figure>): Promise<void> =>
 
 // Digits in two of 65 colours that the program draws, or a folder of pictures: [size, size, 3], values 0 to 1.
 const size = 24
-const count = quick ? 800 : 7000
+const count = quick ? 400 : 7000
 const pictures = values.data ? await imageFolder(values.data, { size }) : coloredDigits({ count, size })
 const { train, heldOut } = splitDataset(pictures, {
   heldOut: quick ? 100 : Math.floor(Math.min(1000, 0.2 * pictures.length)),
@@ -50,7 +50,7 @@ const curves: Run[] = []
 async function trained<M extends VQVAE | RQVAE>(name: string, make: () => M): Promise<M> {
   random.seed(0)
   const model = make()
-  const steps = quick ? 40 : 1000
+  const steps = quick ? 20 : 1000
   const loader = new DataLoader(new ArrayDataset(rows, [size, size, 3]), { batchSize: 32 })
   const { metrics, seconds } = await new Trainer({
     steps,
