@@ -1,4 +1,4 @@
-// CIFAR-10 with the seeds' defaults: VQ-VAE beside PyTorch's, RQ-VAE beside VQ-VAE, and how much of the codebook is used.
+// CIFAR-10 with the models' defaults: VQ-VAE beside PyTorch's, RQ-VAE beside VQ-VAE, and how much of the codebook is used.
 import { join } from 'node:path'
 import { Random, tf } from '../../../packages/core/dist/index.js'
 import { loadSafetensors } from '../../../packages/core/dist/io/index.js'
@@ -34,7 +34,7 @@ const share = (unused, size = 512) => `${unused} of ${size} (${((100 * unused) /
 const db = value => `${value.toFixed(3)} dB`
 const order = (images, steps, seed = 0) => batchOrder(images.length / 3072, steps, batch, seed)
 
-// Both sides, with the seeds' defaults, from the weights that PyTorch draws.
+// Both sides, with the models' defaults, from the weights that PyTorch draws.
 async function bothSides({ train, test, shape }, { steps, folder, say }, seed = 0) {
   const weights = join(folder, 'vqvae.safetensors')
   const make = () => new VQVAE({ random: new Random(seed) })
@@ -51,7 +51,7 @@ async function bothSides({ train, test, shape }, { steps, folder, say }, seed = 
   return { psnr, unused, ms, peer: peer && { ...peer, psnr: -10 * Math.log10(peer.mse) } }
 }
 
-/** The seeds' defaults, from PyTorch's initial weights. */
+/** The models' defaults, from PyTorch's initial weights. */
 export const vqvae = {
   data: 'cifar10',
   run: bothSides,
@@ -185,7 +185,7 @@ export const codes = {
   ],
 }
 
-/** Four levels, otherwise the seeds' defaults. */
+/** Four levels, otherwise the defaults. */
 export const rqvae = {
   data: 'cifar10',
   async run({ train, test, shape }, { steps, say }) {

@@ -27,7 +27,7 @@ function sequences(model, { vocabulary, tokenizer }, images, captions) {
   return Int32Array.from(ids)
 }
 
-/** A VQ-VAE of the seed's shape, trained for a while, and what it makes of the pictures. */
+/** A VQ-VAE of the usual shape, trained for a while, and what it makes of the pictures. */
 async function tokens(say) {
   const digits = coloredDigits({ count: pictures + heldOut, size, seed: 0 })
   const images = await digits.batch(Int32Array.from({ length: digits.length }, (_, i) => i))
