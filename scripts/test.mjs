@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 
 const full = process.argv.includes('--full')
 /** Minutes that a step may take: several times what it takes on two cores. A step that hangs is named, and ended. */
-const limit = full ? 600 : 30
+const limit = full ? 600 : 60
 const steps = [
   ['lint', 'node_modules/.bin/biome', ['ci', '.']],
   ['types of tests', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json']],
