@@ -114,4 +114,30 @@ await sensitivity(spread, {
   title: '24 bits, spent in different ways',
 }).then(figure => figure.save(join(out, 'bits.png')))
 
-console.log(`\nstages.png, digits.png, reconstructions.png and bits.png are in ${out}`)
+// --- 4. Beside plain k-means ---------------------------------------------------------------------------------------
+// As many bits in one large codebook describe better, but the codebook doubles with every bit, and each code needs rows.
+const beside: { series: string; value: number; result: number }[] = []
+console.log('\ncoloured digits          bits   numbers in codebooks   of the variance')
+for (const [series, nStages, sizes] of [
+  ['plain k-means', 1, quick ? [4, 8] : [4, 6, 8, 10]],
+  ['two stages', 2, quick ? [4, 8] : [4, 6, 8, 10, 12, 16, 20]],
+  ['four stages', 4, quick ? [4, 8] : [4, 8, 12, 16, 20, 24, 32]],
+] as const)
+  for (const bits of sizes) {
+    const nClusters = 2 ** (bits / nStages)
+    const rq = new RQKMeans({ nClusters, nStages, dim: pictures.dim, maxIter: 10, randomState: 0 })
+    await rq.fit(pictures.train)
+    const result = relative(rq.calculateReconstructionError(pictures.test), pictures)
+    beside.push({ series, value: bits, result })
+    const numbers = (nStages * nClusters * pictures.dim).toLocaleString('en')
+    console.log(
+      `  ${series.padEnd(20)} ${String(bits).padStart(6)} ${numbers.padStart(22)} ${`${(100 * result).toFixed(1)}%`.padStart(17)}`,
+    )
+  }
+await sensitivity(beside, {
+  parameter: 'bits',
+  result: 'share of the variance left',
+  title: 'One codebook, or several behind one another',
+}).then(figure => figure.save(join(out, 'plain.png')))
+
+console.log(`\nstages.png, digits.png, reconstructions.png, bits.png and plain.png are in ${out}`)
