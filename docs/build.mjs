@@ -11,7 +11,7 @@ const here = import.meta.dirname
 const generated = join(here, 'generated')
 
 /** The examples whose figures the pages show. */
-const shown = ['basic-vq', 'rq-kmeans']
+const shown = ['basic-vq', 'initializers', 'rq-kmeans', 'vq-vae']
 const step = async (name, work) => {
   const begun = performance.now()
   await work()
