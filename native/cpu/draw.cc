@@ -49,31 +49,35 @@ int64_t kept(const std::vector<double>& sorted, const Drawing& how) {
 
 // Room of one thread.
 struct Candidates {
-  std::vector<double> weights, sorted;
+  std::vector<double> scores, sorted;
   std::vector<int64_t> order;
 };
 
 // −1 where the logits say nothing: one is NaN, or none is finite, or one is infinite.
 int64_t draw(const Drawing& how, double share, Candidates& c) {
-  const int64_t n = static_cast<int64_t>(c.weights.size());
+  const int64_t n = static_cast<int64_t>(c.scores.size());
   int64_t best = 0;
   bool numbers = true;
   for (int64_t i = 0; i < n; ++i) {
-    if (c.weights[i] > c.weights[best]) best = i;
-    numbers &= !std::isnan(c.weights[i]);
+    if (c.scores[i] > c.scores[best]) best = i;
+    numbers &= !std::isnan(c.scores[i]);
   }
-  const double top = c.weights[best];
+  const double top = c.scores[best];
   if (!numbers || !std::isfinite(top)) return -1;
   if (how.temperature == 0) return best;
-  for (double& w : c.weights) w = std::exp((w - top) / how.temperature);
-  if (how.top_k >= n && how.top_p == 1) return drawn(c.weights.data(), n, share);
+  const auto weight = [&](double score) { return std::exp((score - top) / how.temperature); };
+  if (how.top_k >= n && how.top_p == 1) {
+    for (double& s : c.scores) s = weight(s);
+    return drawn(c.scores.data(), n, share);
+  }
+  // By scores, not weights: where exp rounds decides nothing.
   c.order.resize(n);
   std::iota(c.order.begin(), c.order.end(), int64_t{0});
   std::sort(c.order.begin(), c.order.end(), [&](int64_t a, int64_t b) {
-    return c.weights[a] > c.weights[b] || (c.weights[a] == c.weights[b] && a < b);
+    return c.scores[a] > c.scores[b] || (c.scores[a] == c.scores[b] && a < b);
   });
   c.sorted.resize(n);
-  for (int64_t i = 0; i < n; ++i) c.sorted[i] = c.weights[c.order[i]];
+  for (int64_t i = 0; i < n; ++i) c.sorted[i] = weight(c.scores[c.order[i]]);
   return c.order[drawn(c.sorted.data(), kept(c.sorted, how), share)];
 }
 
@@ -108,11 +112,11 @@ VQ_OP(DrawTokens) {
     Candidates c;
     for (int64_t r = b; r < e; ++r) {
       const float *known = logits + r * classes, *free = known + rows * classes;
-      c.weights.resize(n);
+      c.scores.resize(n);
       for (int64_t i = 0; i < n; ++i) {
         const int64_t id = id_at(i);
         // Two infinities have no difference.
-        c.weights[i] = guided && known[id] != free[id] ? free[id] + (known[id] - free[id]) * guidance : known[id];
+        c.scores[i] = guided && known[id] != free[id] ? free[id] + (known[id] - free[id]) * guidance : known[id];
       }
       const double high = static_cast<uint32_t>(words[2 * r]) >> 5, low = static_cast<uint32_t>(words[2 * r + 1]) >> 6;
       const int64_t at = draw(how, (high * 67108864 + low) * 0x1p-53, c);

@@ -141,10 +141,11 @@ function chosen(scores: Float64Array, { temperature, topK, topP }: DrawAttribute
   const top = scores[best]
   if (!Number.isFinite(top) || scores.some(Number.isNaN)) return -1
   if (temperature === 0) return best
-  const weights = scores.map(s => Math.exp((s - top) / temperature))
-  if (topK >= scores.length && topP === 1) return drawn(weights, weights.length, share)
-  const order = Array.from(weights.keys()).sort((a, b) => weights[b] - weights[a] || a - b)
-  const sorted = Float64Array.from(order, i => weights[i])
+  const weigh = (s: number): number => Math.exp((s - top) / temperature)
+  if (topK >= scores.length && topP === 1) return drawn(scores.map(weigh), scores.length, share)
+  // By scores, not weights: where exp rounds decides nothing.
+  const order = Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b)
+  const sorted = Float64Array.from(order, i => weigh(scores[i]))
   return order[drawn(sorted, keptOf(sorted, topK, topP), share)]
 }
 
