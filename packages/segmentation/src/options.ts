@@ -1,4 +1,4 @@
-import { expectConfig, Random } from '@vq/core'
+import { expectConfig } from '@vq/core'
 import type { Dataset } from '@vq/models/data'
 
 /** Throws VqConfigError unless it is the path of something. */
@@ -11,13 +11,4 @@ export function expectDataset(name: string, data: unknown): asserts data is Data
   const { batch, length, shape } = (data ?? {}) as Partial<Dataset>
   const is = typeof batch === 'function' && typeof length === 'number' && Array.isArray(shape)
   expectConfig(is, name, 'a data set', data, 'Pass one such as oxfordPet(folder) gives.')
-}
-
-/** Throws VqConfigError unless options were passed at all, and where `random` is no generator; `example` is what to pass. */
-export function expectOptions(name: string, options: unknown, example: string): void {
-  const given = typeof options === 'object' && options !== null && !Array.isArray(options)
-  expectConfig(given, name, 'an object of options', options, `Pass ${example}.`)
-  const { random } = options as { random?: unknown }
-  const drawn = random === undefined || random instanceof Random
-  expectConfig(drawn, name, 'random to be a generator', random, 'Pass new Random(seed), or leave it out.')
 }

@@ -4,25 +4,30 @@ import { VqValueError } from '../errors.js'
 import { Random } from '../random.js'
 
 /**
- * The options as they were given to a constructor. Throws VqConfigError unless they are an object, as `new Dropout(0.3)`
- * has none, and where `random` is no Random.
+ * Throws VqConfigError unless options were passed at all, and where their `random` is no Random; `example` is what to pass to
+ * `name`.
  */
-export function optionsOf<T extends object>(module: string, options: T): T {
+export function expectOptions(name: string, options: unknown, example: string): asserts options is object {
   expectConfig(
     typeof options === 'object' && options !== null && !Array.isArray(options),
-    module,
+    name,
     'an object of options',
     options,
-    `Pass { … }: new ${module}({ name: value }).`,
+    `Pass ${example}.`,
   )
   const { random } = options as { random?: unknown }
   expectConfig(
     random === undefined || random instanceof Random,
-    module,
+    name,
     'random to be a generator',
     random,
     'Pass new Random(seed), or leave it out.',
   )
+}
+
+/** The options as they were given to a constructor, where `new Dropout(0.3)` has none. Throws VqConfigError. */
+export function optionsOf<T extends object>(module: string, options: T): T {
+  expectOptions(module, options, `{ … }: new ${module}({ name: value })`)
   return options
 }
 

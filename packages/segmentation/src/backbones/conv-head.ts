@@ -1,6 +1,5 @@
 import { expectInteger, type Random, type tf } from '@vq/core'
-import { BatchNorm, Conv2d, Module } from '@vq/core/nn'
-import { expectOptions } from '../options.js'
+import { BatchNorm, Conv2d, expectOptions, Module } from '@vq/core/nn'
 
 export interface ConvHeadOptions {
   inChannels: number

@@ -1,5 +1,5 @@
 import { expectConfig, expectInteger, expectOneOf, type Random } from '@vq/core'
-import { expectOptions } from '../options.js'
+import { expectOptions } from '@vq/core/nn'
 import type { SegmentationBackbone } from './base.js'
 import { DeepLabV3SegmentationBackbone } from './deeplab.js'
 import { ResNetSegmentationBackbone, ViTSegmentationBackbone } from './encoder-backbone.js'

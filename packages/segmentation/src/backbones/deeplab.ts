@@ -1,7 +1,7 @@
 import { expectConfig, type tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
+import { expectOptions } from '@vq/core/nn'
 import { DeepLabV3Encoder, type DeepLabV3Options } from '@vq/encoders'
-import { expectOptions } from '../options.js'
 import { SegmentationBackbone } from './base.js'
 
 export interface DeepLabV3SegmentationOptions extends Partial<DeepLabV3Options> {

@@ -1,5 +1,6 @@
 import { expectConfig, expectInteger, type Random, type tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
+import { expectOptions } from '@vq/core/nn'
 import {
   type BaseEncoder,
   ResNetEncoder,
@@ -7,7 +8,6 @@ import {
   VisionTransformerEncoder,
   type VisionTransformerOptions,
 } from '@vq/encoders'
-import { expectOptions } from '../options.js'
 import { SegmentationBackbone } from './base.js'
 import { ConvHead } from './conv-head.js'
 

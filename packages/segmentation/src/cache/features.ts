@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { expectInteger, Random, tf, VqAbortError } from '@vq/core'
+import { expectOptions } from '@vq/core/nn'
 import type { Dataset, Extras } from '@vq/models/data'
 import { type AugmentMaskedOptions, augmentMasked } from '../data/augment.js'
 import { expectModel, type SqueezeModule } from '../model/squeeze-module.js'
-import { expectDataset, expectOptions, expectPath } from '../options.js'
+import { expectDataset, expectPath } from '../options.js'
 import { type FeatureFile, keyOf, openFeatures } from './feature-file.js'
 
 export interface FeatureDataOptions {

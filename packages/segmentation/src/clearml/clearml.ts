@@ -1,6 +1,7 @@
 // ClearML's HTTP interface: https://clear.ml/docs/latest/docs/references/api/
 import { setTimeout as pause } from 'node:timers/promises'
 import { expectConfig, VqConfigError, VqDeviceError } from '@vq/core'
+import { expectOptions } from '@vq/core/nn'
 
 export interface ClearMLOptions {
   project: string
@@ -64,14 +65,7 @@ export class ClearMLTask {
 
   /** Logs in, finds or makes the project, and starts a task in it. Throws VqConfigError, VqDeviceError. */
   static async connect(options: ClearMLOptions): Promise<ClearMLTask> {
-    const given: unknown = options
-    expectConfig(
-      typeof given === 'object' && given !== null,
-      'ClearMLTask.connect',
-      'an object of options',
-      given,
-      'Pass { project, task }.',
-    )
+    expectOptions('ClearMLTask.connect', options, '{ project, task }')
     const { env } = process
     const { host = env.CLEARML_API_HOST, accessKey = env.CLEARML_API_ACCESS_KEY } = options
     const { secretKey = env.CLEARML_API_SECRET_KEY, timeout = 10_000, project, task } = options

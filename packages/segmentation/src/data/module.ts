@@ -1,6 +1,6 @@
 import { expectConfig, expectInteger, expectOneOf, VqConfigError, VqFormatError } from '@vq/core'
+import { expectOptions } from '@vq/core/nn'
 import { DataLoader, type Dataset, type MaskedImages, subset } from '@vq/models/data'
-import { expectOptions } from '../options.js'
 
 export type Split = 'train' | 'val' | 'test'
 export const splits: readonly Split[] = ['train', 'val', 'test']

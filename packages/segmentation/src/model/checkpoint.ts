@@ -1,11 +1,13 @@
 // A trained network in one file: weights in safetensors under PyTorch's names, and in its header all that it takes to build it.
+
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectConfig, type Random, VqConfigError, VqFormatError } from '@vq/core'
 import { loadSafetensors, type StateDict, saveSafetensors } from '@vq/core/io'
+import { expectOptions } from '@vq/core/nn'
 import { type BackboneConfig, createBackbone, modelNames } from '../backbones/create.js'
 import type { LossType } from '../losses/index.js'
-import { expectOptions, expectPath } from '../options.js'
+import { expectPath } from '../options.js'
 import { createQuantizer, type QuantizerSettings } from '../quantizers/create.js'
 import type { Normalization } from './normalization.js'
 import { expectModel, SqueezeModule } from './squeeze-module.js'

@@ -1,9 +1,8 @@
 import { expectConfig, expectNumber, expectOneOf, expectShape, noGrad, tf } from '@vq/core'
-import { Module } from '@vq/core/nn'
+import { expectOptions, Module } from '@vq/core/nn'
 import { BaseQuantizer } from '@vq/quantizers'
 import { SegmentationBackbone } from '../backbones/base.js'
 import { type LossOptions, type LossType, lossTypes, segmentationLoss } from '../losses/index.js'
-import { expectOptions } from '../options.js'
 import { startQuantizer } from '../quantizers/start.js'
 import { type Normalization, normalizations } from './normalization.js'
 

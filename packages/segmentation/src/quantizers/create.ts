@@ -1,6 +1,6 @@
 import { expectConfig, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '@vq/core/nn'
 import { BaseQuantizer, ResidualVQ } from '@vq/quantizers'
-import { expectOptions } from '../options.js'
 import {
   FSQWithProjection,
   LFQWithProjection,

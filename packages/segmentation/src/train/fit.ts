@@ -1,6 +1,8 @@
 // Training of the head and the quantizer behind features that were computed once, or of everything from scratch.
+
 import { expectConfig, tf } from '@vq/core'
 import type { Module } from '@vq/core/nn'
+import { expectOptions } from '@vq/core/nn'
 import { AdamW } from '@vq/core/optim'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
@@ -9,7 +11,6 @@ import { type AugmentMaskedOptions, augmentMasked } from '../data/augment.js'
 import { BaseDataModule } from '../data/module.js'
 import { FeatureStage } from '../model/feature-stage.js'
 import { expectModel, type SqueezeModule } from '../model/squeeze-module.js'
-import { expectOptions } from '../options.js'
 
 export interface FitSettings {
   epochs: number
