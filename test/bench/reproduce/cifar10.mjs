@@ -1,7 +1,7 @@
 // CIFAR-10 with the models' defaults: VQ-VAE beside PyTorch's, RQ-VAE beside VQ-VAE, and how much of the codebook is used.
 import { join } from 'node:path'
 import { Random, tf } from '../../../packages/core/dist/index.js'
-import { loadSafetensors } from '../../../packages/core/dist/io/index.js'
+import { loadSafetensors, saveSafetensors } from '../../../packages/core/dist/io/index.js'
 import { SquaredError } from '../../../packages/models/dist/evaluate/index.js'
 import { RQVAE, VQVAE } from '../../../packages/models/dist/index.js'
 import { batchOrder, initialWeights, trainOurs, trainPeer } from './train.mjs'
@@ -74,6 +74,40 @@ export const vqvae = {
       note: 'uniform start, nothing revives dead codes',
     },
   ],
+}
+
+/**
+ * PyTorch beside itself: the first run again with one initial weight moved to the next float32. How far apart these end says what a
+ * difference between two programs can mean.
+ */
+export const rounding = {
+  data: 'cifar10',
+  async run({ train, test, shape }, { steps, folder, say }) {
+    const weights = join(folder, 'vqvae.safetensors')
+    const first = await initialWeights('vqvae', weights, () => new VQVAE({ random: new Random(0) }))
+    const batches = order(train, steps)
+    const [name, moved] = Object.entries(first).find(([, tensor]) => tensor.shape.length === 4)
+    const runs = []
+    for (const place of [0, 1]) {
+      const data = Float32Array.from(moved.data)
+      new Int32Array(data.buffer)[place] += 1
+      await saveSafetensors(weights, { ...first, [name]: { ...moved, data } })
+      const request = { name: 'vqvae', options: {}, weights, shape, batch, rate, clip }
+      const peer = await trainPeer(request, { folder, images: train, test, order: batches, say })
+      if (peer === undefined) return { name, runs: [] }
+      runs.push({ place, ...peer, psnr: -10 * Math.log10(peer.mse) })
+      say(`  PyTorch with one bit of ${name}[${place}] changed: ${db(runs.at(-1).psnr)}`)
+    }
+    return { name, runs, peer: runs[0] }
+  },
+  rows: ({ name, runs }, vq) =>
+    runs.map(({ place, psnr, unused }) => ({
+      result: `CIFAR-10 VQ-VAE, held-out PSNR of PyTorch, the last bit of weight ${place} of \`${name}\` changed`,
+      bar: '',
+      ours: '',
+      peer: db(psnr),
+      note: `${vq?.peer ? `${db(psnr - vq.peer.psnr)} from PyTorch without the change; ` : ''}never chosen ${unused} of 512`,
+    })),
 }
 
 const others = [1, 2, 3, 4]

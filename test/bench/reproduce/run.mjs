@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { device, tf } from '../../../packages/core/dist/index.js'
 import { table } from '../harness.mjs'
-import { codes, rqvae, secondHalf, vqvae, vqvaeSeeds } from './cifar10.mjs'
+import { codes, rounding, rqvae, secondHalf, vqvae, vqvaeSeeds } from './cifar10.mjs'
 import { coloredMnistPairs } from './colored-mnist.mjs'
 import { load, missing } from './data.mjs'
 import { igpt } from './igpt.mjs'
@@ -19,6 +19,7 @@ import { throughput } from './throughput.mjs'
 const jobs = {
   'cifar10-vqvae': vqvae,
   'cifar10-seeds': vqvaeSeeds,
+  'cifar10-rounding': rounding,
   'cifar10-second-half': secondHalf,
   'cifar10-codes': codes,
   'cifar10-rqvae': rqvae,
