@@ -32,9 +32,13 @@ enum Kind { kForward, kFlipped, kBackwardInput, kBackwardFilter };
 struct Primitive {
   dnnl::primitive run;
   memory::desc x, w, bias, y, w_plain;
-  dnnl::reorder reorder_w;
+  // From the plain layout of the filter into w, or back; one for each part of the output channels, none where w is plain.
+  struct Reorder {
+    memory::desc from, to;
+    dnnl::reorder run;
+  };
+  std::vector<Reorder> reorders;
   size_t scratch = 0;
-  bool reorders = false;
 };
 using Key = std::array<int64_t, 29>;
 
@@ -67,6 +71,25 @@ int64_t far_pad(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t
   const int64_t reach = (kernel - 1) * dilation + 1;
   if (in + near + far >= reach && (in + near + far - reach) / stride + 1 == out) return far;
   return (out - 1) * stride + reach - in - near;
+}
+
+// Adds reorders of `parts` parts of the output channels; false where oneDNN keeps channels together that lie in two of them.
+bool add_reorders(Dnnl& d, Primitive& p, const memory::dims& filter, bool back, int64_t parts) {
+  const memory::desc &from = back ? p.w : p.w_plain, &to = back ? p.w_plain : p.w;
+  const int64_t channels = filter[0], unit = channels >= 192 * parts ? 192 : 64;  // blocks have 16, 32, 48 or 64 channels
+  const auto begin = [&](int64_t part) { return part == parts ? channels : channels * part / parts / unit * unit; };
+  for (int64_t i = 0; i < parts; ++i) {
+    memory::dims at(filter.size(), 0), size = filter;
+    at[0] = begin(i), size[0] = begin(i + 1) - at[0];
+    if (size[0] == 0) continue;
+    memory::desc a = from, b = to;
+    if (parts > 1) {
+      a = from.submemory_desc(size, at, true), b = to.submemory_desc(size, at, true);
+      if (!a || !b) return p.reorders.clear(), false;
+    }
+    p.reorders.push_back({a, b, dnnl::reorder(dnnl::reorder::primitive_desc(d.engine, a, d.engine, b))});
+  }
+  return true;
 }
 
 Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation act) {
@@ -131,11 +154,11 @@ Primitive create(Dnnl& d, Kind kind, const Convolution& s, bool bias, Activation
     p.scratch = pd.scratchpad_desc().get_size();
     p.run = dnnl::convolution_backward_weights(pd);
   }
-  p.reorders = p.w != p.w_plain;
-  if (p.reorders) {
-    const bool out = kind == kBackwardFilter;
-    p.reorder_w = dnnl::reorder(dnnl::reorder::primitive_desc(d.engine, out ? p.w : p.w_plain, d.engine,
-                                                              out ? p.w_plain : p.w));
+  if (p.w != p.w_plain) {
+    // A large filter in parts, so that our threads share the work: it is read and written in every call.
+    constexpr size_t kLarge = size_t{1} << 20;
+    const bool back = kind == kBackwardFilter;
+    if (p.w.get_size() < kLarge || !add_reorders(d, p, filter, back, 4)) add_reorders(d, p, filter, back, 1);
   }
   return p;
 }
@@ -167,10 +190,22 @@ void run(Dnnl& d, const Primitive& p, Arguments arguments, char* scratch) {
   stream.wait();
 }
 
-void reorder(Dnnl& d, const Primitive& p, memory& from, memory& to) {
-  const SignalShield shield;
-  p.reorder_w.execute(d.stream, from, to);
-  d.stream.wait();
+void reorder(Context& c, const Primitive& p, const void* from, void* to) {
+  Dnnl& d = dnnl_of(c);
+  const int before = omp_get_max_threads();
+  const auto parts = [&](int64_t begin, int64_t end) {
+    use_threads(1);
+    const SignalShield shield;
+    dnnl::stream stream(d.engine);
+    for (int64_t i = begin; i < end; ++i) {
+      const Primitive::Reorder& r = p.reorders[i];
+      memory a = wrap(d, r.from, from), b = wrap(d, r.to, to);
+      r.run.execute(stream, a, b);
+    }
+    stream.wait();
+  };
+  parallel_for(static_cast<int64_t>(p.reorders.size()), 1, c.threads, parts);
+  use_threads(before);
 }
 
 // How a convolution is divided among threads of ours, each with a primitive for one thread: OpenMP's threads keep waiting
@@ -204,11 +239,11 @@ void for_parts(const Context& c, const Shares& shares, const Primitive& p, char*
 }
 
 // The filter as a primitive wants it: as it is, or in `room`.
-memory filter_for(Dnnl& d, const Primitive& p, const float* w, void* room) {
-  if (!p.reorders) return wrap(d, p.w, w);
-  memory plain = wrap(d, p.w_plain, w), to = wrap(d, p.w, room);
-  reorder(d, p, plain, to);
-  return to;
+memory filter_for(Context& c, const Primitive& p, const float* w, void* room) {
+  Dnnl& d = dnnl_of(c);
+  if (p.reorders.empty()) return wrap(d, p.w, w);
+  reorder(c, p, w, room);
+  return wrap(d, p.w, room);
 }
 
 // oneDNN's primitive for the gradient by input runs at 75–80% of the FMA limit, its forward one at 90%; so where the stride is 1 the gradient by input is computed as the forward convolution that it is.
@@ -225,7 +260,7 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
   part.batch = s.batch / shares.parts;
   const Primitive& p = find(c, kind, part, shares.threads, bias != nullptr, act);
   Dnnl& d = dnnl_of(c);
-  const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
+  const size_t weights = p.reorders.empty() ? 0 : align(p.w.get_size());
   const size_t flipped = kind == kFlipped ? align(s.filter_size() * sizeof(float)) : 0;
   char* scratch = static_cast<char*>(c.scratch(weights + flipped + shares.parts * align(p.scratch) + 64));
   if (flipped) {
@@ -235,7 +270,7 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
     for (int64_t t = 0; t < taps; ++t) std::memcpy(turned + t * size, w + (taps - 1 - t) * size, size * sizeof(float));
     w = turned;
   }
-  const memory filter = filter_for(d, p, w, scratch);
+  const memory filter = filter_for(c, p, w, scratch);
   for_parts(c, shares, p, scratch + weights + flipped, [&](int64_t i, char* room) {
     Arguments arguments{{DNNL_ARG_SRC, wrap(d, p.x, x + i * part.input_size())},
                         {DNNL_ARG_WEIGHTS, filter},
@@ -402,9 +437,9 @@ void convolve_backward_input(Context& c, const Convolution& s, const float* dy, 
   part.batch = s.batch / shares.parts;
   const Primitive& p = find(c, kBackwardInput, part, shares.threads);
   Dnnl& d = dnnl_of(c);
-  const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
+  const size_t weights = p.reorders.empty() ? 0 : align(p.w.get_size());
   char* scratch = static_cast<char*>(c.scratch(weights + shares.parts * align(p.scratch) + 64));
-  const memory filter = filter_for(d, p, w, scratch);
+  const memory filter = filter_for(c, p, w, scratch);
   for_parts(c, shares, p, scratch + weights, [&](int64_t i, char* room) {
     run(d, p, {{DNNL_ARG_DIFF_DST, wrap(d, p.y, dy + i * part.output_size())},
                {DNNL_ARG_WEIGHTS, filter},
@@ -431,15 +466,13 @@ void convolve_backward_filter(Context& c, const Convolution& s, const float* x, 
     return filter_gradient(s, x, dy, dw, worthwhile(c, multiplications(s)));
   const Primitive& p = find(c, kBackwardFilter, s, worthwhile(c, multiplications(s)));
   Dnnl& d = dnnl_of(c);
-  const size_t weights = p.reorders ? align(p.w.get_size()) : 0;
+  const size_t weights = p.reorders.empty() ? 0 : align(p.w.get_size());
   char* scratch = static_cast<char*>(c.scratch(weights + p.scratch + 64));
-  memory wm = wrap(d, p.w, p.reorders ? static_cast<const void*>(scratch) : dw);
+  float* arranged = p.reorders.empty() ? dw : reinterpret_cast<float*>(scratch);
+  memory wm = wrap(d, p.w, arranged);
   run(d, p, {{DNNL_ARG_SRC, wrap(d, p.x, x)}, {DNNL_ARG_DIFF_DST, wrap(d, p.y, dy)}, {DNNL_ARG_DIFF_WEIGHTS, wm}},
       scratch + weights);
-  if (p.reorders) {
-    memory plain = wrap(d, p.w_plain, dw);
-    reorder(d, p, wm, plain);
-  }
+  if (!p.reorders.empty()) reorder(c, p, arranged, dw);
 }
 
 namespace {
