@@ -48,7 +48,7 @@ export class CodeTable {
     // #region start
     if (codebookUpdate === 'ema') {
       this.weight = owner.buffer('codebook', tf.clone(first))
-      // (1, the initial code): an unused code stays where it is.
+      // (1, the initial code): a code that nobody chooses stays where it is until its count falls below epsilon, then sinks to 0.
       this.counts = owner.buffer('counts', this.firstCounts())
       this.sums = owner.buffer('sums', this.firstSums(first))
       first.dispose()
