@@ -261,12 +261,13 @@ void run_forward(Context& c, Kind kind, const Convolution& s, const float* x, co
   const Primitive& p = find(c, kind, part, shares.threads, bias != nullptr, act);
   Dnnl& d = dnnl_of(c);
   const size_t weights = p.reorders.empty() ? 0 : align(p.w.get_size());
-  const size_t flipped = kind == kFlipped ? align(s.filter_size() * sizeof(float)) : 0;
+  const int64_t taps = s.kernel_h * s.kernel_w;
+  const size_t flipped = kind == kFlipped && taps > 1 ? align(s.filter_size() * sizeof(float)) : 0;
   char* scratch = static_cast<char*>(c.scratch(weights + flipped + shares.parts * align(p.scratch) + 64));
   if (flipped) {
     // Taps in reverse order; the swap of channels is in the layout that p.w_plain describes.
     float* turned = reinterpret_cast<float*>(scratch + weights);
-    const int64_t taps = s.kernel_h * s.kernel_w, size = s.in_c * s.out_c;
+    const int64_t size = s.in_c * s.out_c;
     for (int64_t t = 0; t < taps; ++t) std::memcpy(turned + t * size, w + (taps - 1 - t) * size, size * sizeof(float));
     w = turned;
   }
