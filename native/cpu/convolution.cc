@@ -339,48 +339,69 @@ struct Meeting {
 Meeting rows_of(const Convolution& s, int64_t k) { return {s.in_h, s.out_h, s.stride_h, k * s.dilation_h - s.pad_top}; }
 Meeting columns_of(const Convolution& s, int64_t k) { return {s.in_w, s.out_w, s.stride_w, k * s.dilation_w - s.pad_left}; }
 
-// Whether most multiplications would be with the zeros around the image, as where the dilation is nearly its size.
+// Whether a large part of the multiplications would be with the zeros around the image, as where the dilation is nearly its size.
 bool mostly_padding(const Convolution& s) {
-  if (!s.planar || s.kernel_h * s.kernel_w == 1 || s.in_c < 64 || s.out_c < 64) return false;
+  if (!s.planar || s.kernel_h * s.kernel_w == 1 || s.in_c < 64 || s.out_c < 64 || s.stride_h != 1 || s.stride_w != 1) return false;
   int64_t down = 0, across = 0;
   for (int64_t k = 0; k < s.kernel_h; ++k) down += rows_of(s, k).count();
   for (int64_t k = 0; k < s.kernel_w; ++k) across += columns_of(s, k).count();
-  return 3.0 * down * across < static_cast<double>(s.out_h * s.kernel_h) * (s.out_w * s.kernel_w);
+  return 1.7 * down * across < static_cast<double>(s.out_h * s.kernel_h) * (s.out_w * s.kernel_w);
 }
 
-// Tap by tap: the places of the image that a tap meets, times its part of the filter, added to the outputs that it sends to.
+// Tap by tap: the places of the image that a tap meets, times its part of the filter, added to the outputs that it sends to. Those of one
+// column of taps are the same columns of the image: taken together, row by row of all images, every tap of them reads and adds to
+// neighbours alone. The middle column of taps, which meets whole rows, reads the images as they are.
 void by_taps(Context& c, const Convolution& s, const float* x, const float* w, const float* bias, Activation act, const float* added,
              float* y) {
   const int threads = worthwhile(c, multiplications(s));
-  std::fill(y, y + s.output_size(), 0.0f);
-  for (int64_t i = 0; i < s.kernel_h; ++i)
-    for (int64_t j = 0; j < s.kernel_w; ++j) {
-      const Meeting down = rows_of(s, i), across = columns_of(s, j);
-      const int64_t high = down.count(), wide = across.count();
-      // A call of the product arranges the filter anew, so parts are large.
-      parallel_for(s.batch * high * wide, 96, threads, [&](int64_t begin, int64_t end) {
-        constexpr int64_t kMost = 1024;
-        for (int64_t first = begin; first < end; first += kMost) {
-          const int64_t n = std::min(kMost, end - first);
-          Scratch<float> in(n * s.in_c), out(n * s.out_c);
-          const auto place = [&](int64_t r, int64_t& image, int64_t& h, int64_t& v) {
-            r += first, image = r / (high * wide), h = down.first + r / wide % high, v = across.first + r % wide;
-          };
-          int64_t image, h, v;
-          for (int64_t r = 0; r < n; ++r) {
-            place(r, image, h, v);
-            const int64_t from = h * s.stride_h + i * s.dilation_h - s.pad_top, left = v * s.stride_w + j * s.dilation_w - s.pad_left;
-            std::memcpy(in.data() + r * s.in_c, x + ((image * s.in_h + from) * s.in_w + left) * s.in_c, s.in_c * sizeof(float));
-          }
-          matrix_product_alone(false, false, n, s.out_c, s.in_c, in.data(), w + (i * s.kernel_w + j) * s.in_c * s.out_c, 0.f, out.data());
-          for (int64_t r = 0; r < n; ++r) {
-            place(r, image, h, v);
-            float* to = y + ((image * s.out_h + h) * s.out_w + v) * s.out_c;
-            for (int64_t k = 0; k < s.out_c; ++k) to[k] += out[r * s.out_c + k];
-          }
+  const int64_t tap = s.in_c * s.out_c;
+  // sums [rows, out_c] += from [rows, in_c] · part of the filter
+  const auto add_products = [&](int64_t rows, const float* from, const float* part, float* sums) {
+    // A call arranges the filter anew, so parts are large.
+    parallel_for(rows, std::max<int64_t>(96, rows / threads), threads, [&](int64_t begin, int64_t end) {
+      matrix_product_alone(false, false, end - begin, s.out_c, s.in_c, from + begin * s.in_c, part, 1.f, sums + begin * s.out_c);
+    });
+  };
+  parallel_for(s.output_size(), 1 << 16, threads, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, 0.0f); });
+  for (int64_t j = 0; j < s.kernel_w; ++j) {
+    const Meeting across = columns_of(s, j);
+    const int64_t wide = across.count(), left = across.first + j * s.dilation_w - s.pad_left;
+    if (wide == 0) continue;
+    const bool whole = wide == s.in_w && wide == s.out_w;
+    const int64_t step = s.batch * wide;  // places in a row of all images
+    float *in = nullptr, *out = nullptr;
+    if (!whole) {
+      in = static_cast<float*>(c.scratch((s.in_h * s.in_c + s.out_h * s.out_c) * step * sizeof(float)));
+      out = in + s.in_h * step * s.in_c;
+      parallel_for(s.in_h * s.batch, 1, threads, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const int64_t h = r / s.batch, image = r % s.batch;
+          std::memcpy(in + r * wide * s.in_c, x + ((image * s.in_h + h) * s.in_w + left) * s.in_c, wide * s.in_c * sizeof(float));
         }
       });
+      parallel_for(s.out_h * step * s.out_c, 1 << 16, threads,
+                   [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, 0.0f); });
     }
+    for (int64_t i = 0; i < s.kernel_h; ++i) {
+      const Meeting down = rows_of(s, i);
+      const int64_t high = down.count(), top = down.first + i * s.dilation_h - s.pad_top;
+      if (high == 0) continue;
+      const float* part = w + (i * s.kernel_w + j) * tap;
+      if (!whole) add_products(high * step, in + top * step * s.in_c, part, out + down.first * step * s.out_c);
+      else
+        for (int64_t image = 0; image < s.batch; ++image)
+          add_products(high * wide, x + (image * s.in_h + top) * wide * s.in_c, part, y + (image * s.out_h + down.first) * wide * s.out_c);
+    }
+    if (whole) continue;
+    parallel_for(s.out_h * s.batch, 1, threads, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t h = r / s.batch, image = r % s.batch;
+        const float* from = out + r * wide * s.out_c;
+        float* to = y + ((image * s.out_h + h) * s.out_w + across.first) * s.out_c;
+        for (int64_t k = 0; k < wide * s.out_c; ++k) to[k] += from[k];
+      }
+    });
+  }
   if (bias || added || act != Activation::kNone) finish(c, s, bias, act, added, y);
 }
 
