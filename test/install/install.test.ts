@@ -70,6 +70,22 @@ console.log(layer, indices, codes, VqShapeError)
   expect(project.node([compiler, ...options, '--types', '', 'strict.mts'])).toBe('')
 })
 
+test('packing takes older tarballs out of its folder, and nothing else', () => {
+  expect(published.packed).toContain('notes.md')
+  expect(published.packed).not.toContain('vq-core-0.0.0-older.tgz')
+})
+
+test.each(chosen)(
+  'tarballs alone go into an empty project with $name',
+  manager => {
+    const project = published.projectOfTarballs(manager, ['quantizers', 'core', 'core-linux-x64'], [tfjs])
+    const imports =
+      "import { nearest, tf } from '@vq/core'\nimport { VectorQuantizer } from '@vq/quantizers'\n"
+    expect(JSON.parse(project.run('tarballs.mjs', imports + program))).toEqual(expected)
+  },
+  4 * minutes,
+)
+
 test('@vq/quantizers brings no image library, no figures and no command', () => {
   const listed = npmProject().call('npm', ['ls', '--all', '--parseable'])
   const names = listed.split('\n').map(line => line.split('node_modules/').at(-1)!)
