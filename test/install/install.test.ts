@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { managers, type Project, Published } from './managers.js'
@@ -68,6 +68,17 @@ console.log(layer, indices, codes, VqShapeError)
   const compiler = resolve('node_modules/typescript/bin/tsc')
   const options = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022']
   expect(project.node([compiler, ...options, '--types', '', 'strict.mts'])).toBe('')
+})
+
+test('packages take any compatible version of each other, so that a program has one @vq/core; the platform package exactly', () => {
+  const of = (name: string): Record<string, Record<string, string>> =>
+    JSON.parse(readFileSync(join(npmProject().path, 'node_modules/@vq', name, 'package.json'), 'utf8'))
+  const { version, optionalDependencies } = of('core') as unknown as {
+    version: string
+    optionalDependencies: Record<string, string>
+  }
+  expect(of('quantizers').dependencies!['@vq/core']).toBe(`^${version}`)
+  expect(optionalDependencies['@vq/core-linux-x64']).toBe(version)
 })
 
 test('packing takes older tarballs out of its folder, and nothing else', () => {
