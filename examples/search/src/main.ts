@@ -136,7 +136,11 @@ const queries = Array.from({ length: 4 }, (_, i) => Math.floor((i + 0.5) * (n / 
 const hits = queries.flatMap(query =>
   Object.entries(searches).map(([label, search]) => {
     const items = [query, ...search(query, columns - 1)]
-    return { label, items, captions: items.map((item, i) => (i === 0 ? 'query' : nameOf(item))) }
+    return {
+      label,
+      items,
+      captions: items.map((item, i) => (i === 0 ? `query ${nameOf(item)}` : nameOf(item))),
+    }
   }),
 )
 await save(
