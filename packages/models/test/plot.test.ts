@@ -313,6 +313,8 @@ describe('comparisons', () => {
     const { svg } = await convergence(runs, { metric: 'error' })
     for (const { name } of runs) expect(svg).toContain(`>${name}<`)
     expect(svg).toContain('error (log)')
+    expect(svg).toContain('>training step<')
+    expect((await convergence(runs, { metric: 'error', step: 'epoch' })).svg).toContain('>epoch<')
     expect(svg).not.toMatch(/NaN|undefined/)
     expect(() => convergence([], { metric: 'error' })).toThrow(VqShapeError)
   })

@@ -165,6 +165,8 @@ export interface ConvergenceOptions {
   metric: string
   /** Default 'log' where all is positive and spans more than a factor of 30. */
   scale?: 'linear' | 'log'
+  /** What a step is. Default 'training step'. */
+  step?: string
   title?: string
   subtitle?: string
 }
@@ -174,7 +176,7 @@ const mostPoints = 1500
 
 /** One figure of several runs over their training steps, such as of several methods. */
 export function convergence(runs: readonly Run[], options: ConvergenceOptions): Promise<Figure> {
-  const { metric, subtitle } = options
+  const { metric, step = 'training step', subtitle } = options
   const { title = `${metric} of ${runs.length === 1 ? 'one run' : `${runs.length} runs`}` } = options
   expectConfig(
     new Set(runs.map(run => run.name)).size === runs.length,
@@ -211,7 +213,7 @@ export function convergence(runs: readonly Run[], options: ConvergenceOptions): 
   // A line of one point is invisible.
   const lonely = runs.some(run => shown.filter(row => row.run === run.name).length === 1)
   const encoding = {
-    x: stepAxis,
+    x: { ...stepAxis, title: step },
     y: {
       field: 'value',
       type: 'quantitative',
