@@ -13,11 +13,14 @@ const mebibyte = 2 ** 20
 const ceilings = { 'core-linux-x64': 14, 'core-cuda-linux-x64': 8, core: 1.5 }
 const otherwise = 1
 
-/** Packs everything into `folder`, which is emptied; returns [{ name, path, size }]. */
+const tarball = /^vq-(.+)-\d+\.\d+\.\d+.*\.tgz$/
+
+/** Packs everything into `folder`, whose older tarballs of these packages go; returns [{ name, path, size }]. */
 export function pack(folder) {
   const complete = stage().map(path => path.split('/').at(-1))
-  rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
+  // Nothing else of it: the folder may be one that the user named.
+  for (const file of readdirSync(folder)) if (tarball.test(file)) rmSync(join(folder, file))
   const filters = ['./packages/*', ...complete.map(name => `./native/npm/${name}`)].flatMap(f => [
     '--filter',
     f,
@@ -26,11 +29,11 @@ export function pack(folder) {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   return readdirSync(folder)
-    .filter(file => file.endsWith('.tgz'))
+    .filter(file => tarball.test(file))
     .sort()
     .map(file => {
       const path = resolve(folder, file)
-      return { name: /^vq-(.+)-\d+\.\d+\.\d+.*\.tgz$/.exec(file)[1], path, size: statSync(path).size }
+      return { name: tarball.exec(file)[1], path, size: statSync(path).size }
     })
 }
 

@@ -68,6 +68,8 @@ function build() {
     .digest('hex')
   const cuda = cudaSettings()
   if (cuda.reason !== undefined) say(`the CUDA library is not built: ${cuda.reason}`)
+  if (!existsSync('native/build/Release/vq.node'))
+    say('building the native core, which takes some minutes once')
   const cudaKey = [arch, version, cuda.version, cuda.architectures].join(' ')
   const env = {
     ...process.env,

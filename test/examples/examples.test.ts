@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
@@ -30,6 +30,29 @@ test.each(names)(
       }
     } finally {
       rmSync(out, { recursive: true, force: true })
+    }
+  },
+  240_000,
+)
+
+// The VQ-VAE's short form takes half a minute: only in the slow tier.
+test.each(['rq-vae', 'search', ...(process.env.VQ_TEST_FULL === '1' ? ['vq-vae'] : [])])(
+  '%s takes a folder of few pictures',
+  name => {
+    const place = mkdtempSync(join(tmpdir(), 'vq-example-'))
+    try {
+      const [photos, out] = [join(place, 'photos'), join(place, 'out')]
+      mkdirSync(photos)
+      for (let i = 0; i < 6; i++) cpSync('docs/public/reconstructions.png', join(photos, `${i}.png`))
+      const program = resolve('examples', name, 'dist/main.js')
+      const printed = execFileSync(process.execPath, [program, '--quick', '--data', photos, '--out', out], {
+        encoding: 'utf8',
+        stdio: 'pipe',
+      })
+      expect(printed).not.toMatch(/NaN|undefined|Infinity/)
+      expect(readdirSync(out)).toContain(name === 'search' ? 'queries.png' : 'reconstructions.png')
+    } finally {
+      rmSync(place, { recursive: true, force: true })
     }
   },
   240_000,

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { managers, type Project, Published } from './managers.js'
@@ -69,6 +69,33 @@ console.log(layer, indices, codes, VqShapeError)
   const options = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2022']
   expect(project.node([compiler, ...options, '--types', '', 'strict.mts'])).toBe('')
 })
+
+test('packages take any compatible version of each other, so that a program has one @vq/core; the platform package exactly', () => {
+  const of = (name: string): Record<string, Record<string, string>> =>
+    JSON.parse(readFileSync(join(npmProject().path, 'node_modules/@vq', name, 'package.json'), 'utf8'))
+  const { version, optionalDependencies } = of('core') as unknown as {
+    version: string
+    optionalDependencies: Record<string, string>
+  }
+  expect(of('quantizers').dependencies!['@vq/core']).toBe(`^${version}`)
+  expect(optionalDependencies['@vq/core-linux-x64']).toBe(version)
+})
+
+test('packing takes older tarballs out of its folder, and nothing else', () => {
+  expect(published.packed).toContain('notes.md')
+  expect(published.packed).not.toContain('vq-core-0.0.0-older.tgz')
+})
+
+test.each(chosen)(
+  'tarballs alone go into an empty project with $name',
+  manager => {
+    const project = published.projectOfTarballs(manager, ['quantizers', 'core', 'core-linux-x64'], [tfjs])
+    const imports =
+      "import { nearest, tf } from '@vq/core'\nimport { VectorQuantizer } from '@vq/quantizers'\n"
+    expect(JSON.parse(project.run('tarballs.mjs', imports + program))).toEqual(expected)
+  },
+  4 * minutes,
+)
 
 test('@vq/quantizers brings no image library, no figures and no command', () => {
   const listed = npmProject().call('npm', ['ls', '--all', '--parseable'])

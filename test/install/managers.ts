@@ -7,15 +7,31 @@ export interface Manager {
   name: string
   /** Adds packages to the project of the working folder. */
   add(packages: readonly string[]): string[]
+  /** What packages are called when they come as tarballs, of which the first is what is wanted, and what tells it of the others. */
+  ofTarballs(tarballs: Tarballs): { packages: string[]; packageJson?: object; workspace?: string }
 }
+
+/** Paths by the names of packages. */
+type Tarballs = Readonly<Record<string, string>>
+
+const byFile = (tarballs: Tarballs): Record<string, string> =>
+  Object.fromEntries(Object.entries(tarballs).map(([name, path]) => [name, `file:${path}`]))
 
 /** Package managers, as the commands that npx finds. */
 export const managers: readonly Manager[] = [
   {
     name: 'npm',
     add: packages => ['npm', 'install', '--no-audit', '--no-fund', '--prefer-offline', ...packages],
+    ofTarballs: tarballs => ({ packages: Object.values(tarballs) }),
   },
-  { name: 'pnpm', add: packages => ['npx', '--yes', 'pnpm@12', 'add', ...packages] },
+  {
+    name: 'pnpm',
+    add: packages => ['npx', '--yes', 'pnpm@12', 'add', ...packages],
+    ofTarballs: tarballs => ({
+      packages: Object.keys(tarballs).filter(name => !name.includes('linux')),
+      workspace: `overrides: ${JSON.stringify(byFile(tarballs))}\n`,
+    }),
+  },
   {
     name: 'yarn',
     add: packages => [
@@ -27,26 +43,36 @@ export const managers: readonly Manager[] = [
       '--no-progress',
       ...packages,
     ],
+    ofTarballs: tarballs => ({
+      packages: Object.values(tarballs).filter(path => !path.includes('linux')),
+      packageJson: { resolutions: byFile(tarballs) },
+    }),
   },
 ]
 
 /** All packages, packed and served by a registry of our own. */
 export class Published {
   private readonly folder = mkdtempSync(join(tmpdir(), 'vq-published-'))
+  private readonly tarballs = join(this.folder, 'tarballs')
+  /** What the folder of the tarballs holds, which held `notes.md` and an older tarball before. */
+  packed: readonly string[] = []
   private server: ChildProcess | undefined
   private url = ''
+  private upstream = ''
 
   async start(): Promise<void> {
-    const tarballs = join(this.folder, 'tarballs')
-    execFileSync(process.execPath, ['scripts/pack.mjs', tarballs], { stdio: 'pipe' })
-    const packed = readdirSync(tarballs).map(name => join(tarballs, name))
-    const upstream = execFileSync('npm', ['config', 'get', 'registry'], {
+    mkdirSync(this.tarballs)
+    for (const file of ['notes.md', 'vq-core-0.0.0-older.tgz']) writeFileSync(join(this.tarballs, file), '')
+    execFileSync(process.execPath, ['scripts/pack.mjs', this.tarballs], { stdio: 'pipe' })
+    this.packed = readdirSync(this.tarballs)
+    const packed = this.packed.filter(name => name.endsWith('.tgz')).map(name => join(this.tarballs, name))
+    this.upstream = execFileSync('npm', ['config', 'get', 'registry'], {
       encoding: 'utf8',
       stdio: 'pipe',
     }).trim()
     const program = resolve('test/install/registry.mjs')
     // Managers run while this process waits for them, so the registry is another.
-    this.server = spawn(process.execPath, [program, upstream, ...packed], {
+    this.server = spawn(process.execPath, [program, this.upstream, ...packed], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     this.url = await new Promise((found, failed) => {
@@ -62,15 +88,36 @@ export class Published {
 
   /** An empty project into which the manager has installed `packages`. */
   project(manager: Manager, packages: readonly string[]): Project {
+    return this.install(manager, packages, this.url)
+  }
+
+  /** The same from tarballs, and from a registry that has none of these packages, as `docs/guide/getting-started.md` says. */
+  projectOfTarballs(manager: Manager, names: readonly string[], others: readonly string[]): Project {
+    const path = (name: string): string => {
+      const file = readdirSync(this.tarballs).find(tarball => tarball.startsWith(`vq-${name}-0`))
+      return join(this.tarballs, file ?? `no tarball of ${name}`)
+    }
+    const tarballs = Object.fromEntries(names.map(name => [`@vq/${name}`, path(name)]))
+    const { packages, packageJson, workspace } = manager.ofTarballs(tarballs)
+    return this.install(manager, [...packages, ...others], this.upstream, packageJson, workspace)
+  }
+
+  private install(
+    manager: Manager,
+    packages: readonly string[],
+    registry: string,
+    packageJson: object = {},
+    workspace = '',
+  ): Project {
     const path = mkdtempSync(join(this.folder, `${manager.name}-`))
     writeFileSync(
       join(path, 'package.json'),
-      JSON.stringify({ name: 'empty', version: '1.0.0', private: true }),
+      JSON.stringify({ name: 'empty', version: '1.0.0', private: true, ...packageJson }),
     )
     // pnpm 12 reads settings of its own from this file, and would else look for a workspace above.
-    writeFileSync(join(path, 'pnpm-workspace.yaml'), 'packages: []\nminimumReleaseAge: 0\n')
-    writeFileSync(join(path, '.npmrc'), `registry=${this.url}\n`)
-    writeFileSync(join(path, '.yarnrc'), `registry "${this.url}"\n`)
+    writeFileSync(join(path, 'pnpm-workspace.yaml'), `packages: []\nminimumReleaseAge: 0\n${workspace}`)
+    writeFileSync(join(path, '.npmrc'), `registry=${registry}\n`)
+    writeFileSync(join(path, '.yarnrc'), `registry "${registry}"\n`)
     const [command, ...rest] = manager.add(packages) as [string, ...string[]]
     const project = new Project(path)
     project.call(command, rest)

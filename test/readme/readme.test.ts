@@ -1,7 +1,7 @@
 // Every TypeScript block of every README and of every page of the site runs to its end.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { tf } from '@vq/core'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { type Snippet, snippets } from './snippets.js'
@@ -100,4 +100,41 @@ test('pages have code to run, and take lines out of the sources', () => {
   const all = pages.flatMap(page => snippets(page))
   expect(all.length).toBeGreaterThan(40)
   expect(pages.filter(page => /^<<< /m.test(readFileSync(page, 'utf8'))).length).toBeGreaterThan(0)
+})
+
+test('all of that code type-checks in a strict program', () => {
+  const own = join(folder, 'types')
+  for (const page of ['README.md', ...readmes, ...pages].filter(page => !elsewhere.includes(page))) {
+    const typescript = snippets(page).filter(({ language }) => language === 'ts')
+    const place = join(own, page.replaceAll('/', '-'))
+    mkdirSync(place, { recursive: true })
+    // A module each, also where nothing is imported.
+    for (const { line, code, file } of typescript)
+      writeFileSync(join(place, file ?? `line-${line}.ts`), `${code}export {}\n`)
+  }
+  // As `tsc --init` sets it: the rest are rules of this house.
+  const compilerOptions = { strict: true, exactOptionalPropertyTypes: false, verbatimModuleSyntax: false }
+  const settings = {
+    extends: resolve('tsconfig.test.json'),
+    compilerOptions,
+    include: [`${resolve(own)}/**/*.ts`],
+  }
+  writeFileSync(join(own, 'tsconfig.json'), JSON.stringify(settings))
+  const compiler = resolve('node_modules/typescript/bin/tsc')
+  const { stdout, stderr } = spawnSync(process.execPath, [compiler, '-p', own], { encoding: 'utf8' })
+  expect(`${stdout}${stderr}`).toBe('')
+}, 120_000)
+
+// npm lets a program find packages below others, pnpm does not.
+test.each(
+  ['README.md', ...readmes, ...pages].filter(page => /^npm install @/m.test(readFileSync(page, 'utf8'))),
+)('%s says to install every package that its code imports', page => {
+  const installed = [...readFileSync(page, 'utf8').matchAll(/^npm install (@.*)$/gm)].flatMap(([, names]) =>
+    names!.split(' '),
+  )
+  const imported = snippets(page).flatMap(({ code }) =>
+    [...code.matchAll(/from '(@[\w-]+\/[\w-]+)/g)].map(([, name]) => name),
+  )
+  expect(imported.length).toBeGreaterThan(0)
+  for (const name of imported) expect(installed).toContain(name)
 })

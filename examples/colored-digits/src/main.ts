@@ -97,7 +97,7 @@ await save(
   convergence(curve('transformer', pairs), {
     metric: 'loss (nats a token)',
     title: 'The transformer learns, epoch by epoch',
-    subtitle: 'a step is an epoch',
+    step: 'epoch',
   }),
 )
 const models = { ...pairs, images: images.model }

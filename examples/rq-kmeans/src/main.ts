@@ -40,9 +40,7 @@ const relative = (mse: number, rows: Rows): number => {
   return mse / (rows.test.reduce((sum, v) => sum + (v - mean) ** 2, 0) / rows.test.length)
 }
 const left: { series: string; value: number; result: number }[] = []
-console.log(
-  '64 clusters a stage                          bits   compression   error of the variance, stage by stage',
-)
+console.log('64 clusters a stage                          bits   compression   variance left, stage by stage')
 for (const [name, rows] of Object.entries(sets)) {
   const rq = new RQKMeans({
     nClusters: 64,
@@ -117,7 +115,7 @@ await sensitivity(spread, {
 // --- 4. Beside plain k-means ---------------------------------------------------------------------------------------
 // As many bits in one large codebook describe better, but the codebook doubles with every bit, and each code needs rows.
 const beside: { series: string; value: number; result: number }[] = []
-console.log('\ncoloured digits          bits   numbers in codebooks   of the variance')
+console.log('\ncoloured digits          bits   numbers in codebooks     variance left')
 for (const [series, nStages, sizes] of [
   ['plain k-means', 1, quick ? [4, 8] : [4, 6, 8, 10]],
   ['two stages', 2, quick ? [4, 8] : [4, 6, 8, 10, 12, 16, 20]],

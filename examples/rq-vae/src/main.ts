@@ -5,7 +5,16 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { random, tf } from '@vq/core'
 import { RQVAE, VQVAE } from '@vq/models'
-import { ArrayDataset, coloredDigits, DataLoader, imageFolder, splitDataset } from '@vq/models/data'
+import {
+  ArrayDataset,
+  coloredDigits,
+  DataLoader,
+  type Dataset,
+  imageFolder,
+  randomCrops,
+  splitDataset,
+  subset,
+} from '@vq/models/data'
 import { bitsPerPixel, psnr, rateDistortion, ssim } from '@vq/models/evaluate'
 import {
   convergence,
@@ -25,14 +34,25 @@ const { quick, out = fileURLToPath(new URL('../out', import.meta.url)) } = value
 const save = async (name: string, figure: Promise<Figure>): Promise<void> =>
   (await figure).save(join(out, name))
 
-// Digits in two of 65 colours that the program draws, or a folder of pictures: [size, size, 3], values 0 to 1.
+// Digits in two of 65 colours that the program draws, or windows of the pictures of a folder: [size, size, 3], values 0 to 1.
 const size = 24
-const count = quick ? 400 : 7000
-const pictures = values.data ? await imageFolder(values.data, { size }) : coloredDigits({ count, size })
-const { train, heldOut } = splitDataset(pictures, {
-  heldOut: quick ? 100 : Math.floor(Math.min(1000, 0.2 * pictures.length)),
-})
+const [count, held] = quick ? [400, 100] : [7000, 1000]
 const all = ({ length }: { length: number }): Int32Array => Int32Array.from({ length }, (_, i) => i)
+const { train, heldOut } = values.data
+  ? await windows(values.data)
+  : splitDataset(coloredDigits({ count, size }), { heldOut: held })
+
+// As many of each picture as it takes, so that a few photographs will do. A fifth of the pictures is held out.
+async function windows(folder: string): Promise<{ train: Dataset; heldOut: Dataset }> {
+  const pictures = splitDataset(await imageFolder(folder, { size: 2 * size }), { heldOut: 0.2 })
+  const cut = async (from: Dataset, length: number): Promise<Dataset> => {
+    const some = subset(from, all({ length: Math.min(length, from.length) }))
+    const read = new ArrayDataset(await some.batch(all(some)), some.shape)
+    return subset(randomCrops(read, { size, copies: Math.ceil(length / read.length) }), all({ length }))
+  }
+  return { train: await cut(pictures.train, count - held), heldOut: await cut(pictures.heldOut, held) }
+}
+
 const rows = await train.batch(all(train))
 const test = await heldOut.batch(all(heldOut))
 const x = tf.tensor4d(test, [heldOut.length, size, size, 3])

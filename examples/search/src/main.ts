@@ -37,8 +37,10 @@ if (!values.data) await rm(folder, { recursive: true })
 // --- 2. From pictures to IDs -------------------------------------------------------------------------------------
 // An encoder learns from the folder itself, without labels: two random views of a picture (cut, mirrored, recoloured) are to be alike and
 // unlike other pictures' (SimCLR, https://arxiv.org/abs/2002.05709). Residual k-means makes six codes of 16 of each embedding: 24 bits.
+// Of few pictures the codes are fewer, else each picture would have a first code of its own.
 
 const levels = 6
+const bits = Math.max(1, Math.min(4, Math.floor(Math.log2(n / 4))))
 const pipeline = await VQPipeline.create({
   modality: 'image',
   encoderType: 'cnn',
@@ -46,7 +48,7 @@ const pipeline = await VQPipeline.create({
   vqMethod: 'rq_kmeans',
   inputDim: [edge, edge, 3],
   embeddingDim: 24,
-  numEmbeddings: 16,
+  numEmbeddings: 2 ** bits,
   encoderConfig: { hiddenDims: [16, 32, 64, 128] },
   vqConfig: { nStages: levels, beamSize: 8 },
   learningRate: 3e-3,
@@ -63,7 +65,7 @@ const decoded = (
   await pipeline.decodeFromSemanticIds(ofCodes, { vectorsOnly: true })
 ).embeddings.dataSync<'float32'>()
 console.log(
-  `${n} pictures; an embedding is ${dim * 4} bytes, an ID ${(levels * 4) / 8}; ${n - distinct()} pictures share their ID with an earlier one`,
+  `${n} pictures; an embedding is ${dim * 4} bytes, an ID ${(levels * bits) / 8}; ${n - distinct()} pictures share their ID with an earlier one`,
 )
 function distinct(): number {
   return new Set(Array.from(all, i => codes.subarray(i * levels, (i + 1) * levels).join())).size
@@ -87,26 +89,31 @@ const sheet = (rows: { label: string; items: number[]; captions: string[] }[], c
     return { label, images, captions: Array.from({ length: columns }, (_, i) => captions[i] ?? '') }
   })
 const columns = 8
-const largest = [...groups.entries()].sort(([, a], [, b]) => b.length - a.length).slice(0, 8)
+const largest = [...groups.entries()]
+  .filter(([, items]) => items.length > 1)
+  .sort(([, a], [, b]) => b.length - a.length)
+  .slice(0, 8)
 const nameOf = (item: number): string => (ids[item] as string).replace(/\.\w+$/, '').slice(-14)
-await save(
-  'duplicates.png',
-  imageGrid(
-    sheet(
-      largest.map(([key, items]) => ({
-        label: key.replaceAll(',', ' '),
-        items: items.slice(0, columns),
-        captions: items.map(nameOf),
-      })),
-      columns,
+if (largest.length === 0) console.log('no two pictures share their first three codes: no duplicates.png')
+else
+  await save(
+    'duplicates.png',
+    imageGrid(
+      sheet(
+        largest.map(([key, items]) => ({
+          label: key.replaceAll(',', ' '),
+          items: items.slice(0, columns),
+          captions: items.map(nameOf),
+        })),
+        columns,
+      ),
+      {
+        shape: [columns, shown, shown, 3],
+        columns,
+        title: 'Pictures that share their first three codes, largest groups',
+      },
     ),
-    {
-      shape: [columns, shown, shown, 3],
-      columns,
-      title: 'Pictures that share their first three codes, largest groups',
-    },
-  ),
-)
+  )
 
 // --- 4. Search ---------------------------------------------------------------------------------------------------
 
@@ -136,7 +143,11 @@ const queries = Array.from({ length: 4 }, (_, i) => Math.floor((i + 0.5) * (n / 
 const hits = queries.flatMap(query =>
   Object.entries(searches).map(([label, search]) => {
     const items = [query, ...search(query, columns - 1)]
-    return { label, items, captions: items.map((item, i) => (i === 0 ? 'query' : nameOf(item))) }
+    return {
+      label,
+      items,
+      captions: items.map((item, i) => (i === 0 ? `query ${nameOf(item)}` : nameOf(item))),
+    }
   }),
 )
 await save(
@@ -207,4 +218,4 @@ if (!values.data) {
     console.log(`  ${name.padEnd(20)} ${`${((100 * found) / (4 * copied.length)).toFixed(1)}%`.padStart(8)}`)
   }
   console.log(`\nduplicates.png, queries.png and precision_recall.png are in ${out}`)
-} else console.log(`\nduplicates.png and queries.png are in ${out}`)
+} else console.log(`\nFigures are in ${out}`)

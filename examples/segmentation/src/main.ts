@@ -120,9 +120,11 @@ const quantizers: Record<string, QuantizerSettings[]> = {
 const quality: SensitivityPoint[] = []
 const likeness: SensitivityPoint[] = []
 const squeezed: { name: string; model: SqueezeModule }[] = []
-console.log('quantizer            bits   compression   codes used   mean IoU      CKA   kNN-Jaccard')
 console.log(
-  `  ${'none'.padEnd(16)} ${String(32 * dim).padStart(6)} ${''.padStart(26)} ${unsqueezed.toFixed(3).padStart(10)}`,
+  'quantizer            bits   compression                codes used   mean IoU      CKA   kNN-Jaccard',
+)
+console.log(
+  `  ${'none'.padEnd(16)} ${String(32 * dim).padStart(6)} ${''.padStart(39)} ${unsqueezed.toFixed(3).padStart(10)}`,
 )
 for (const [series, all] of Object.entries(quantizers))
   for (const settings of quick ? all.slice(1, 2) : all) {
@@ -160,7 +162,7 @@ for (const [series, all] of Object.entries(quantizers))
         .join(' ')
         .slice(0, 26)
         .padStart(
-          12,
+          25,
         )} ${meanIou.toFixed(3).padStart(10)} ${(similarity.cka ?? 0).toFixed(3).padStart(8)} ${(similarity.knnJaccard ?? 0).toFixed(3).padStart(13)}`,
     )
   }

@@ -62,8 +62,11 @@ autoencoder.compile({
   metrics: [codes.metric('perplexity')],
 })
 const epochs = quick ? 2 : 12
+// `fit` would shuffle by Math.random: without, a run gives the same figures again. The digits come in random order as it is.
+const shuffle = false
 const { history } = await autoencoder.fit(x, x, {
   epochs,
+  shuffle,
   batchSize: 50,
   validationData: [xTest, xTest],
   verbose: 0,
@@ -140,7 +143,7 @@ for (const levels of quick ? [noQuantizer, 2] : [noQuantizer, 1, 2, 3, 4]) {
     loss: 'categoricalCrossentropy',
     metrics: ['accuracy'],
   })
-  await classifier.fit(x, y, { epochs, batchSize: 50, verbose: 0 })
+  await classifier.fit(x, y, { epochs, shuffle, batchSize: 50, verbose: 0 })
   const [, accuracy] = classifier.evaluate(xTest, yTest) as tf.Scalar[]
   const share = 100 * (accuracy?.dataSync()[0] as number)
   const bits = 2 * levels

@@ -278,6 +278,12 @@ describe('comparisons', () => {
     )
     const symbols = legend.svg.split('role-legend-symbol').slice(1)
     expect(symbols.map(text => /fill="(#\w+)"/.exec(text)?.[1])).toEqual(['#0072b2', '#d55e00'])
+    // Equal results of several series stand beside each other.
+    const placed = [
+      ...legend.svg.matchAll(/aria-roledescription="point"[^>]*transform="translate\(([\d.]+),/g),
+    ].map(m => Number(m[1]))
+    expect(placed.length).toBe(4)
+    expect(new Set(placed).size).toBe(4)
     // Close to one another, the first is named, and what lies apart is too; single points have points in the legend, in one line.
     const rates = await sensitivity(
       [8, 7.9, 8, 32, 4096].map((value, i) => ({ value, result: 1 + i, series: `q${i}` })),
@@ -307,6 +313,8 @@ describe('comparisons', () => {
     const { svg } = await convergence(runs, { metric: 'error' })
     for (const { name } of runs) expect(svg).toContain(`>${name}<`)
     expect(svg).toContain('error (log)')
+    expect(svg).toContain('>training step<')
+    expect((await convergence(runs, { metric: 'error', step: 'epoch' })).svg).toContain('>epoch<')
     expect(svg).not.toMatch(/NaN|undefined/)
     expect(() => convergence([], { metric: 'error' })).toThrow(VqShapeError)
   })

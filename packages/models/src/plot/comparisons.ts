@@ -87,6 +87,8 @@ export function sensitivity(
     rows.map(row => row.series),
     named || single ? { symbolType: 'circle', symbolSize: 80 } : {},
   )
+  // Beside each other, so that none hides another of the same result.
+  const beside = named && new Set(rows.map(row => row.series)).size > 1 ? { xOffset: offsetOf(rows) } : {}
   const several = rows.length > new Set(rows.map(row => `${row.series}\n${row.value}`)).size
   const layer: object[] = []
   if (several && !named)
@@ -110,12 +112,17 @@ export function sensitivity(
     })
   layer.push({
     mark: { type: 'point', filled: true, size: 42, opacity: several ? 0.6 : 1 },
-    encoding: { x, y: { ...y, field: 'result' }, color },
+    encoding: { x, y: { ...y, field: 'result' }, color, ...beside },
   })
   if (named && several)
     layer.push({
-      mark: { type: 'tick', thickness: 2.5, size: 30 },
-      encoding: { x, y: { ...y, field: 'result', aggregate: 'mean', title: resultTitle }, color },
+      mark: { type: 'tick', thickness: 2.5, size: tickWidth(rows) },
+      encoding: {
+        x,
+        y: { ...y, field: 'result', aggregate: 'mean', title: resultTitle },
+        color,
+        ...beside,
+      },
     })
   return renderChart({
     width,
@@ -124,6 +131,20 @@ export function sensitivity(
     title: { text: title, ...(subtitle !== undefined && { subtitle }) },
     layer,
   } as never)
+}
+
+function offsetOf(rows: readonly { series: string }[]): object {
+  const domain = [...new Set(rows.map(row => row.series))]
+  return { field: 'series', type: 'nominal', sort: null, scale: { domain, type: 'point', padding: 1.2 } }
+}
+
+// Of the mean of repeats: as wide as there is room for each series above each name.
+function tickWidth(rows: readonly { value: number | string; series: string }[]): number {
+  const [names, series] = [
+    new Set(rows.map(row => row.value)).size,
+    new Set(rows.map(row => row.series)).size,
+  ]
+  return Math.min(30, (0.5 * width) / (names * (series + 1)))
 }
 
 // Names side by side where they fit, else slanting.
@@ -144,6 +165,8 @@ export interface ConvergenceOptions {
   metric: string
   /** Default 'log' where all is positive and spans more than a factor of 30. */
   scale?: 'linear' | 'log'
+  /** What a step is. Default 'training step'. */
+  step?: string
   title?: string
   subtitle?: string
 }
@@ -153,7 +176,7 @@ const mostPoints = 1500
 
 /** One figure of several runs over their training steps, such as of several methods. */
 export function convergence(runs: readonly Run[], options: ConvergenceOptions): Promise<Figure> {
-  const { metric, subtitle } = options
+  const { metric, step = 'training step', subtitle } = options
   const { title = `${metric} of ${runs.length === 1 ? 'one run' : `${runs.length} runs`}` } = options
   expectConfig(
     new Set(runs.map(run => run.name)).size === runs.length,
@@ -190,7 +213,7 @@ export function convergence(runs: readonly Run[], options: ConvergenceOptions): 
   // A line of one point is invisible.
   const lonely = runs.some(run => shown.filter(row => row.run === run.name).length === 1)
   const encoding = {
-    x: stepAxis,
+    x: { ...stepAxis, title: step },
     y: {
       field: 'value',
       type: 'quantitative',

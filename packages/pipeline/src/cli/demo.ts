@@ -48,7 +48,7 @@ async function demo(options: DemoOptions): Promise<number> {
 async function howToResume(out: string): Promise<string> {
   const saved = await stat(join(out, 'model', 'checkpoints')).catch(() => undefined)
   if (saved === undefined) return 'Stopped before training began; nothing to resume.'
-  const command = process.env.npm_lifecycle_event === 'demo' ? 'npm run demo --' : 'vq demo'
+  const command = process.env.npm_lifecycle_event === 'demo' ? 'npm run demo --' : 'npx vq demo'
   const place = out === 'results' ? '' : ` --out ${JSON.stringify(out)}`
   return `Stopped, and saved in ${join(out, 'model', 'checkpoints')}. To go on:\n\n  ${command} --resume${place}\n`
 }

@@ -96,7 +96,7 @@ function resumeLine(options: EncodeOptions): string {
     ...(modality === undefined ? [] : ['--modality', modality]),
   ]
   const words = shellWords([...more, '--out', out])
-  return `Stopped; what was encoded is safe. To go on:\n\n  vq encode --model ${shellWords([model])} ${dataWords(options)} ${words} --resume\n`
+  return `Stopped; what was encoded is safe. To go on:\n\n  npx vq encode --model ${shellWords([model])} ${dataWords(options)} ${words} --resume\n`
 }
 
 async function encode(options: EncodeOptions, console: Console): Promise<CommandResult> {
@@ -176,7 +176,7 @@ async function encode(options: EncodeOptions, console: Console): Promise<Command
     ]
     return {
       json,
-      text: `\n${table(rows)}\n\nNext:\n\n  vq analyze --model ${shellWords([model])} --ids ${shellWords([out])} ${dataWords(options)} --out report.html\n`,
+      text: `\n${table(rows)}\n\nNext:\n\n  npx vq analyze --model ${shellWords([model])} --ids ${shellWords([out])} ${dataWords(options)} --out report.html\n`,
     }
   } finally {
     await source?.close()

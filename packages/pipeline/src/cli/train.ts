@@ -60,7 +60,7 @@ Examples:
 
 function resumeLine(options: TrainOptions): string {
   const { out } = options
-  return `Stopped, and saved. To go on:\n\n  vq train ${dataWords(options)} --out ${shellWords([out])} --resume\n`
+  return `Stopped, and saved. To go on:\n\n  npx vq train ${dataWords(options)} --out ${shellWords([out])} --resume\n`
 }
 
 /** Trains as the options say; `compare` does it several times. */
@@ -300,5 +300,5 @@ function textOf(options: TrainOptions, levels: string, report: FitReport): strin
     ['time', minutes(report.seconds)],
     ['model', `${out}/ (config.json, model.safetensors)`],
   ]
-  return `\n${table(rows)}\n\nNext:\n\n  vq encode --model ${shellWords([out])} ${dataWords(options)} --out ids.parquet\n`
+  return `\n${table(rows)}\n\nNext:\n\n  npx vq encode --model ${shellWords([out])} ${dataWords(options)} --out ids.parquet\n`
 }

@@ -19,8 +19,8 @@ export interface TrainingOptions {
    */
   sampleTemperature?: number
   /**
-   * Weight of ‖ÊÊᵀ − I‖²/K², which keeps codes apart (Shin et al. 2021, https://arxiv.org/abs/2112.00384, equation 5); for
-   * codes that learn by gradients. Default 0.
+   * Weight of ‖ÊÊᵀ − I‖²/K², which keeps codes apart (Shin et al. 2021, https://arxiv.org/abs/2112.00384, equation 5). Needs
+   * `codebookUpdate` 'gradient' or 'learnable': 'ema', the default, is refused. Default 0.
    */
   orthogonalWeight?: number
   /** Only the codes chosen in the batch count in it. Default false. */
