@@ -1,6 +1,6 @@
 // Whether the CUDA library can be built on this machine, and for which architectures.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
@@ -60,4 +60,18 @@ export function runtimeAgreement(nvcc) {
     '/usr/share/doc/nvidia-cuda-toolkit/copyright',
   ]
   return candidates.find(path => existsSync(path))
+}
+
+/** The notice of CUB, whose sort is compiled into the library: the first comment of its header; undefined where there is none. */
+export function cubNotice(nvcc) {
+  const header = 'cub/device/device_radix_sort.cuh'
+  const { stdout } = spawnSync(nvcc, ['-M', '-x', 'cu', '/dev/null', '-include', header], {
+    encoding: 'utf8',
+  })
+  const path = stdout?.split(/[\s\\]+/).find(word => word.endsWith(`/${header}`))
+  if (path === undefined || !existsSync(path)) return undefined
+  const notice = /^\s*\/\*+\s*([\s\S]*?)\s*\**\*\//
+    .exec(readFileSync(path, 'utf8'))?.[1]
+    .replace(/^ ?\* ?/gm, '')
+  return notice?.includes('Copyright') ? `${notice}\n` : undefined
 }

@@ -1,10 +1,18 @@
 // Puts into the platform packages what they carry: the addon of this machine's build with the libraries that it needs, and the
 // CUDA library where it was built. What every Linux of the package has (the C and C++ libraries) is not carried.
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { cudaSettings, runtimeAgreement } from '../cuda/toolkit.mjs'
+import { cubNotice, cudaSettings, runtimeAgreement } from '../cuda/toolkit.mjs'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const carried = ['libdnnl', 'libhwy', 'libgomp', 'libOpenCL']
@@ -33,12 +41,15 @@ export function stage() {
   if (!existsSync(library)) return [core]
   const { nvcc } = cudaSettings()
   const agreement = nvcc === undefined ? undefined : runtimeAgreement(nvcc)
-  if (agreement === undefined) {
-    console.warn('@vq/core-cuda-linux-x64 is left out: no licence of the CUDA runtime was found beside nvcc.')
+  const notice = nvcc === undefined ? undefined : cubNotice(nvcc)
+  if (agreement === undefined || notice === undefined) {
+    const what = agreement === undefined ? 'the CUDA runtime' : 'CUB'
+    console.warn(`@vq/core-cuda-linux-x64 is left out: no licence of ${what} was found beside nvcc.`)
     return [core]
   }
   put(library, join(cuda, 'libvq_cuda.so'))
   keep(agreement, join(cuda, 'licenses', 'cuda-runtime.txt'))
+  writeFileSync(join(cuda, 'licenses', 'cub.txt'), notice)
   return [core, cuda]
 }
 
