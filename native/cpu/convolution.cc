@@ -329,18 +329,18 @@ static void finish(const Context& c, const Convolution& s, const float* bias, Ac
 
 namespace {
 
-// The output places of one axis at which tap k meets the image, from first to last; none where last < first.
+// The output places of one axis, stride 1, at which tap k meets the image, from first to last; none where last < first.
 struct Meeting {
   int64_t first, last;
-  Meeting(int64_t in, int64_t out, int64_t stride, int64_t at)  // `at`: where the tap lies for output 0
-      : first(at >= 0 ? 0 : (-at + stride - 1) / stride), last(at >= in ? -1 : std::min(out - 1, (in - 1 - at) / stride)) {}
+  Meeting(int64_t in, int64_t out, int64_t at)  // `at`: where the tap lies for output 0
+      : first(std::max<int64_t>(0, -at)), last(std::min(out, in - at) - 1) {}
   int64_t count() const { return std::max<int64_t>(0, last - first + 1); }
 };
-Meeting rows_of(const Convolution& s, int64_t k) { return {s.in_h, s.out_h, s.stride_h, k * s.dilation_h - s.pad_top}; }
-Meeting columns_of(const Convolution& s, int64_t k) { return {s.in_w, s.out_w, s.stride_w, k * s.dilation_w - s.pad_left}; }
+Meeting rows_of(const Convolution& s, int64_t k) { return {s.in_h, s.out_h, k * s.dilation_h - s.pad_top}; }
+Meeting columns_of(const Convolution& s, int64_t k) { return {s.in_w, s.out_w, k * s.dilation_w - s.pad_left}; }
 
 // Whether a large part of the multiplications would be with the zeros around the image, as where the dilation is nearly its size.
-bool mostly_padding(const Convolution& s) {
+bool meets_much_padding(const Convolution& s) {
   if (!s.planar || s.kernel_h * s.kernel_w == 1 || s.in_c < 64 || s.out_c < 64 || s.stride_h != 1 || s.stride_w != 1) return false;
   int64_t down = 0, across = 0;
   for (int64_t k = 0; k < s.kernel_h; ++k) down += rows_of(s, k).count();
@@ -362,7 +362,10 @@ void by_taps(Context& c, const Convolution& s, const float* x, const float* w, c
       matrix_product_alone(false, false, end - begin, s.out_c, s.in_c, from + begin * s.in_c, part, 1.f, sums + begin * s.out_c);
     });
   };
-  parallel_for(s.output_size(), 1 << 16, threads, [&](int64_t begin, int64_t end) { std::fill(y + begin, y + end, 0.0f); });
+  const auto clear = [&](float* p, int64_t n) {
+    parallel_for(n, 1 << 16, threads, [&](int64_t begin, int64_t end) { std::fill(p + begin, p + end, 0.0f); });
+  };
+  clear(y, s.output_size());
   for (int64_t j = 0; j < s.kernel_w; ++j) {
     const Meeting across = columns_of(s, j);
     const int64_t wide = across.count(), left = across.first + j * s.dilation_w - s.pad_left;
@@ -379,8 +382,7 @@ void by_taps(Context& c, const Convolution& s, const float* x, const float* w, c
           std::memcpy(in + r * wide * s.in_c, x + ((image * s.in_h + h) * s.in_w + left) * s.in_c, wide * s.in_c * sizeof(float));
         }
       });
-      parallel_for(s.out_h * step * s.out_c, 1 << 16, threads,
-                   [&](int64_t begin, int64_t end) { std::fill(out + begin, out + end, 0.0f); });
+      clear(out, s.out_h * step * s.out_c);
     }
     for (int64_t i = 0; i < s.kernel_h; ++i) {
       const Meeting down = rows_of(s, i);
@@ -419,7 +421,7 @@ void convolve(Context& c, const Convolution& s, const float* x, const float* w, 
     take_part(s, part, x, in.data(), c.threads);
     return convolve(c, part, in.data(), w, bias, act, y, added);
   }
-  if (mostly_padding(s)) return by_taps(c, s, x, w, bias, act, added, y);
+  if (meets_much_padding(s)) return by_taps(c, s, x, w, bias, act, added, y);
   // oneDNN 2 would add while it stores, but in a convolution that takes longer than this pass besides.
   const Activation now = added ? Activation::kNone : act;
   if (splits_into_phases(s)) {

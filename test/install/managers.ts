@@ -94,7 +94,7 @@ export class Published {
   /** The same from tarballs, and from a registry that has none of these packages, as `docs/guide/getting-started.md` says. */
   projectOfTarballs(manager: Manager, names: readonly string[], others: readonly string[]): Project {
     const path = (name: string): string => {
-      const file = readdirSync(this.tarballs).find(tarball => tarball.startsWith(`vq-${name}-0`))
+      const file = this.packed.find(tarball => new RegExp(`^vq-${name}-\\d`).test(tarball))
       return join(this.tarballs, file ?? `no tarball of ${name}`)
     }
     const tarballs = Object.fromEntries(names.map(name => [`@vq/${name}`, path(name)]))

@@ -1,5 +1,5 @@
 import { expectConfig, expectShape, tf, VqValueError } from '@vq/core'
-import { Module } from '@vq/core/nn'
+import { expectOptions, Module } from '@vq/core/nn'
 
 // A type, not an interface: tf.tidy wants an index signature.
 export type EncoderOutput = {
@@ -55,13 +55,7 @@ export abstract class BaseEncoder extends Module {
       isTensor(x) ? `a tensor [${x.shape.join(', ')}] of ${x.dtype}` : 'no tensor, or one disposed of',
       'Pass a batch of inputs, channels last.',
     )
-    expectConfig(
-      typeof options === 'object' && options !== null,
-      operation,
-      'an object of options',
-      options,
-      'Pass { mask } or { lengths }.',
-    )
+    expectOptions(operation, options, '{ mask } or { lengths }')
     const { mask, lengths } = options
     expectConfig(
       (mask === undefined || isTensor(mask)) && (lengths === undefined || isList(lengths)),

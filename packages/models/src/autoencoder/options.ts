@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '@vq/core/nn'
 import { expectWidths } from '../vqvae/options.js'
 
 export interface AutoEncoderOptions {
@@ -29,13 +30,7 @@ export interface LatentArchitecture {
 
 /** Fills in defaults and checks, for the model `name`. */
 export function resolveLatentArchitecture(name: string, options: AutoEncoderOptions): LatentArchitecture {
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    name,
-    'an object of options',
-    options,
-    'Pass { latentDim: 64 }, or nothing.',
-  )
+  expectOptions(name, options, '{ latentDim: 64 }, or nothing')
   const { inChannels = 3, latentDim = 128, hiddenDims = [32, 64, 128, 256], inputSize = 32 } = options
   const { normalization = 'batch', outputActivation = 'sigmoid' } = options
   expectInteger(name, 'inChannels', inChannels, 1)

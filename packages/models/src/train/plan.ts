@@ -1,5 +1,5 @@
 import { closest, expectConfig, expectInteger, expectNumber, expectOneOf, VqConfigError } from '@vq/core'
-import { Module } from '@vq/core/nn'
+import { expectOptions, Module } from '@vq/core/nn'
 import { Adam, constantSchedule, cosineSchedule, type Optimizer, type Schedule } from '@vq/core/optim'
 import type { Values } from '../data/dataset.js'
 import { DataLoader } from '../data/loader.js'
@@ -53,13 +53,7 @@ export function plan(options: TrainerOptions, model: Trainable, batches: number)
 /** Checks what needs no model. */
 export function checkOptions(options: TrainerOptions): void {
   const operation = 'Trainer'
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    operation,
-    'an object of options',
-    options,
-    'Pass { epochs: 10 } or { steps: 1000 } at least.',
-  )
+  expectOptions(operation, options, '{ epochs: 10 } or { steps: 1000 } at least')
   expectKnown(options)
   const wholes = [
     'epochs',

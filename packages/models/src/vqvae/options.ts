@@ -1,4 +1,5 @@
 import { expectConfig, expectInteger, expectOneOf, type Random } from '@vq/core'
+import { expectOptions } from '@vq/core/nn'
 import type { VectorQuantizerOptions } from '@vq/quantizers'
 
 /** What the encoder and the decoder around a quantizer take. */
@@ -45,13 +46,7 @@ export function resolveArchitecture(
   name: string,
   options: ArchitectureOptions & { dim?: number; heads?: number },
 ): Architecture {
-  expectConfig(
-    typeof options === 'object' && options !== null,
-    name,
-    'an object of options',
-    options,
-    'Pass { numEmbeddings: 512 }, or nothing.',
-  )
+  expectOptions(name, options, '{ numEmbeddings: 512 }, or nothing')
   const { architecture = 'residual', inChannels = 3, embeddingDim = 64, numEmbeddings = 512 } = options
   const { hiddenDims = [128, 256], numResidualLayers = 2, residualHiddenDim = 32, heads = 1 } = options
   expectOneOf(name, 'architecture', architecture, ['residual', 'igpt'])

@@ -1,6 +1,5 @@
 import { expectConfig, type tf } from '@vq/core'
-import type { Module } from '@vq/core/nn'
-import { expectOptions } from '@vq/core/nn'
+import { expectOptions, type Module } from '@vq/core/nn'
 import { DeepLabV3Encoder, type DeepLabV3Options } from '@vq/encoders'
 import { SegmentationBackbone } from './base.js'
 

@@ -1,6 +1,5 @@
 import { expectConfig, expectInteger, type Random, type tf } from '@vq/core'
-import type { Module } from '@vq/core/nn'
-import { expectOptions } from '@vq/core/nn'
+import { expectOptions, type Module } from '@vq/core/nn'
 import {
   type BaseEncoder,
   ResNetEncoder,

@@ -1,5 +1,4 @@
 // A trained network in one file: weights in safetensors under PyTorch's names, and in its header all that it takes to build it.
-
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expectConfig, type Random, VqConfigError, VqFormatError } from '@vq/core'

@@ -1,5 +1,4 @@
 // Quantizers between two linear layers, from features to a bottleneck and back, under the names of the published study.
-
 import { expectInteger, type Random } from '@vq/core'
 import { expectOptions } from '@vq/core/nn'
 import { FSQ, fsqLevels, LFQ, ResidualVQ, VectorQuantizer } from '@vq/quantizers'

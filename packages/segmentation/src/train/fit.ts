@@ -1,8 +1,6 @@
 // Training of the head and the quantizer behind features that were computed once, or of everything from scratch.
-
 import { expectConfig, tf } from '@vq/core'
-import type { Module } from '@vq/core/nn'
-import { expectOptions } from '@vq/core/nn'
+import { expectOptions, type Module } from '@vq/core/nn'
 import { AdamW } from '@vq/core/optim'
 import { DataLoader, type Dataset } from '@vq/models/data'
 import { type History, loadBest, Trainer, type TrainerOptions } from '@vq/models/train'
